@@ -1,0 +1,62 @@
+# What a developer does here. It needs a bare Python; building the cluster for tests needs Go.
+PYTHON ?= python3
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+bin := .venv/bin
+uv := $(bin)/uv
+compile := $(uv) pip compile -q --universal --generate-hashes --python-version 3.11 \
+	--no-header --no-emit-index-url
+
+.PHONY: help
+help: ## show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: test
+test: .venv/.synced ## run all tests, on a real API server (TESTS="-k name" runs some)
+	$(bin)/python -m tests.support.control_plane build
+	$(bin)/pytest $(TESTS)
+
+.PHONY: lint
+lint: .venv/.synced ## check style, types and the direction of imports
+	$(bin)/ruff check
+	$(bin)/ruff format --check
+	$(bin)/mypy
+	$(bin)/lint-imports
+
+.PHONY: format
+format: .venv/.synced ## put the code into its one format
+	$(bin)/ruff check --fix-only
+	$(bin)/ruff format
+
+.PHONY: cluster
+cluster: .venv/.synced ## start a control plane to try things on, until Ctrl-C
+	$(bin)/python -m tests.support.cluster
+
+.PHONY: lock
+lock: $(uv) ## write requirements/ anew from pyproject.toml (LOCK_FLAGS=--upgrade takes newer versions)
+	$(compile) $(LOCK_FLAGS) pyproject.toml -o requirements/run.txt
+	$(compile) $(LOCK_FLAGS) pyproject.toml --group dev -o requirements/dev.txt
+	echo uv | $(compile) $(LOCK_FLAGS) - -o requirements/uv.txt
+
+.PHONY: clean
+clean: ## remove what was made here (not the control plane in the user's cache folder)
+	rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache dist
+	find operator tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# uv itself, from a bare Python.
+$(uv): requirements/uv.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' || { \
+		echo >&2 "make: '$(PYTHON)' is not a Python from 3.11 to 3.14; name one: make PYTHON=python3.13"; \
+		exit 1; }
+	$(PYTHON) -m venv .venv
+	$(bin)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@touch $@
+
+# uv.txt is synced too, or uv would remove itself.
+.venv/.synced: $(uv) requirements/dev.txt requirements/uv.txt pyproject.toml
+	$(uv) pip sync -q --python $(bin)/python requirements/uv.txt requirements/dev.txt
+	$(uv) pip install -q --python $(bin)/python --no-deps -e .
+	@touch $@

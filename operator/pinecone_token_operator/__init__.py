@@ -1,0 +1,1 @@
+"""Keeps a fresh Pinecone access token in a Kubernetes Secret."""

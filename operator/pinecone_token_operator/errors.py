@@ -1,0 +1,86 @@
+"""What can go wrong, as one tree.
+
+Library errors are mapped to these once, at the edge, with the cause chained. None of them carries a
+token, a client secret, a request or a response body: upstream text is not to be trusted in a log.
+
+    OperatorError
+    ├── SettingsInvalid          a flag or environment variable that cannot be used
+    ├── ResourceInvalid          a resource that does not parse
+    ├── CredentialsInvalid       a credentials Secret that lacks a key, is blank or is no UTF-8
+    ├── ExchangeError            the token endpoint gave no token
+    └── ApiError                 the API server refused or did not answer
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+
+class ExchangeFailure(StrEnum):
+    """Why an exchange gave no token; the schedule's answer depends on it."""
+
+    UNAVAILABLE = "unavailable"
+    THROTTLED = "throttled"
+    REJECTED = "rejected"
+    INVALID = "invalid"
+
+
+class OperatorError(Exception):
+    """Any error that this operator knows by name."""
+
+
+class SettingsInvalid(OperatorError):  # noqa: N818 - reads as the fact it states
+    """A setting cannot be used; the message names it and says what would do."""
+
+
+class ResourceInvalid(OperatorError):  # noqa: N818 - reads as the fact it states
+    """A resource does not parse; the message names the field."""
+
+
+class CredentialsInvalid(OperatorError):  # noqa: N818 - the condition's own reason
+    """The credentials Secret cannot be used; the message names the key and what to do."""
+
+
+@dataclass(eq=False)
+class ExchangeError(OperatorError):
+    """The token endpoint gave no token.
+
+    Attributes:
+        failure: the class of failure.
+        summary: one sentence of our own words; no upstream text.
+        http_status: the reply's status, if there was a reply.
+        oauth_error: the `error` code of RFC 6749 section 5.2, or `access_denied` (4.1.2.1), with
+            which Auth0 answers wrong credentials; only when it is a known one.
+        retry_after: how long the endpoint asked us to wait, at most 15 minutes.
+    """
+
+    failure: ExchangeFailure
+    summary: str
+    http_status: int | None = None
+    oauth_error: str | None = None
+    retry_after: timedelta | None = None
+
+    def __str__(self) -> str:
+        """Return a sentence that is safe to log and to show in a status."""
+        facts = [f"HTTP {self.http_status}"] if self.http_status else []
+        facts += [self.oauth_error] if self.oauth_error else []
+        return f"{self.summary} ({', '.join(facts)})" if facts else self.summary
+
+
+@dataclass(eq=False)
+class ApiError(OperatorError):
+    """The API server refused a request or did not answer.
+
+    Attributes:
+        http_status: the reply's status; 0 if there was no reply.
+        reason: the Status object's `reason`, for example `NotFound` or `AlreadyExists`.
+        message: the Status object's `message`, or our own words if there was no reply.
+    """
+
+    http_status: int
+    reason: str
+    message: str
+
+    def __str__(self) -> str:
+        """Return status, reason and message in one line."""
+        return f"{self.http_status} {self.reason}: {self.message}"

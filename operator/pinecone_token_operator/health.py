@@ -1,0 +1,56 @@
+"""Probes and metrics over HTTP."""
+
+from collections.abc import Callable
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
+
+_METRICS_HEADERS = {"Content-Type": CONTENT_TYPE_LATEST}
+
+
+async def serve(
+    host: str,
+    port: int,
+    live: Callable[[], list[str]],
+    ready: Callable[[], list[str]],
+    metrics: Callable[[], bytes],
+) -> web.AppRunner:
+    """Serve /livez, /readyz and /metrics until the returned runner's `cleanup()`.
+
+    Args:
+        host: the address to listen on.
+        port: the port to listen on; with 0, `runner.addresses` tells the one that was picked.
+        live: tells what stands still; nothing means alive.
+        ready: tells what is missing; nothing means ready.
+        metrics: renders the metrics.
+
+    Raises:
+        OSError: the address cannot be listened on.
+    """
+
+    async def livez(_: web.Request) -> web.Response:
+        return _answer(live())
+
+    async def readyz(_: web.Request) -> web.Response:
+        return _answer(ready())
+
+    async def metrics_page(_: web.Request) -> web.Response:
+        return web.Response(body=metrics(), headers=_METRICS_HEADERS)
+
+    application = web.Application()
+    application.router.add_get("/livez", livez)
+    application.router.add_get("/readyz", readyz)
+    application.router.add_get("/metrics", metrics_page)
+    # A scraper's idle connection must not hold up the exit.
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except BaseException:
+        await runner.cleanup()
+        raise
+    return runner
+
+
+def _answer(problems: list[str]) -> web.Response:
+    return web.Response(text="\n".join(problems or ["ok"]) + "\n", status=503 if problems else 200)

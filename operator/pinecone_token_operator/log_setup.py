@@ -1,0 +1,84 @@
+"""Log lines: JSON for machines, text for people; only our own module speaks below WARNING.
+
+A line about one resource is logged with `extra={"resource": (namespace, name)}`.
+"""
+
+import json
+import logging
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final, TextIO
+
+OWN_LOGGER: Final = "pinecone_token_operator"
+
+# kopf sets levels of its own; the kubernetes client logs whole bodies, Secrets included, at DEBUG.
+QUIET_LOGGERS: Final = (
+    "aiohttp",
+    "aiohttp.access",
+    "asyncio",
+    "httpcore",
+    "httpx",
+    "kopf",
+    "kubernetes",
+)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: ts, level, logger, message, resource, exception."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as one line."""
+        line: dict[str, object] = {
+            "ts": _time(record).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if resource := _resource(record):
+            line["resource"] = {"namespace": resource[0], "name": resource[1]}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+class TextFormatter(logging.Formatter):
+    """Time, level, resource and message; a traceback follows on its own lines."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as text."""
+        resource = _resource(record)
+        subject = f"{resource[0]}/{resource[1]}: " if resource else ""
+        time = _time(record).strftime("%H:%M:%S.%f")[:-3]
+        text = f"{time} {record.levelname:<7} {subject}{record.getMessage()}"
+        if record.exc_info:
+            text += "\n" + self.formatException(record.exc_info)
+        return text
+
+
+def set_up(level: str, log_format: str, environ: Mapping[str, str], stream: TextIO) -> None:
+    """Send all log lines to the stream, in the format that suits it."""
+    handler = logging.StreamHandler(stream)
+    as_json = log_format == "json" or (log_format == "auto" and suits_machines(environ, stream))
+    handler.setFormatter(JsonFormatter() if as_json else TextFormatter())
+    own_level = logging.getLevelNamesMapping()[level.upper()]
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(max(own_level, logging.WARNING))
+    for name in QUIET_LOGGERS:
+        logging.getLogger(name).setLevel(max(own_level, logging.WARNING))
+    logging.getLogger(OWN_LOGGER).setLevel(own_level)
+    logging.captureWarnings(capture=True)
+
+
+def suits_machines(environ: Mapping[str, str], stream: TextIO) -> bool:
+    """Tell whether nobody reads along: in a pod, or not on a terminal."""
+    return bool(environ.get("KUBERNETES_SERVICE_HOST")) or not stream.isatty()
+
+
+def _time(record: logging.LogRecord) -> datetime:
+    return datetime.fromtimestamp(record.created, UTC)
+
+
+def _resource(record: logging.LogRecord) -> tuple[str, str] | None:
+    resource: tuple[str, str] | None = getattr(record, "resource", None)
+    return resource
