@@ -1,0 +1,322 @@
+"""A cluster for tests: a real etcd and kube-apiserver on loopback, without nodes.
+
+    with Cluster(tmp_path) as cluster:
+        cluster.kubectl("get", "namespaces")
+
+As a program it starts one, prints the path of its kubeconfig and waits until Ctrl-C:
+
+    python -m tests.support.cluster --directory /tmp/cluster
+"""
+
+import argparse
+import base64
+import contextlib
+import json
+import secrets
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.support.control_plane import binaries
+
+_START_SECONDS = 60.0
+_KUBECTL_SECONDS = 300.0
+
+# Asks Linux to kill this process when the one that started it dies, however it dies, then becomes
+# the program. A `preexec_fn` would do too, but Python warns of one in a process with threads.
+_DIE_WITH_PARENT = """
+import ctypes, os, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+_AUDIT_POLICY = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [{"level": "Metadata"}],
+}
+
+
+class ClusterError(Exception):
+    """The cluster did not start, or kubectl failed."""
+
+
+class Cluster:
+    """An API server with its store, and a controller manager where asked for.
+
+    Attributes:
+        url: the API server's address; the same after a restart.
+        kubeconfig: path of a kubeconfig whose user may do everything.
+        audit_log: path of the log of requests, an audit event in JSON on each line.
+        token: the bearer token of that user.
+        ca_file: path of the certificates that vouch for the API server.
+    """
+
+    def __init__(
+        self, directory: Path, *, controller_manager: bool = False, audit: bool = True
+    ) -> None:
+        self._directory = directory.resolve()
+        self._audit = audit
+        wanted = ["etcd", "kube-apiserver", "kubectl"]
+        if controller_manager:
+            wanted.append("kube-controller-manager")
+        self._binaries = binaries(*wanted)
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        # A process dies with the thread that started it, so one thread that lives on starts all.
+        self._starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="cluster")
+        self._etcd_port, self._peer_port, self._port = _free_ports(3)
+        self.url = f"https://127.0.0.1:{self._port}"
+        self.kubeconfig = self._directory / "kubeconfig"
+        self.audit_log = self._directory / "audit.log"
+        self.ca_file = self._directory / "certificates" / "apiserver.crt"
+        self.token = secrets.token_hex(16)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start all, and wait until the API server is ready."""
+        try:
+            self._write_files()
+            self._start_etcd()
+            self.start_apiserver()
+            if "kube-controller-manager" in self._binaries:
+                self._start_controller_manager()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Kill all processes. What they wrote stays."""
+        for name in reversed(list(self._processes)):
+            self._kill(name)
+        self._starter.shutdown()
+
+    def kill_apiserver(self) -> None:
+        """Kill the API server at once, as a crash would."""
+        self._kill("kube-apiserver")
+
+    def start_apiserver(self) -> None:
+        """Start the API server, on the same port as before, and wait until it is ready."""
+        flags = {
+            "etcd-servers": f"http://127.0.0.1:{self._etcd_port}",
+            "bind-address": "127.0.0.1",
+            "advertise-address": "127.0.0.1",
+            "endpoint-reconciler-type": "none",  # loopback is no endpoint to publish
+            "secure-port": str(self._port),
+            "cert-dir": str(self.ca_file.parent),
+            "authorization-mode": "RBAC",
+            "token-auth-file": str(self._directory / "tokens.csv"),
+            "service-cluster-ip-range": "10.0.0.0/24",
+            "service-account-issuer": "https://kubernetes.default.svc",
+            "service-account-key-file": str(self._service_account_key),
+            "service-account-signing-key-file": str(self._service_account_key),
+            "allow-privileged": "true",
+        }
+        if self._audit:
+            flags["audit-policy-file"] = str(self._directory / "audit-policy.json")
+            flags["audit-log-path"] = str(self.audit_log)
+            flags["audit-log-format"] = "json"
+        self._spawn("kube-apiserver", flags)
+        self._wait_for("kube-apiserver", "/readyz", "/api/v1/namespaces/default")
+        self._write_kubeconfig()
+
+    def kubectl(self, *arguments: str, input: str | None = None) -> str:  # noqa: A002
+        """Run kubectl as the user who may do everything, and return what it printed."""
+        command = [str(self._binaries["kubectl"]), f"--kubeconfig={self.kubeconfig}"]
+        command += [f"--cache-dir={self._directory / 'kubectl-cache'}", *arguments]
+        done = subprocess.run(
+            command,
+            input=input or "",
+            capture_output=True,
+            encoding="utf-8",
+            timeout=_KUBECTL_SECONDS,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise ClusterError(f"kubectl {' '.join(arguments)} failed: {done.stderr.strip()}")
+        return done.stdout
+
+    @property
+    def _service_account_key(self) -> Path:
+        return self._directory / "service-account.key"
+
+    def _write_files(self) -> None:
+        self._directory.mkdir(parents=True, exist_ok=True)
+        tokens = f'{self.token},admin,admin,"system:masters"\n'
+        (self._directory / "tokens.csv").write_text(tokens, "utf-8")
+        (self._directory / "audit-policy.json").write_text(json.dumps(_AUDIT_POLICY), "utf-8")
+        self._service_account_key.write_text(_private_key(), "ascii")
+
+    def _write_kubeconfig(self) -> None:
+        authority = base64.b64encode(self.ca_file.read_bytes()).decode()
+        cluster = {"server": self.url, "certificate-authority-data": authority}
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "tests", "cluster": cluster}],
+            "users": [{"name": "admin", "user": {"token": self.token}}],
+            "contexts": [{"name": "tests", "context": {"cluster": "tests", "user": "admin"}}],
+            "current-context": "tests",
+        }
+        self.kubeconfig.write_text(json.dumps(config, indent=2), "utf-8")
+        self.kubeconfig.chmod(0o600)
+
+    def _start_etcd(self) -> None:
+        client = f"http://127.0.0.1:{self._etcd_port}"
+        peer = f"http://127.0.0.1:{self._peer_port}"
+        flags = {
+            "name": "tests",
+            "data-dir": str(self._directory / "etcd"),
+            "listen-client-urls": client,
+            "advertise-client-urls": client,
+            "listen-peer-urls": peer,
+            "initial-advertise-peer-urls": peer,
+            "initial-cluster": f"tests={peer}",
+            "unsafe-no-fsync": "true",
+            "log-level": "warn",
+        }
+        self._spawn("etcd", flags)
+
+    def _start_controller_manager(self) -> None:
+        flags = {
+            "kubeconfig": str(self.kubeconfig),
+            "leader-elect": "false",
+            "secure-port": "0",
+            "root-ca-file": str(self.ca_file),
+            "service-account-private-key-file": str(self._service_account_key),
+        }
+        self._spawn("kube-controller-manager", flags)
+        ready = "/api/v1/namespaces/default/serviceaccounts/default"
+        self._wait_for("kube-controller-manager", ready)
+
+    def _log(self, name: str) -> Path:
+        return self._directory / f"{name}.log"
+
+    def _spawn(self, name: str, flags: dict[str, str]) -> None:
+        if name in self._processes:
+            raise ClusterError(f"{name} runs already.")
+        command = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(self._binaries[name])]
+        command += [f"--{flag}={value}" for flag, value in flags.items()]
+
+        def start() -> subprocess.Popen[bytes]:
+            with self._log(name).open("ab") as log:
+                return subprocess.Popen(
+                    command,
+                    cwd=self._directory,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,  # a Ctrl-C is for the parent, which stops its own
+                )
+
+        self._processes[name] = self._starter.submit(start).result()
+
+    def _kill(self, name: str) -> None:
+        if process := self._processes.pop(name, None):
+            process.kill()
+            process.wait()
+
+    def _wait_for(self, name: str, *paths: str) -> None:
+        """Wait until each path answers 200; fail as soon as a process has ended."""
+        deadline = time.monotonic() + _START_SECONDS
+        waiting = list(paths)
+        while waiting:
+            if self._answers(waiting[0]):
+                waiting.pop(0)
+                continue
+            for other, process in self._processes.items():
+                if process.poll() is not None:
+                    raise ClusterError(f"{other} ended:\n{self._tail(other)}")
+            if time.monotonic() > deadline:
+                raise ClusterError(f"{name} is not ready: {waiting[0]}:\n{self._tail(name)}")
+            time.sleep(0.05)
+
+    def _answers(self, path: str) -> bool:
+        if not self.ca_file.exists():
+            return False
+        headers = {"Authorization": f"Bearer {self.token}"}
+        request = urllib.request.Request(self.url + path, headers=headers)
+        try:
+            trust = ssl.create_default_context(cafile=self.ca_file)
+            handlers = urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trust)
+            with urllib.request.build_opener(*handlers).open(request, timeout=5) as response:
+                response.read()
+                return True
+        except urllib.error.HTTPError as error:
+            error.close()
+        except OSError:
+            pass  # not there yet, or half of a certificate file
+        return False
+
+    def _tail(self, name: str) -> str:
+        with contextlib.suppress(FileNotFoundError):
+            return self._log(name).read_text("utf-8", "replace")[-3000:]
+        return ""
+
+
+def _free_ports(count: int) -> list[int]:
+    """Return ports that nothing listened on a moment ago, all different."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def _private_key() -> str:
+    """Return a new P-256 key in PEM (RFC 5915); the public half, optional there, is left out."""
+    order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+    scalar = (secrets.randbelow(order - 1) + 1).to_bytes(32, "big")
+    version = bytes.fromhex("020101")
+    curve = bytes.fromhex("a00a06082a8648ce3d030107")
+    body = version + b"\x04\x20" + scalar + curve
+    text = base64.b64encode(b"\x30" + bytes([len(body)]) + body).decode()
+    label = "EC PRIVATE KEY"
+    lines = "\n".join(textwrap.wrap(text, 64))
+    return f"-----BEGIN {label}-----\n{lines}\n-----END {label}-----\n"
+
+
+def main() -> None:
+    """Start a cluster, print the path of its kubeconfig, and wait for Ctrl-C or SIGTERM."""
+    parser = argparse.ArgumentParser(description="Runs a control plane without nodes.")
+    parser.add_argument("--directory", type=Path, help="for its files; a temporary one if not set")
+    parser.add_argument("--controller-manager", action="store_true")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with contextlib.ExitStack() as stack:
+        directory = arguments.directory or Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="cluster-"))
+        )
+        stack.enter_context(contextlib.suppress(KeyboardInterrupt))
+        cluster = Cluster(directory, controller_manager=arguments.controller_manager)
+        stack.enter_context(cluster)
+        print(cluster.kubeconfig, flush=True)
+        while True:
+            signal.pause()
+
+
+if __name__ == "__main__":
+    main()
