@@ -1,0 +1,72 @@
+"""The service account's credentials, read from a Secret, and their fingerprint. No I/O."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pinecone_token_operator.errors import CredentialsInvalid
+
+_FINGERPRINT_DIGITS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a service account proves itself with; neither part is ever shown by `repr`."""
+
+    client_id: str = field(repr=False)
+    client_secret: str = field(repr=False)
+
+
+def read_credentials(
+    data: Mapping[str, str], client_id_key: str, client_secret_key: str
+) -> Credentials:
+    """Read credentials from the `data` of a Secret, whose values are base64.
+
+    Raises:
+        CredentialsInvalid: a key is missing, blank, or is no base64 of UTF-8 text.
+    """
+    return Credentials(
+        client_id=_read_key(data, client_id_key),
+        client_secret=_read_key(data, client_secret_key),
+    )
+
+
+def fingerprint(credentials: Credentials, uid: str, audience: str, token_url: str) -> str:
+    """Return 32 hex digits that change whenever a token of another origin is wanted.
+
+    Keyed by the resource's UID, so that equal credentials can't be recognized across resources.
+    """
+    # A length before each part keeps ("ab", "c") apart from ("a", "bc").
+    parts = [
+        part.encode()
+        for part in (credentials.client_id, credentials.client_secret, audience, token_url)
+    ]
+    message = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
+    return hmac.new(uid.encode(), message, hashlib.sha256).hexdigest()[:_FINGERPRINT_DIGITS]
+
+
+def _read_key(data: Mapping[str, str], key: str) -> str:
+    encoded = data.get(key)
+    if encoded is None:
+        raise CredentialsInvalid(
+            f"the credentials Secret has no key {key!r}: add it, or name the right key in "
+            f"spec.credentialsSecretRef"
+        )
+    # `from None`: a decoding error carries the bytes that it could not decode, which are secret.
+    try:
+        text = base64.b64decode(encoded, validate=True).decode()
+    except (binascii.Error, ValueError):
+        raise CredentialsInvalid(
+            f"key {key!r} of the credentials Secret is no base64 of UTF-8 text: write it again, "
+            f"for example with kubectl create secret generic --from-literal"
+        ) from None
+    # A file made by `echo` ends in a newline, and Windows editors begin one with a byte order mark.
+    text = text.removeprefix("\ufeff").strip()
+    if not text:
+        raise CredentialsInvalid(
+            f"key {key!r} of the credentials Secret is blank: set it to the service account's value"
+        )
+    return text
