@@ -5,6 +5,7 @@ The API server has checked the rest already: nothing here repeats a pattern or a
 """
 
 import re
+import string
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -29,6 +30,9 @@ PLURAL = "pineconeaccesstokens"
 KIND = "PineconeAccessToken"
 PREFIX = f"{GROUP}/"
 """What the operator's own labels and annotations begin with."""
+
+PLACEHOLDERS = frozenset({"access_token", "token_type", "expires_at", "expires_at_unix"})
+"""What `spec.target.template.data` may name as `${...}`."""
 
 REFRESH_REQUESTED_AT = f"{PREFIX}refresh-requested-at"
 
@@ -113,12 +117,22 @@ class TemplateMetadata(_Model):
     annotations: dict[str, str] = Field(default_factory=dict)
 
 
+def _known_placeholders(text: str) -> str:
+    template = string.Template(text)
+    if not template.is_valid() or not PLACEHOLDERS.issuperset(template.get_identifiers()):
+        names = ", ".join(f"${{{name}}}" for name in sorted(PLACEHOLDERS))
+        raise ValueError(f"has an unknown placeholder: use {names}, and $$ for one $")
+    return text
+
+
 class Template(_Model):
     """What the target Secret holds beside the token."""
 
     type: str = "Opaque"
     metadata: TemplateMetadata = TemplateMetadata()
-    data: dict[str, str] = Field(default_factory=dict, repr=False)
+    data: dict[str, Annotated[str, AfterValidator(_known_placeholders)]] = Field(
+        default_factory=dict, repr=False
+    )
 
 
 class Target(_Model):

@@ -141,7 +141,10 @@ class SecretWatch:
 
     def note(self, key: Key, uid: str, resource_version: str) -> None:
         """Remember what a caller just read or wrote, so that its event is no news."""
-        self._known[key] = (uid, resource_version)
+        known = self._known.get(key)
+        # An event may overtake the reply to a request.
+        if known is None or not _is_newer(known[1], resource_version):
+            self._known[key] = (uid, resource_version)
 
     def forget(self, key: Key) -> None:
         """Drop what is known of a Secret that no resource refers to any more."""
@@ -205,14 +208,16 @@ class SecretWatch:
         if not self._is_wanted(key):
             self._known.pop(key, None)
         elif event["type"] == "DELETED":
-            self._known.pop(key, None)
+            # Kept, with the deletion's own version, lest a reply that it overtook brings it back.
+            self._known[key] = identity
             self._changed(key)  # even if it was never seen: a reconcile may have read it
         else:
             self._see(key, identity)
 
     def _see(self, key: Key, identity: Identity | None) -> None:
         """Remember a Secret, or its absence, and tell if that is news."""
-        if self._known.get(key) == identity:
+        known = self._known.get(key)
+        if known == identity or (known and identity and _is_newer(known[1], identity[1])):
             return
         if identity is None:
             self._known.pop(key, None)
@@ -233,6 +238,14 @@ def _identify(item: Mapping[str, Any]) -> tuple[Key, Identity]:
         (metadata["namespace"], metadata["name"]),
         (metadata["uid"], metadata["resourceVersion"]),
     )
+
+
+def _is_newer(version: str, other: str) -> bool:
+    """Compare two resourceVersions, which are decimal numbers.
+
+    https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions
+    """
+    return (len(version), version) > (len(other), other)
 
 
 def _may_resume(error: ApiError) -> bool:

@@ -1,13 +1,26 @@
-"""What integration tests share: one API server for the whole run."""
+"""What integration tests share: one API server for the whole run, and operators that connect to it.
 
-from collections.abc import Iterator
+Each test that starts an operator ends with a look for secrets and errors in what it left behind.
+"""
+
+import contextlib
+import http.client
+import json
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from pinecone_token_operator.models import GROUP, PLURAL, VERSION
+from tests.support.api import Kube, KubeError, token_path
 from tests.support.cluster import Cluster
+from tests.support.leaks import find_leaks
+from tests.support.operator_process import Operator, OperatorError, StartOperator
+from tests.support.token_endpoint import TokenEndpoint
 
 CRD = Path(__file__).resolve().parents[2] / "crds" / "pineconeaccesstokens.yaml"
+EVERYWHERE = "*"
 
 
 @pytest.fixture(scope="session")
@@ -15,4 +28,102 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with Cluster(tmp_path_factory.mktemp("cluster"), controller_manager=True) as running:
         running.kubectl("apply", "--server-side", "-f", str(CRD))
         running.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRD))
+        # A kind can be established before it can be stored; kubectl tries again until it can.
+        running.kubectl("get", PLURAL, "--all-namespaces")
         yield running
+
+
+@pytest.fixture(scope="session")
+def kube(cluster: Cluster) -> Iterator[Kube]:
+    with Kube(cluster) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return where all token endpoints keep their certificates, which take a while to make."""
+    return tmp_path_factory.mktemp("certificates")
+
+
+@pytest.fixture
+def endpoint(certificates: Path) -> Iterator[TokenEndpoint]:
+    with TokenEndpoint(directory=certificates) as running:
+        yield running
+
+
+@pytest.fixture
+def namespace(kube: Kube) -> Iterator[str]:
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    kube.create("/api/v1/namespaces", {"metadata": {"name": name}})
+    yield name
+    with contextlib.suppress(KubeError):  # the test may have deleted it
+        kube.delete(f"/api/v1/namespaces/{name}")
+
+
+@pytest.fixture
+def start_operator(
+    cluster: Cluster, kube: Kube, endpoint: TokenEndpoint, namespace: str, tmp_path: Path
+) -> Iterator[StartOperator]:
+    operators: list[Operator] = []
+    endpoints = [endpoint]
+    served = {namespace}
+    default_endpoint = endpoint
+
+    with contextlib.ExitStack() as stack:
+
+        def start(
+            *namespaces: str,
+            options: Sequence[str] = (),
+            endpoint: TokenEndpoint | None = None,
+            wait: bool = True,
+        ) -> Operator:
+            source = endpoint or default_endpoint
+            names = namespaces or (namespace,)
+            operator = Operator(
+                cluster.kubeconfig,
+                source.url,
+                source.ca_bundle,
+                tmp_path / f"operator-{len(operators)}",
+                namespaces=() if EVERYWHERE in names else names,
+                options=options,
+            )
+            operators.append(operator)
+            endpoints.append(source)
+            served.update(names)
+            stack.enter_context(operator)
+            if wait:
+                operator.wait_ready()
+            return operator
+
+        yield start
+        texts = _metrics(operators)
+    texts |= {f"log of {each.log.parent.name}": each.log.read_text("utf-8") for each in operators}
+    texts |= _objects(kube, served)
+    secrets = [*kube.client_secrets]
+    for source in endpoints:
+        secrets += [*source.tokens, *(source.credentials or {}).values()]
+    # First of all: what follows shows lines of the log.
+    leaks = find_leaks(texts, secrets)
+    assert not leaks, f"secrets in: {', '.join(leaks)}"
+    errors = [line for each in operators if not each.allow_errors for line in each.errors()]
+    assert not errors, "the operator logged errors:\n" + "\n".join(errors)
+
+
+def _metrics(operators: Iterable[Operator]) -> dict[str, str]:
+    """Return the metrics of the operators that still answer."""
+    found = {}
+    for operator in operators:
+        with contextlib.suppress(OSError, http.client.HTTPException, OperatorError):
+            found[f"metrics of {operator.log.parent.name}"] = operator.get("/metrics")[1]
+    return found
+
+
+def _objects(kube: Kube, namespaces: Iterable[str]) -> dict[str, str]:
+    """Return the resources, with their status, and the events in the namespaces."""
+    paths: list[str] = []
+    for namespace in namespaces:
+        if namespace == EVERYWHERE:
+            paths += [f"/apis/{GROUP}/{VERSION}/{PLURAL}", "/api/v1/events"]
+        else:
+            paths += [token_path(namespace), f"/api/v1/namespaces/{namespace}/events"]
+    return {path: json.dumps(kube.get(path), ensure_ascii=False) for path in paths}

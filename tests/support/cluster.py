@@ -35,7 +35,7 @@ _KUBECTL_SECONDS = 300.0
 
 # Asks Linux to kill this process when the one that started it dies, however it dies, then becomes
 # the program. A `preexec_fn` would do too, but Python warns of one in a process with threads.
-_DIE_WITH_PARENT = """
+DIE_WITH_PARENT = """
 import ctypes, os, sys
 if sys.platform == "linux":
     ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL
@@ -218,7 +218,7 @@ class Cluster:
     def _spawn(self, name: str, flags: dict[str, str]) -> None:
         if name in self._processes:
             raise ClusterError(f"{name} runs already.")
-        command = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(self._binaries[name])]
+        command = [sys.executable, "-I", "-S", "-c", DIE_WITH_PARENT, str(self._binaries[name])]
         command += [f"--{flag}={value}" for flag, value in flags.items()]
 
         def start() -> subprocess.Popen[bytes]:

@@ -1,0 +1,193 @@
+"""Puts the operator together and runs it until it is told to stop."""
+
+import asyncio
+import logging
+import random
+import signal
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from pinecone_token_operator import health, kube
+from pinecone_token_operator.controller import Controller
+from pinecone_token_operator.errors import ApiError
+from pinecone_token_operator.handlers import ResourceWatch
+from pinecone_token_operator.index import Index, Key
+from pinecone_token_operator.metrics import Metrics
+from pinecone_token_operator.reconcile import Reconciler
+from pinecone_token_operator.secret_watch import SecretWatch
+from pinecone_token_operator.settings import Settings
+from pinecone_token_operator.token_client import TokenClient
+
+STOPPED, UNEXPECTED, NOT_REACHABLE = 0, 1, 3
+
+# Watches answer at least once a minute; three misses are no coincidence.
+STALE_AFTER: Final = timedelta(seconds=200)
+# Each look is a few requests, so some may wait for the API server while others exchange.
+_MORE_WORKERS: Final = 8
+# Time for the looks under way to write what they fetched; the rest of 10 s is for closing.
+_DRAIN: Final = timedelta(seconds=7)
+
+logger = logging.getLogger(__name__)
+
+
+def run(settings: Settings) -> int:
+    """Run until SIGTERM or SIGINT; return the exit code (see `settings.EXIT_CODES`)."""
+    try:
+        return asyncio.run(_App(settings).run())
+    except ApiError as error:
+        logger.error("The API server cannot be used: %s", error)  # noqa: TRY400 - no bug to trace
+        return NOT_REACHABLE
+    except OSError as error:
+        logger.error("Cannot serve probes on %s: %s", settings.health_host, error.strerror)  # noqa: TRY400 - no bug to trace
+        return UNEXPECTED
+    except Exception:
+        logger.exception("An unexpected error")
+        return UNEXPECTED
+
+
+class _App:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._namespaces: tuple[str | None, ...] = settings.namespaces or (None,)
+        self._metrics = Metrics()
+        self._rng = random.Random()  # noqa: S311 - spreads load, guards nothing
+        self._index = Index()
+        self._listed = False
+
+    async def run(self) -> int:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for signal_number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signal_number, stop.set)
+        api = await kube.connect(self._settings.kubeconfig, self._settings.context)
+        tokens = TokenClient(
+            self._settings.token_url,
+            self._settings.audience,
+            self._settings.api_version,
+            self._settings.ca_bundle,
+            self._settings.max_concurrent_exchanges,
+            _now,
+        )
+        try:
+            await self._run(api, tokens, stop)
+        finally:
+            await tokens.aclose()
+            await api.aclose()
+        logger.info("Stopped")
+        return STOPPED
+
+    async def _run(self, api: kube.Api, tokens: TokenClient, stop: asyncio.Event) -> None:
+        self._secret_watches = {
+            namespace: SecretWatch(
+                api,
+                namespace,
+                self._index.is_wanted,
+                self._secret_changed,
+                time.monotonic,
+                self._rng,
+            )
+            for namespace in self._namespaces
+        }
+        reconciler = Reconciler(
+            api,
+            tokens,
+            self._secrets,
+            self._index,
+            self._metrics,
+            _now,
+            self._rng,
+            self._settings.audience,
+            self._settings.token_url,
+        )
+        self._controller = Controller(
+            api,
+            self._namespaces,
+            self._index,
+            reconciler,
+            self._forget_secret,
+            self._metrics,
+            _now,
+            time.monotonic,
+            self._rng,
+        )
+        self._resources = ResourceWatch(
+            api,
+            self._settings.namespaces,
+            self._controller.resource_event,
+            time.monotonic,
+            self._rng,
+        )
+        runner = await health.serve(
+            self._settings.health_host,
+            self._settings.health_port,
+            self._not_live,
+            self._not_ready,
+            self._metrics.render,
+        )
+        try:
+            for host, port, *_ in runner.addresses:
+                logger.info("Serving probes and metrics on %s:%s", host, port)
+            # First, so that the watch of Secrets knows which ones matter.
+            await self._controller.resync()
+            self._listed = True
+            logger.info("Serving %s", ", ".join(self._settings.namespaces) or "all namespaces")
+            await self._work(stop)
+        finally:
+            await runner.cleanup()
+
+    async def _work(self, stop: asyncio.Event) -> None:
+        workers = self._settings.max_concurrent_exchanges + _MORE_WORKERS
+        tasks = [
+            asyncio.create_task(self._resources.run(), name="resource watch"),
+            *(
+                asyncio.create_task(watch.run(), name="secret watch")
+                for watch in self._secret_watches.values()
+            ),
+        ]
+        controller = asyncio.create_task(self._controller.run(workers, self._settings.resync))
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            # None of them ends by itself, unless by a bug, which is for the process to show.
+            done, _ = await asyncio.wait(
+                [*tasks, controller, stopping], return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in done - {stopping}:
+                task.result()
+            logger.info("Stopping")
+            await self._controller.drain(_DRAIN)
+        finally:
+            for task in (*tasks, controller, stopping):
+                task.cancel()
+            await asyncio.gather(*tasks, controller, stopping, return_exceptions=True)
+
+    def _secrets(self, namespace: str) -> SecretWatch:
+        return self._secret_watches.get(namespace) or self._secret_watches[None]
+
+    def _secret_changed(self, secret: Key) -> None:
+        self._controller.secret_changed(secret)
+
+    def _forget_secret(self, secret: Key) -> None:
+        self._secrets(secret[0]).forget(secret)
+
+    def _not_live(self) -> list[str]:
+        problems = self._controller.problems()
+        if self._listed:
+            progress = [watch.last_progress for watch in self._secret_watches.values()]
+            stale = sum(_is_stale(moment) for moment in (self._resources.last_progress, *progress))
+            problems += [f"{stale} watches are silent"] if stale else []
+        return problems
+
+    def _not_ready(self) -> list[str]:
+        problems = [] if self._listed else ["the resources are not listed yet"]
+        if not all(watch.synced for watch in self._secret_watches.values()):
+            problems.append("the Secrets are not listed yet")
+        return problems
+
+
+def _is_stale(last_progress: float) -> bool:
+    return time.monotonic() - last_progress > STALE_AFTER.total_seconds()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,55 @@
+"""The command line: `pinecone-token-operator run`."""
+
+import argparse
+import importlib.metadata
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from pinecone_token_operator import log_setup, settings
+from pinecone_token_operator.errors import SettingsInvalid
+
+PROGRAM: Final = "pinecone-token-operator"
+SETTING_UNUSABLE: Final = 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code (see `settings.EXIT_CODES`)."""
+    try:
+        arguments = _parser().parse_args(argv)
+        chosen = settings.parse(arguments.options, os.environ)
+    except SettingsInvalid as error:
+        print(f"{PROGRAM}: {error}", file=sys.stderr)  # noqa: T201 - logging is not set up yet
+        return SETTING_UNUSABLE
+    log_setup.set_up(chosen.log_level, chosen.log_format, os.environ, sys.stderr)
+
+    # Takes most of a second, which neither --help nor a wrong setting should wait for.
+    from pinecone_token_operator import app  # noqa: PLC0415
+
+    return app.run(chosen)
+
+
+def _parser() -> settings.Parser:
+    parser = settings.Parser(
+        prog=PROGRAM,
+        description="Keeps a fresh Pinecone access token in a Kubernetes Secret.",
+        epilog=f"'{PROGRAM} run --help' documents every option.\n\n{settings.EXIT_CODES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {_version()}")
+    parser.add_argument("command", choices=["run"], help="run the operator until it is stopped")
+    parser.add_argument("options", nargs=argparse.REMAINDER, help="options of the command")
+    return parser
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version(PROGRAM)
+    except importlib.metadata.PackageNotFoundError:
+        return "(run from source)"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,252 @@
+"""Keeps the index up to date from what the watches tell, and works off the queue."""
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final, NoReturn
+
+from pinecone_token_operator import resync, schedule
+from pinecone_token_operator.errors import ApiError, ResourceInvalid
+from pinecone_token_operator.index import Index, Key
+from pinecone_token_operator.metrics import Metrics
+from pinecone_token_operator.models import (
+    REFRESH_REQUESTED_AT,
+    CreationPolicy,
+    DeletionPolicy,
+    PineconeAccessToken,
+    parse_resource,
+)
+from pinecone_token_operator.reconcile import Reconciler
+from pinecone_token_operator.work_queue import Timers, Urgency, WorkQueue
+
+# One look takes at most a few requests of ten seconds each.
+STUCK_AFTER: Final = timedelta(minutes=2)
+
+logger = logging.getLogger(__name__)
+
+
+class Controller:
+    """What is between the watches and the reconciler.
+
+    Args:
+        api: the API server.
+        namespaces: the namespaces to serve; a single None means all.
+        index: the resources; only this class changes it.
+        reconciler: looks at one resource.
+        forget_secret: told each Secret that no resource names any more.
+        metrics: counts.
+        now: the clock; aware times in UTC.
+        monotonic: seconds of a clock that never goes back.
+        rng: spreads retries.
+    """
+
+    def __init__(
+        self,
+        api: resync.Api,
+        namespaces: Sequence[str | None],
+        index: Index,
+        reconciler: Reconciler,
+        forget_secret: Callable[[Key], None],
+        metrics: Metrics,
+        now: Callable[[], datetime],
+        monotonic: Callable[[], float],
+        rng: random.Random,
+    ) -> None:
+        self._api = api
+        self._namespaces = namespaces
+        self._index = index
+        self._reconciler = reconciler
+        self._forget_secret = forget_secret
+        self._metrics = metrics
+        self._now = now
+        self._monotonic = monotonic
+        self._rng = rng
+        self._queue = WorkQueue(self._urgency)
+        self._timers = Timers(self._enqueue, now)
+        self._failures: dict[Key, int] = {}
+        self._removals: set[asyncio.Task[None]] = set()
+        self._last_done = monotonic()
+
+    # Feed
+
+    def resource_event(self, event_type: str | None, obj: Mapping[str, Any]) -> None:
+        """Take an event of the resource's watch; our own status writes are no news."""
+        metadata = obj["metadata"]
+        key = metadata["namespace"], metadata["name"]
+        # One that waits for its dependents to be deleted must not get its Secret back.
+        if event_type == "DELETED" or metadata.get("deletionTimestamp"):
+            self._remove(key, metadata["uid"])
+        else:
+            self._put(key, obj)
+
+    def secret_changed(self, secret: Key) -> None:
+        """Look at all resources that name a Secret."""
+        for key in self._index.referring_to(secret):
+            self._enqueue(key)
+
+    async def resync(self) -> None:
+        """List everything, and look at every resource.
+
+        Raises:
+            ApiError: the API server refused or did not answer.
+        """
+        known = set(self._index.keys())
+        found: set[Key] = set()
+        for namespace in self._namespaces:
+            # The Secrets first: whose resource is not in the later list has none any more.
+            merged = await resync.merged_secrets(self._api, namespace)
+            items = await resync.list_resources(self._api, namespace)
+            for obj in items:
+                self.resource_event(None, obj)
+                found.add((obj["metadata"]["namespace"], obj["metadata"]["name"]))
+            living = {obj["metadata"]["uid"] for obj in items}
+            for (where, name), uid in merged.items():
+                if uid not in living:
+                    self._take_out(where, name, uid)
+        for key in known - found:
+            resource = self._index.get(key)
+            if resource is not None:
+                self._remove(key, resource.metadata.uid)
+        for key in known | found:
+            self._enqueue(key)
+
+    def _put(self, key: Key, obj: Mapping[str, Any]) -> None:
+        before = self._index.get(key)
+        if before is not None and not _is_news(before, obj):
+            return
+        try:
+            resource = parse_resource(obj)
+        except ResourceInvalid as error:
+            logger.error("The resource cannot be used: %s", error, extra={"resource": key})  # noqa: TRY400 - the traceback says no more
+            return
+        if before is not None and before.metadata.uid != resource.metadata.uid:
+            self._remove(key, before.metadata.uid)
+        self._index.put(resource)
+        self._enqueue(key)
+
+    def _remove(self, key: Key, uid: str) -> None:
+        resource = self._index.get(key)
+        if resource is None or resource.metadata.uid != uid:
+            return
+        self._index.remove(key)
+        self._reconciler.forget(resource)
+        self._timers.set(key, None)
+        self._failures.pop(key, None)
+        target = resource.spec.target
+        if (
+            target.creation_policy is CreationPolicy.MERGE
+            and target.deletion_policy is DeletionPolicy.DELETE
+        ):
+            self._take_out(*resource.target_key, uid)
+        for secret in {resource.target_key, resource.credentials_key}:
+            self.secret_changed(secret)  # a younger resource may have waited for this target
+            if not self._index.is_wanted(secret):
+                self._forget_secret(secret)
+
+    def _take_out(self, namespace: str, name: str, uid: str) -> None:
+        async def attempt() -> None:
+            try:
+                await resync.take_out(self._api, namespace, name, uid)
+            except ApiError as error:
+                logger.warning(
+                    "Taking the token out of Secret %s/%s failed (%s); the next resync tries again",
+                    namespace,
+                    name,
+                    error,
+                )
+
+        task = asyncio.create_task(attempt())
+        self._removals.add(task)
+        task.add_done_callback(self._removals.discard)
+
+    def _enqueue(self, key: Key) -> None:
+        self._queue.add(key)
+        self._metrics.queue_length(len(self._queue))
+
+    def _urgency(self, key: Key) -> Urgency:
+        """No token at all first, the newest of them foremost; then the nearest expiry."""
+        resource = self._index.get(key)
+        if resource is None:
+            return (0.0, 0.0)
+        expires_at = self._reconciler.expires_at(resource)
+        if expires_at is not None:
+            return (1.0, expires_at.timestamp())
+        told = resource.status.get("expiresAt")
+        if isinstance(told, str):
+            return (1.0, datetime.fromisoformat(told).timestamp())
+        return (0.0, -resource.metadata.creation_timestamp.timestamp())
+
+    # Work
+
+    async def run(self, workers: int, every: timedelta) -> NoReturn:
+        """Work until cancelled; a cancelled look leaves nothing half-written."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._timers.run(), name="timers")
+            group.create_task(self._resync_every(every), name="resync")
+            for number in range(workers):
+                group.create_task(self._work(), name=f"worker {number}")
+        raise AssertionError("workers never end")
+
+    async def drain(self, most: timedelta) -> None:
+        """Take no more work, and wait for what is under way, so that nothing is cut in two."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(most.total_seconds()):
+                await self._queue.drain()
+
+    def problems(self) -> list[str]:
+        """Return what stands still."""
+        if not len(self._queue):
+            self._last_done = self._monotonic()
+        stuck = self._monotonic() - self._last_done > STUCK_AFTER.total_seconds()
+        return [f"{len(self._queue)} resources wait and none is worked on"] if stuck else []
+
+    async def _work(self) -> NoReturn:
+        while True:
+            key = await self._queue.take()
+            self._metrics.queue_length(len(self._queue))
+            moment = await self._look(key)
+            self._last_done = self._monotonic()
+            self._timers.set(key, moment if self._index.get(key) else None)
+            self._queue.done(key)
+
+    async def _look(self, key: Key) -> datetime | None:
+        try:
+            moment = await self._reconciler.reconcile(key)
+        except ApiError as error:
+            result, problem = "api_error", f"the API server: {error}"
+        except Exception as error:  # one resource must not stop the others
+            result, problem = "error", type(error).__name__
+            logger.exception("Looking at it failed", extra={"resource": key})
+        else:
+            self._metrics.reconciled("success")
+            self._failures.pop(key, None)
+            return moment
+        self._metrics.reconciled(result)
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        resource = self._index.get(key)
+        expires_at = self._reconciler.expires_at(resource) if resource else None
+        life_left = expires_at - self._now() if expires_at else timedelta()
+        wait = schedule.back_off(failures, life_left, self._rng.random())
+        logger.warning("%s; trying again in %s", problem, wait, extra={"resource": key})
+        return self._now() + wait
+
+    async def _resync_every(self, period: timedelta) -> NoReturn:
+        while True:
+            await asyncio.sleep(period.total_seconds() * self._rng.uniform(0.9, 1.1))
+            try:
+                await self.resync()
+            except ApiError as error:
+                logger.warning("Listing everything failed (%s); the next time is soon", error)
+
+
+def _is_news(before: PineconeAccessToken, obj: Mapping[str, Any]) -> bool:
+    metadata = obj["metadata"]
+    return (
+        before.metadata.uid != metadata["uid"]
+        or before.metadata.generation != metadata.get("generation", 0)
+        or before.metadata.annotations.get(REFRESH_REQUESTED_AT)
+        != (metadata.get("annotations") or {}).get(REFRESH_REQUESTED_AT)
+    )

@@ -1,0 +1,287 @@
+"""Tells each event of the resources; the only module that imports kopf.
+
+kopf runs in a thread and an event loop of its own, because as a guest in ours it would
+
+- cancel, whenever it ends, every task of the loop that is younger than itself,
+- replace our handlers of SIGTERM and SIGINT, again at each restart, and
+- leave a timer behind that kills the process ten minutes later (`ultimate_exiting_timeout`).
+
+https://github.com/nolar/kopf/blob/1.45.2/kopf/_core/reactor/running.py
+"""
+
+import asyncio
+import collections
+import contextlib
+import logging
+import random
+import threading
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from typing import Any, Final, NoReturn, Protocol
+
+import aiohttp
+import kopf
+
+from pinecone_token_operator.errors import ApiError
+from pinecone_token_operator.models import GROUP, PLURAL, VERSION
+
+Feed = Callable[[str | None, dict[str, Any]], None]
+"""Takes an event's type (None from the listing, ADDED, MODIFIED, DELETED) and its object."""
+
+REQUEST_TIMEOUT: Final = timedelta(seconds=30)
+INACTIVITY: Final = timedelta(seconds=70)
+# kopf passes no bookmarks on, so on a quiet day a new watch is the only sign of life: it must come
+# well before `STALE`.
+WATCH_SECONDS: Final = (100, 130)
+# Seconds between a request's attempts; after these kopf ends, and the delays below take over.
+ERROR_BACKOFFS: Final = (1, 2, 4, 8)
+STALE: Final = timedelta(seconds=180)
+# More answers than this in so short a time: watches that close at once, which kopf reopens at once.
+FLOOD: Final = 50
+FLOOD_PER_NAMESPACE: Final = 10
+FLOOD_WITHIN: Final = timedelta(seconds=5)
+CHECK_EVERY: Final = timedelta(seconds=1)
+STOP_WITHIN: Final = timedelta(seconds=5)
+FAREWELL: Final = timedelta(seconds=0.1)
+FIRST_DELAY: Final = timedelta(seconds=1)
+MAX_DELAY: Final = timedelta(seconds=30)
+MAX_POLL: Final = timedelta(seconds=10)
+# A life at least this long was a good one: what ended it is a new failure, not the next.
+SETTLED: Final = timedelta(seconds=60)
+NOT_FOUND: Final = 404
+
+logger = logging.getLogger(__name__)
+
+# At each start they warn that a thread handles no signals, and at an end they log one traceback
+# for each task that it passes through. `run` says once why kopf ended.
+for _name in ("running", "orchestration"):
+    logging.getLogger(f"kopf._core.reactor.{_name}").setLevel(logging.CRITICAL)
+
+
+class WatchApi(Protocol):
+    """What is needed of `kube.Api`; `session` is called in kopf's thread and event loop."""
+
+    @property
+    def server(self) -> str:
+        """The API server's address."""
+        ...
+
+    async def request(self, method: str, path: str) -> dict[str, Any]:
+        """Return the reply's object, or raise `ApiError`."""
+        ...
+
+    def session(self, on_answer: Callable[[], None] | None = None) -> aiohttp.ClientSession:
+        """Return a new session that calls `on_answer` for the headers of each reply."""
+        ...
+
+
+class ResourceWatch:
+    """Feeds the events of the resources, and keeps doing so whatever becomes of kopf.
+
+    Args:
+        api: the API server.
+        namespaces: the namespaces to watch; none means all.
+        feed: told each event in the event loop of `run`; must not block. Each restart tells all
+            existing resources again, as the listing does, and does not tell of a resource that was
+            deleted meanwhile.
+        monotonic: seconds of a clock that never goes back.
+        rng: spreads the delays.
+
+    Attributes:
+        last_progress: when the API server last answered or sent an event, by `monotonic`.
+    """
+
+    def __init__(
+        self,
+        api: WatchApi,
+        namespaces: tuple[str, ...],
+        feed: Feed,
+        monotonic: Callable[[], float],
+        rng: random.Random,
+    ) -> None:
+        self._api = api
+        self._namespaces = namespaces
+        self._feed = feed
+        self._monotonic = monotonic
+        self._rng = rng
+        flood = FLOOD + FLOOD_PER_NAMESPACE * len(namespaces)
+        self._answers: collections.deque[float] = collections.deque(maxlen=flood)
+        self.last_progress = monotonic()
+
+    async def run(self) -> NoReturn:
+        """Watch until cancelled."""
+        failures = 0
+        while True:
+            await self._wait_until_served()
+            started = self._monotonic()
+            why = await self._watch()
+            if self._monotonic() - started >= SETTLED.total_seconds():
+                failures = 0
+            delay = self._delay(failures, MAX_DELAY)
+            failures += 1
+            logger.warning("Watching %s ended (%s); restarting in %.1f s", PLURAL, why, delay)
+            await asyncio.sleep(delay)
+
+    async def _wait_until_served(self) -> None:
+        """Poll until the API server knows the resource: kopf would look for it only once."""
+        attempts = 0
+        said: str | None = None
+        while True:
+            problem = await self._find_problem()
+            if problem is None:
+                return
+            if problem != said:
+                logger.warning("%s", problem)
+                said = problem
+            await asyncio.sleep(self._delay(attempts, MAX_POLL))
+            attempts += 1
+
+    async def _find_problem(self) -> str | None:
+        """Return what keeps the resource from being watched and what to do; None if nothing."""
+        try:
+            found = await self._api.request("GET", f"/apis/{GROUP}/{VERSION}")
+        except ApiError as error:
+            if error.http_status:
+                self.last_progress = self._monotonic()
+            if error.http_status != NOT_FOUND:
+                return f"Cannot ask the API server for {PLURAL} ({error}); trying on"
+        else:
+            self.last_progress = self._monotonic()
+            if any(each["name"] == PLURAL for each in found.get("resources") or ()):
+                return None
+        return (
+            f"The API server does not serve {PLURAL}.{GROUP}/{VERSION}: install the"
+            f" CustomResourceDefinition (crds/{PLURAL}.yaml); waiting for it"
+        )
+
+    async def _watch(self) -> str:
+        """Run kopf until it ends or stalls, and return why."""
+        self.last_progress = self._monotonic()
+        self._answers.clear()
+        guest = _Guest(self._kopf(asyncio.get_running_loop()))
+        try:
+            while True:
+                await asyncio.wait({guest.ended}, timeout=CHECK_EVERY.total_seconds())
+                if guest.ended.done():
+                    return guest.ended.result()
+                if self._monotonic() - self.last_progress > STALE.total_seconds():
+                    return f"no sign of life for {STALE.total_seconds():.0f} s"
+                if self._is_flooding():
+                    return "the API server closes each watch at once"
+        finally:
+            await guest.stop()
+
+    async def _kopf(self, home: asyncio.AbstractEventLoop) -> None:
+        """Run kopf in the current event loop until it ends; feed in `home`."""
+        try:
+            await self._kopf_with_session(home)
+        finally:
+            # aiohttp does not wait for the TLS farewell of a stream that is closed while open:
+            # https://docs.aiohttp.org/en/stable/client_advanced.html#graceful-shutdown
+            await asyncio.sleep(FAREWELL.total_seconds())
+
+    async def _kopf_with_session(self, home: asyncio.AbstractEventLoop) -> None:
+        registry = kopf.OperatorRegistry()
+        # One for each life: kopf takes a session that met a 401 for spent, and ends when the login
+        # returns the same again. A new one at each login would be tried again without any delay.
+        async with self._api.session(self._note_answer) as session:
+
+            @kopf.on.login(registry=registry)
+            async def log_in(**_: object) -> kopf.AiohttpSession:
+                return kopf.AiohttpSession(server=self._api.server, aiohttp_session=session)
+
+            @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
+            async def tell(event: kopf.RawEvent, **_: object) -> None:
+                self.last_progress = self._monotonic()
+                home.call_soon_threadsafe(self._take, event["type"], dict(event["object"]))
+
+            # Left to itself kopf looks up the user's name, which a container need not have, and the
+            # host's in DNS.
+            identity: Any = "pinecone-token-operator"
+            await kopf.operator(
+                registry=registry,
+                settings=self._settings(),
+                identity=identity,
+                standalone=True,
+                clusterwide=not self._namespaces,
+                namespaces=self._namespaces,
+            )
+
+    def _settings(self) -> kopf.OperatorSettings:
+        settings = kopf.OperatorSettings()
+        # It would watch CustomResourceDefinitions and namespaces, which takes rights on both.
+        settings.scanning.disabled = True
+        settings.posting.enabled = False
+        settings.peering.standalone = True
+        settings.process.ultimate_exiting_timeout = None
+        settings.networking.request_timeout = REQUEST_TIMEOUT.total_seconds()
+        settings.networking.error_backoffs = ERROR_BACKOFFS
+        settings.watching.inactivity_timeout = INACTIVITY.total_seconds()
+        settings.watching.server_timeout = self._rng.randint(*WATCH_SECONDS)  # not 120.0
+        return settings
+
+    def _note_answer(self) -> None:
+        self.last_progress = self._monotonic()
+        self._answers.append(self.last_progress)
+
+    def _is_flooding(self) -> bool:
+        if len(self._answers) < (self._answers.maxlen or 0):
+            return False
+        return self._answers[-1] - self._answers[0] < FLOOD_WITHIN.total_seconds()
+
+    def _take(self, event_type: str | None, obj: dict[str, Any]) -> None:
+        try:
+            self._feed(event_type, obj)
+        except Exception:
+            metadata = obj.get("metadata") or {}
+            resource = (metadata.get("namespace"), metadata.get("name"))
+            logger.exception("Cannot take an event", extra={"resource": resource})
+
+    def _delay(self, failures: int, most: timedelta) -> float:
+        """Return seconds to wait: exponential, capped, and half of it random."""
+        longest = min(FIRST_DELAY.total_seconds() * 2.0 ** min(failures, 10), most.total_seconds())
+        return self._rng.uniform(0.5, 1.0) * longest
+
+
+class _Guest:
+    """A coroutine in a thread and an event loop of its own.
+
+    Attributes:
+        ended: set to why the coroutine ended, in the event loop of the caller.
+    """
+
+    def __init__(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        self._home = asyncio.get_running_loop()
+        self._loop = asyncio.new_event_loop()
+        self._task = self._loop.create_task(coroutine)
+        self.ended: asyncio.Future[str] = self._home.create_future()
+        # A daemon, so that one that hangs does not keep the process from exiting.
+        self._thread = threading.Thread(target=self._run, name="kopf", daemon=True)
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """Cancel the coroutine and wait until its thread has ended."""
+        with contextlib.suppress(RuntimeError):  # it has ended, and its loop is closed
+            self._loop.call_soon_threadsafe(self._task.cancel)
+        await asyncio.wait({self.ended}, timeout=STOP_WITHIN.total_seconds())
+        if self.ended.done():
+            self._thread.join()  # telling so was the last that it did
+        else:
+            logger.error("kopf does not stop; going on without its thread")
+
+    def _run(self) -> None:
+        why = "it returned"
+        try:
+            # The runner also cancels what tasks are left, and waits for them.
+            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                runner.run(asyncio.wait_for(self._task, None))
+        except asyncio.CancelledError:
+            why = "cancelled"
+        except Exception as error:  # noqa: BLE001 - whatever it was, a new life may do better
+            why = f"{type(error).__name__}: {error}"
+        with contextlib.suppress(RuntimeError):  # nobody waits any more: that loop is closed
+            self._home.call_soon_threadsafe(self._tell, why)
+
+    def _tell(self, why: str) -> None:
+        if not self.ended.done():
+            self.ended.set_result(why)

@@ -1,0 +1,274 @@
+"""What to do about a resource, and why. No I/O, no clock: everything is an argument.
+
+`decide` asks the checks below in their order; the first that has an answer wins.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import Enum, auto
+
+from pinecone_token_operator import schedule
+from pinecone_token_operator.desired import desire, secret_patch
+from pinecone_token_operator.models import CreationPolicy, PineconeAccessToken
+from pinecone_token_operator.reasons import Reason
+from pinecone_token_operator.target import (
+    ALLOW_MERGE,
+    StoredToken,
+    Target,
+    TokenTimes,
+    format_time,
+    is_owned_by,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why something is not as it should be: a condition's reason and message."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """The failures since the last attempt that worked.
+
+    Attributes:
+        failures: how many there were in a row.
+        retry_at: when to try again; None means at once.
+        problem: what the latest one was.
+        basis: what the latest one was made with. With anything else, waiting makes no sense.
+    """
+
+    failures: int = 0
+    retry_at: datetime | None = None
+    problem: Problem | None = None
+    basis: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """All that a decision may depend on.
+
+    Attributes:
+        resource: what a user asked for.
+        conflict: the name of an older resource that has the same target.
+        target: the target Secret, with or without its data.
+        stored: the token in it, if the data was read and the seal proves it.
+        times: the times of the token in it, if they are proven, now or when it was last read.
+        credentials: the fingerprint of what a token is to be exchanged for, or why there is none.
+        in_hand: a token that was fetched and could not be written yet.
+        attempts: what failed lately.
+        fraction: a random number in [0, 1) for a new plan.
+    """
+
+    resource: PineconeAccessToken
+    conflict: str | None
+    target: Target | None
+    stored: StoredToken | None
+    times: TokenTimes | None
+    credentials: str | Problem
+    in_hand: StoredToken | None
+    attempts: Attempts
+    fraction: float = 0.0
+
+    @property
+    def basis(self) -> object:
+        """Return what an attempt now would be made with."""
+        return (
+            self.resource.metadata.generation,
+            self.resource.refresh_requested_at,
+            self.credentials,
+            self.target.uid if self.target else None,
+        )
+
+
+class Action(Enum):
+    """What to do."""
+
+    REST = auto()
+    EXCHANGE = auto()
+    WRITE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do, and what to say.
+
+    Attributes:
+        action: what to do.
+        why: half a sentence for the log.
+        token: what to write, for WRITE.
+        not_ready: why the target cannot be vouched for, whatever it holds.
+        not_refreshed: why no attempt is made.
+    """
+
+    action: Action
+    why: str
+    token: StoredToken | None = None
+    not_ready: Problem | None = None
+    not_refreshed: Problem | None = None
+
+
+def decide(observed: Observed, now: datetime) -> Decision:
+    """Return what to do about a resource now."""
+    for check in _CHECKS:
+        decision = check(observed, now)
+        if decision is not None:
+            return decision
+    return Decision(Action.REST, "the token is fresh")
+
+
+def wake_at(observed: Observed, decision: Decision, now: datetime) -> datetime | None:
+    """Return when time alone changes the answer; None if it doesn't."""
+    if decision.not_ready:
+        return None
+    moments: list[datetime | None] = [observed.times.expires_at if observed.times else None]
+    if decision.not_refreshed is None:
+        moments.append(observed.attempts.retry_at)
+        moments.append(observed.resource.refresh_requested_at)
+        moments.append(observed.times.refresh_at if observed.times else None)
+    return min((moment for moment in moments if moment and moment > now), default=None)
+
+
+def _target_of_an_older_resource(observed: Observed, _: datetime) -> Decision | None:
+    if observed.conflict is None:
+        return None
+    return _refuse(
+        Reason.TARGET_CONFLICT,
+        f"the older PineconeAccessToken {observed.conflict} has the same target Secret "
+        f"{observed.resource.target_name}: delete one of them",
+    )
+
+
+def _target_of_somebody_else(observed: Observed, _: datetime) -> Decision | None:
+    resource, target = observed.resource, observed.target
+    if resource.spec.target.creation_policy is CreationPolicy.MERGE:
+        return None
+    if target is None or is_owned_by(target, resource):
+        return None
+    return _refuse(
+        Reason.TARGET_NOT_OWNED,
+        f"the Secret {resource.target_name} exists and is not this resource's, so it is left "
+        f"alone: delete it, or create this resource anew with another spec.target.name",
+    )
+
+
+def _nothing_to_merge_into(observed: Observed, _: datetime) -> Decision | None:
+    resource, target = observed.resource, observed.target
+    if resource.spec.target.creation_policy is not CreationPolicy.MERGE:
+        return None
+    if target is None:
+        return _refuse(
+            Reason.TOKEN_MISSING,
+            f"the Secret {resource.target_name} does not exist, and creationPolicy Merge does not "
+            f'create it: create it with the annotation {ALLOW_MERGE}: "true"',
+        )
+    if not target.allows_merge:
+        return _refuse(
+            Reason.TARGET_NOT_OWNED,
+            f"the Secret {resource.target_name} does not allow to be written into: give it the "
+            f'annotation {ALLOW_MERGE}: "true"',
+        )
+    return None
+
+
+def _suspended(observed: Observed, _: datetime) -> Decision | None:
+    if not observed.resource.spec.suspend:
+        return None
+    problem = Problem(Reason.SUSPENDED, "spec.suspend is true: set it to false to go on")
+    return Decision(Action.REST, "it is suspended", not_refreshed=problem)
+
+
+def _no_credentials(observed: Observed, _: datetime) -> Decision | None:
+    if isinstance(observed.credentials, str):
+        return None
+    return Decision(
+        Action.REST, "there are no usable credentials", not_refreshed=observed.credentials
+    )
+
+
+def _token_in_hand(observed: Observed, now: datetime) -> Decision | None:
+    token = observed.in_hand
+    if token is None or token.credentials != observed.credentials or token.expires_at <= now:
+        return None
+    if _must_wait(observed, now):
+        return Decision(Action.REST, "writing failed lately")
+    return Decision(Action.WRITE, "a token waits to be written", token)
+
+
+def _exchange_needed(observed: Observed, now: datetime) -> Decision | None:
+    why = _why_exchange(observed, now)
+    if why is None:
+        return None
+    if _must_wait(observed, now):
+        return Decision(Action.REST, f"{why}, but an attempt failed lately")
+    return Decision(Action.EXCHANGE, why)
+
+
+def _repair_needed(observed: Observed, _: datetime) -> Decision | None:
+    resource, target, token = observed.resource, observed.target, observed.stored
+    if target is None or token is None:
+        return None
+    earliest, latest = schedule.refresh_window(
+        token.refreshed_at, token.expires_at, resource.spec.refresh_before
+    )
+    if not earliest <= token.refresh_at <= latest:
+        planned = schedule.refresh_at(
+            token.refreshed_at,
+            token.expires_at,
+            resource.spec.refresh_before,
+            observed.fraction,
+        )
+        token = replace(token, refresh_at=planned)
+    if secret_patch(target, desire(resource, token), resource.metadata.uid) is None:
+        return None
+    if _must_wait(observed, _):
+        return Decision(Action.REST, "writing failed lately")
+    return Decision(Action.WRITE, "the target is not as it should be", token)
+
+
+_CHECKS: tuple[Callable[[Observed, datetime], Decision | None], ...] = (
+    _target_of_an_older_resource,
+    _target_of_somebody_else,
+    _nothing_to_merge_into,
+    _suspended,
+    _no_credentials,
+    _token_in_hand,
+    _exchange_needed,
+    _repair_needed,
+)
+
+
+def _why_exchange(observed: Observed, now: datetime) -> str | None:  # noqa: PLR0911 - a list
+    times, requested_at = observed.times, observed.resource.refresh_requested_at
+    if observed.target is None:
+        return "the target does not exist"
+    if times is None:
+        return "the target holds no token that can be vouched for"
+    if times.expires_at <= now:
+        return "the token has expired"
+    if times.credentials != observed.credentials:
+        return "the credentials changed"
+    if requested_at is not None and times.refreshed_at < requested_at <= now:
+        # Whole seconds, like the times it is compared with.
+        if requested_at.replace(microsecond=0) > times.refreshed_at:
+            return f"a refresh was requested for {format_time(requested_at)}"
+        return None
+    # A plan damaged to a later time is not believed beyond what the schedule allows.
+    _, latest = schedule.refresh_window(
+        times.refreshed_at, times.expires_at, observed.resource.spec.refresh_before
+    )
+    return "the token is due" if min(times.refresh_at, latest) <= now else None
+
+
+def _must_wait(observed: Observed, now: datetime) -> bool:
+    attempts = observed.attempts
+    if attempts.retry_at is None or attempts.retry_at <= now:
+        return False
+    return attempts.basis == observed.basis
+
+
+def _refuse(reason: Reason, message: str) -> Decision:
+    return Decision(Action.REST, str(reason), not_ready=Problem(reason, message))

@@ -1,0 +1,111 @@
+"""Reads everything anew, now and then: what no event told, and what happened while we were away."""
+
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+from pinecone_token_operator.desired import removal_patch
+from pinecone_token_operator.errors import ApiError
+from pinecone_token_operator.models import GROUP, PLURAL, VERSION, DeletionPolicy
+from pinecone_token_operator.target import DELETION_POLICY, RESOURCE_UID, read_target
+
+_PAGE: Final = "500"
+_METADATA: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_NOT_FOUND, _CONFLICT = 404, 409
+
+logger = logging.getLogger(__name__)
+
+
+class Api(Protocol):
+    """What is needed of `kube.Api`."""
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        query: Sequence[tuple[str, str]] = (),
+        content_type: str = "application/json",
+        accept: str = "application/json",
+    ) -> dict[str, Any]:
+        """Return the reply's object, or raise `ApiError`."""
+        ...
+
+
+async def list_resources(api: Api, namespace: str | None) -> list[dict[str, Any]]:
+    """Return all resources of a namespace, or of all; none while the CRD is not installed.
+
+    Raises:
+        ApiError: the API server refused or did not answer.
+    """
+    scope = f"/namespaces/{namespace}" if namespace else ""
+    path = f"/apis/{GROUP}/{VERSION}{scope}/{PLURAL}"
+    try:
+        return [item async for item in _pages(api, path, (), "application/json")]
+    except ApiError as error:
+        if error.http_status == _NOT_FOUND:
+            return []
+        raise
+
+
+async def merged_secrets(api: Api, namespace: str | None) -> dict[tuple[str, str], str]:
+    """Return the UID of the resource whose keys are in a Secret of somebody else's, by Secret.
+
+    Only where those keys are to be taken out once the resource is gone.
+
+    Raises:
+        ApiError: the API server refused or did not answer.
+    """
+    path = f"/api/v1/namespaces/{namespace}/secrets" if namespace else "/api/v1/secrets"
+    found = {}
+    async for item in _pages(api, path, [("labelSelector", RESOURCE_UID)], _METADATA):
+        metadata = item["metadata"]
+        if (metadata.get("annotations") or {}).get(DELETION_POLICY) == DeletionPolicy.DELETE:
+            found[metadata["namespace"], metadata["name"]] = metadata["labels"][RESOURCE_UID]
+    return found
+
+
+async def take_out(api: Api, namespace: str, name: str, uid: str) -> None:
+    """Take a deleted resource's keys out of a Secret of somebody else's, if they are still there.
+
+    Raises:
+        ApiError: the API server refused or did not answer; the next resync tries again.
+    """
+    path = f"/api/v1/namespaces/{namespace}/secrets/{name}"
+    while True:
+        try:
+            target = read_target(await api.request("GET", path))
+            if (
+                target.labels.get(RESOURCE_UID) != uid
+                or target.annotations.get(DELETION_POLICY) != DeletionPolicy.DELETE
+            ):
+                return
+            await api.request(
+                "PATCH",
+                path,
+                body=removal_patch(target),
+                content_type="application/merge-patch+json",
+            )
+        except ApiError as error:
+            if error.http_status == _NOT_FOUND:
+                return
+            if error.http_status != _CONFLICT:
+                raise
+        else:
+            logger.info("Took the token out of Secret %s/%s", namespace, name)
+            return
+
+
+async def _pages(
+    api: Api, path: str, query: Sequence[tuple[str, str]], accept: str
+) -> AsyncIterator[dict[str, Any]]:
+    token = ""
+    while True:
+        asked = [*query, ("limit", _PAGE)] + ([("continue", token)] if token else [])
+        page = await api.request("GET", path, query=asked, accept=accept)
+        for item in page.get("items") or ():
+            yield item
+        token = page["metadata"].get("continue") or ""
+        if not token:
+            return

@@ -1,0 +1,216 @@
+"""kopf against a real API server: what is fed, and that nothing ends the feed for good."""
+
+import asyncio
+import base64
+import contextlib
+import json
+import logging
+import random
+import signal
+import threading
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pinecone_token_operator import kube
+from pinecone_token_operator.handlers import ResourceWatch
+from pinecone_token_operator.models import GROUP, PLURAL, VERSION
+from tests.support.cluster import Cluster
+
+CRD = Path(__file__).resolve().parents[2] / "crds" / "pineconeaccesstokens.yaml"
+DEADLINE = 15.0
+Event = tuple[str | None, str, str]
+
+
+class Fed:
+    """What was fed, as (type, namespace, name)."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.objects: list[dict[str, Any]] = []
+        self.threads: set[threading.Thread] = set()
+
+    def __call__(self, event_type: str | None, obj: dict[str, Any]) -> None:
+        self.threads.add(threading.current_thread())
+        self.objects.append(obj)
+        self.events.append((event_type, obj["metadata"]["namespace"], obj["metadata"]["name"]))
+        if obj["metadata"]["name"] == "poison":
+            raise ValueError("cannot take it")
+
+    async def until(self, *wanted: Event) -> None:
+        await until(lambda: set(wanted) <= set(self.events), lambda: f"{wanted}: {self.events}")
+
+
+async def until(condition: Callable[[], bool], what: Callable[[], str]) -> None:
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < deadline, what()
+        await asyncio.sleep(0.02)
+
+
+@contextlib.asynccontextmanager
+async def watching(
+    kubeconfig: Path, fed: Fed, *namespaces: str
+) -> AsyncIterator[tuple[ResourceWatch, "asyncio.Task[None]"]]:
+    api = await kube.connect(kubeconfig, None)
+    watch = ResourceWatch(api, namespaces, fed, time.monotonic, random.Random(1))
+    task: asyncio.Task[None] = asyncio.create_task(watch.run())
+    try:
+        yield watch, task
+    finally:
+        started = time.monotonic()
+        task.cancel()
+        await asyncio.wait({task}, timeout=DEADLINE)
+        assert task.cancelled()
+        assert time.monotonic() - started < 2.0
+        assert not [each for each in threading.enumerate() if each.name == "kopf"]
+        await api.aclose()
+        await asyncio.sleep(0.1)  # for the TLS farewell of a request that was cancelled
+
+
+def namespace(cluster: Cluster) -> str:
+    name = f"handlers-{uuid.uuid4().hex[:8]}"
+    cluster.kubectl("create", "namespace", name)
+    return name
+
+
+def apply(cluster: Cluster, where: str, name: str, secret: str = "account") -> None:
+    manifest = {
+        "apiVersion": f"{GROUP}/{VERSION}",
+        "kind": "PineconeAccessToken",
+        "metadata": {"name": name, "namespace": where},
+        "spec": {"credentialsSecretRef": {"name": secret}},
+    }
+    cluster.kubectl("apply", "-f", "-", input=json.dumps(manifest))
+
+
+def install_crd(cluster: Cluster) -> None:
+    cluster.kubectl("apply", "--server-side", "-f", str(CRD))
+    cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRD))
+
+
+def kubeconfig_of_reader(cluster: Cluster, directory: Path, *namespaces: str) -> Path:
+    """Return the kubeconfig of an account that may list and watch the resources, and no more."""
+    kubectl = cluster.kubectl
+    home = namespaces[0]
+    kubectl("create", "serviceaccount", "reader", "-n", home)
+    for each in namespaces:
+        may = ("--verb=list,watch", f"--resource={PLURAL}.{GROUP}")
+        kubectl("create", "role", "reader", *may, "-n", each)
+        who = ("--role=reader", f"--serviceaccount={home}:reader")
+        kubectl("create", "rolebinding", "reader", *who, "-n", each)
+    authority = base64.b64encode(cluster.ca_file.read_bytes()).decode()
+    user = {"token": kubectl("create", "token", "reader", "-n", home).strip()}
+    api = {"server": cluster.url, "certificate-authority-data": authority}
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "tests", "cluster": api}],
+        "users": [{"name": "reader", "user": user}],
+        "contexts": [{"name": "tests", "context": {"cluster": "tests", "user": "reader"}}],
+        "current-context": "tests",
+    }
+    path = directory / "reader.kubeconfig"
+    path.write_text(json.dumps(config), "utf-8")
+    return path
+
+
+async def test_tells_what_exists_and_each_change(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    space = namespace(cluster)
+    apply(cluster, space, "old")
+    apply(cluster, space, "poison")
+    fed = Fed()
+    async with watching(cluster.kubeconfig, fed) as (watch, task):
+        before = watch.last_progress
+        await fed.until((None, space, "old"), (None, space, "poison"))
+        assert watch.last_progress > before
+        await asyncio.to_thread(apply, cluster, space, "new")
+        await fed.until(("ADDED", space, "new"))
+        await asyncio.to_thread(apply, cluster, space, "new", "other")
+        await fed.until(("MODIFIED", space, "new"))
+        await asyncio.to_thread(cluster.kubectl, "delete", PLURAL, "new", "-n", space)
+        await fed.until(("DELETED", space, "new"))
+        assert not task.done()
+    assert fed.threads == {threading.main_thread()}
+    assert all(type(each) is dict for each in fed.objects)
+    # Neither a finalizer nor an annotation of kopf's, and what feed raised is in the log.
+    stored = cluster.kubectl("get", PLURAL, "old", "-n", space, "-o", "json")
+    assert "kopf" not in stored
+    [record] = [each for each in caplog.records if each.exc_info]
+    assert getattr(record, "resource", None) == (space, "poison")
+
+
+async def test_watches_given_namespaces_with_rights_on_the_resource_alone(
+    cluster: Cluster, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    served, also_served, other = (namespace(cluster) for _ in range(3))
+    reader = kubeconfig_of_reader(cluster, tmp_path, served, also_served)
+    apply(cluster, other, "unseen")
+    apply(cluster, served, "old")
+    fed = Fed()
+    async with watching(reader, fed, served, also_served):
+        await fed.until((None, served, "old"))
+        for each in (other, also_served, served):
+            await asyncio.to_thread(apply, cluster, each, "new")
+        await fed.until(("ADDED", also_served, "new"), ("ADDED", served, "new"))
+    assert {where for _, where, _ in fed.events} == {served, also_served}
+    assert [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING] == []
+
+
+async def test_leaves_signals_and_the_tasks_of_others_alone(cluster: Cluster) -> None:
+    space = namespace(cluster)
+    apply(cluster, space, "old")
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    fed = Fed()
+    async with watching(cluster.kubeconfig, fed, space):
+        await fed.until((None, space, "old"))
+        bystander = asyncio.create_task(asyncio.sleep(DEADLINE))
+        assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+    await asyncio.sleep(0.1)
+    assert not bystander.done()
+    bystander.cancel()
+
+
+async def test_finds_a_crd_installed_later_and_again_after_its_deletion(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def messages(part: str) -> list[str]:
+        return [each for each in (one.getMessage() for one in caplog.records) if part in each]
+
+    fed = Fed()
+    with Cluster(tmp_path, audit=False) as own:
+        async with watching(own.kubeconfig, fed):
+            await until(lambda: bool(messages("install the")), lambda: caplog.text)
+            await asyncio.to_thread(install_crd, own)
+            await asyncio.to_thread(apply, own, "default", "first")
+            # Fed from the listing or from the watch, whichever came first.
+            await until(lambda: bool(fed.events), lambda: caplog.text)
+            assert len(messages("install the")) == 1
+
+            await asyncio.to_thread(own.kubectl, "delete", "-f", str(CRD))
+            await until(lambda: bool(messages("ended")), lambda: caplog.text)
+            await asyncio.to_thread(install_crd, own)
+            await asyncio.to_thread(apply, own, "default", "second")
+            await until(
+                lambda: any(name == "second" for _, _, name in fed.events), lambda: caplog.text
+            )
+            await asyncio.to_thread(apply, own, "default", "third")
+            await fed.until(("ADDED", "default", "third"))
+    assert ("DELETED", "default", "first") in fed.events
+    assert len(messages("ended")) == 1
+
+
+async def test_stops_at_once_while_it_waits_for_an_api_server(tmp_path: Path) -> None:
+    own = Cluster(tmp_path, audit=False)
+    with own:
+        fed = Fed()
+        async with watching(own.kubeconfig, fed):
+            await asyncio.to_thread(own.kill_apiserver)
+            await asyncio.sleep(0.5)
+    assert fed.events == []

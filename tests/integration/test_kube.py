@@ -1,0 +1,437 @@
+import asyncio
+import contextlib
+import json
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import yaml
+
+from pinecone_token_operator import kube
+from pinecone_token_operator.errors import ApiError
+from tests.support.cluster import Cluster
+
+SECRETS = "/api/v1/namespaces/default/secrets"
+SOON = timedelta(seconds=0.3)
+LONG = timedelta(seconds=10)
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@pytest.fixture
+async def api(cluster: Cluster) -> AsyncIterator[kube.Api]:
+    async with contextlib.aclosing(await kube.connect(cluster.kubeconfig, None)) as connected:
+        yield connected
+
+
+def secret(name: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}}
+
+
+def unique() -> str:
+    return f"kube-{uuid.uuid4().hex[:8]}"
+
+
+def write_kubeconfig(
+    path: Path,
+    server: str,
+    user: Mapping[str, Any] | None = None,
+    trust: Mapping[str, str] | None = None,
+) -> Path:
+    config = {
+        "current-context": "test",
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+        "clusters": [{"name": "test", "cluster": {"server": server, **(trust or {})}}],
+        "users": [{"name": "test", "user": user or {"token": "first"}}],
+    }
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    serve: Serve, path: Path, user: dict[str, Any] | None = None
+) -> AsyncIterator[kube.Api]:
+    """An API whose server answers each request, its head already read, with `serve`."""
+
+    answering = set()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answering.add(asyncio.current_task())
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await serve(reader, writer)
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+    server = await asyncio.start_server(answer, "127.0.0.1")
+    port = server.sockets[0].getsockname()[1]
+    async with server:
+        kubeconfig = write_kubeconfig(path / "kubeconfig", f"http://127.0.0.1:{port}", user)
+        async with contextlib.aclosing(await kube.connect(kubeconfig, None)) as connected:
+            yield connected
+        # An answer that outlives its test would fail another one, with a warning.
+        await asyncio.wait_for(asyncio.gather(*(task for task in answering if task)), 2)
+
+
+async def head(reader: asyncio.StreamReader) -> dict[str, str]:
+    lines = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")[1:]
+    return {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+
+
+def replying(body: bytes, *, status: str = "200 OK", length: int | None = None) -> Serve:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await head(reader)
+        size = len(body) if length is None else length
+        writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {size}\r\n\r\n".encode() + body)
+        await writer.drain()
+
+    return serve
+
+
+async def collect(events: AsyncIterator[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [event async for event in events]
+
+
+async def test_creates_reads_and_patches(api: kube.Api) -> None:
+    name = unique()
+    created = await api.request("POST", SECRETS, body=secret(name))
+    patched = await api.request(
+        "PATCH",
+        f"{SECRETS}/{name}",
+        body={"metadata": {"labels": {"a": "b"}}},
+        query=[("fieldManager", "test")],
+        content_type="application/merge-patch+json",
+    )
+    read = await api.request(
+        "GET",
+        f"{SECRETS}/{name}",
+        accept="application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
+    )
+
+    assert read["metadata"]["uid"] == created["metadata"]["uid"]
+    assert read["metadata"]["labels"] == {"a": "b"}
+    assert read["metadata"]["resourceVersion"] == patched["metadata"]["resourceVersion"]
+    assert read["kind"] == "PartialObjectMetadata"
+
+
+async def test_what_is_missing_is_not_found(api: kube.Api) -> None:
+    with pytest.raises(ApiError) as caught:
+        await api.request("GET", f"{SECRETS}/missing")
+
+    assert (caught.value.http_status, caught.value.reason) == (404, "NotFound")
+    assert caught.value.message == 'secrets "missing" not found'
+
+
+async def test_a_second_create_and_a_stale_write_conflict(api: kube.Api) -> None:
+    name = unique()
+    created = await api.request("POST", SECRETS, body=secret(name))
+    with pytest.raises(ApiError) as again:
+        await api.request("POST", SECRETS, body=secret(name))
+    await api.request("PUT", f"{SECRETS}/{name}", body={**created, "stringData": {"a": "1"}})
+    with pytest.raises(ApiError) as stale:
+        await api.request("PUT", f"{SECRETS}/{name}", body={**created, "stringData": {"a": "2"}})
+
+    assert (again.value.http_status, again.value.reason) == (409, "AlreadyExists")
+    assert (stale.value.http_status, stale.value.reason) == (409, "Conflict")
+
+
+async def test_watch_yields_events_until_the_server_closes(api: kube.Api) -> None:
+    name = unique()
+    created = await api.request("POST", SECRETS, body=secret(name))
+    version = created["metadata"]["resourceVersion"]
+    query = [
+        ("fieldSelector", f"metadata.name={name}"),
+        ("resourceVersion", version),
+        ("timeoutSeconds", "1"),
+    ]
+    events = asyncio.create_task(collect(api.watch(SECRETS, query=query, inactivity=LONG)))
+    await api.request("PUT", f"{SECRETS}/{name}", body={**created, "stringData": {"a": "1"}})
+    await api.request("DELETE", f"{SECRETS}/{name}")
+
+    assert [event["type"] for event in await events] == ["MODIFIED", "DELETED"]
+
+
+async def test_watch_of_what_does_not_exist_is_refused(api: kube.Api) -> None:
+    with pytest.raises(ApiError) as caught:
+        await collect(api.watch("/api/v1/nothing", query=[], inactivity=LONG))
+
+    assert caught.value.http_status == 404
+
+
+async def test_session_for_kopf_authenticates_and_tells_of_answers(api: kube.Api) -> None:
+    answers: list[None] = []
+    async with (
+        api.session(lambda: answers.append(None)) as session,
+        session.get(f"{api.server}{SECRETS}") as good,
+        session.get(f"{api.server}/nothing") as missing,
+    ):
+        assert (good.status, missing.status, len(answers)) == (200, 404, 2)
+
+
+async def test_without_credentials_it_is_unauthorized(cluster: Cluster, tmp_path: Path) -> None:
+    kubeconfig = write_kubeconfig(
+        tmp_path / "kubeconfig", cluster.url, trust={"certificate-authority": str(cluster.ca_file)}
+    )
+    async with contextlib.aclosing(await kube.connect(kubeconfig, "test")) as api:
+        with pytest.raises(ApiError) as caught:
+            await api.request("GET", SECRETS)
+
+    assert (caught.value.http_status, caught.value.reason) == (401, "Unauthorized")
+
+
+async def test_an_untrusted_server_is_named_as_such(cluster: Cluster, tmp_path: Path) -> None:
+    kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", cluster.url)
+    async with contextlib.aclosing(await kube.connect(kubeconfig, None)) as api:
+        with pytest.raises(ApiError, match="certificate verify failed") as caught:
+            await api.request("GET", SECRETS)
+
+    assert (caught.value.http_status, caught.value.reason) == (0, "ConnectionFailed")
+
+
+async def test_the_servers_name_may_differ_from_its_address(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    trust = {"certificate-authority": str(cluster.ca_file), "tls-server-name": "elsewhere"}
+    kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", cluster.url, trust=trust)
+    async with contextlib.aclosing(await kube.connect(kubeconfig, None)) as api:
+        with pytest.raises(ApiError, match="not valid for 'elsewhere'"):
+            await api.request("GET", SECRETS)
+
+
+@pytest.mark.parametrize(
+    ("serve", "status", "reason"),
+    [
+        pytest.param(replying(b"<html>"), 200, "InvalidReply", id="a page"),
+        pytest.param(replying(b"[]"), 200, "InvalidReply", id="a list"),
+        pytest.param(replying(b"\xff"), 200, "InvalidReply", id="no text"),
+        pytest.param(
+            replying(b"<html>", status="503 Oh"), 503, "ServiceUnavailable", id="a proxy's page"
+        ),
+        pytest.param(replying(b"", status="302 Found"), 302, "Found", id="a redirect"),
+        pytest.param(replying(b"{", length=9), 0, "ConnectionFailed", id="a reply cut short"),
+    ],
+)
+async def test_odd_replies(serve: Serve, status: int, reason: str, tmp_path: Path) -> None:
+    async with serving(serve, tmp_path) as api:
+        with pytest.raises(ApiError) as caught:
+            await api.request("GET", "/api")
+
+    assert (caught.value.http_status, caught.value.reason) == (status, reason)
+    assert "html" not in str(caught.value)
+
+
+async def test_a_long_message_is_cut(tmp_path: Path) -> None:
+    body = json.dumps({"kind": "Status", "reason": "Invalid", "message": "x" * 1000}).encode()
+    async with serving(replying(body, status="422 No"), tmp_path) as api:
+        with pytest.raises(ApiError) as caught:
+            await api.request("GET", "/api")
+
+    assert caught.value.message == "x" * 300
+
+
+async def test_a_refused_connection_has_no_status(tmp_path: Path, unused_tcp_port: int) -> None:
+    server = f"http://127.0.0.1:{unused_tcp_port}"
+    kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", server)
+    async with contextlib.aclosing(await kube.connect(kubeconfig, None)) as api:
+        with pytest.raises(ApiError) as caught:
+            await api.request("GET", "/api")
+
+    assert (caught.value.http_status, caught.value.reason) == (0, "ConnectionFailed")
+    assert isinstance(caught.value.__cause__, aiohttp.ClientError)
+
+
+async def test_a_server_that_does_not_answer_times_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    monkeypatch.setattr(kube, "REQUEST_TIMEOUT", SOON)
+    async with serving(silent, tmp_path) as api:
+        with pytest.raises(ApiError) as caught:
+            await api.request("GET", "/api")
+
+    assert (caught.value.http_status, caught.value.reason) == (0, "Timeout")
+
+
+def streaming(*pieces: bytes, end: Callable[[asyncio.StreamReader], Awaitable[object]]) -> Serve:
+    """Send each piece as a chunk, then wait for `end` and cut the connection."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for piece in pieces:
+            writer.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+            await writer.drain()
+            await asyncio.sleep(0.02)  # so that the pieces do not arrive as one
+        await end(reader)
+
+    return serve
+
+
+async def at_once(_: asyncio.StreamReader) -> None:
+    return
+
+
+async def test_watch_joins_events_from_arbitrary_chunks(tmp_path: Path) -> None:
+    long = json.dumps({"n": "☃" * 1_000_000}, ensure_ascii=False).encode()
+    pieces = (b'{"n":', b'1}\n{"n":2}\n' + long[:1_500_001], long[1_500_001:] + b"\n", b"")
+    async with serving(streaming(*pieces, end=at_once), tmp_path) as api:
+        seen = await collect(api.watch("/api", query=[], inactivity=LONG))
+
+    assert seen == [{"n": 1}, {"n": 2}, {"n": "☃" * 1_000_000}]
+
+
+async def test_watch_tells_of_a_cut_connection(tmp_path: Path) -> None:
+    async with serving(streaming(b'{"n":1}\n{"n":', end=at_once), tmp_path) as api:
+        events = api.watch("/api", query=[], inactivity=LONG)
+        assert await anext(events) == {"n": 1}
+        with pytest.raises(ApiError) as caught:
+            await anext(events)
+
+    assert (caught.value.http_status, caught.value.reason) == (0, "ConnectionFailed")
+
+
+async def test_watch_tells_of_silence_and_closes(tmp_path: Path) -> None:
+    closed = asyncio.Event()
+
+    async def until_closed(reader: asyncio.StreamReader) -> None:
+        await reader.read()
+        closed.set()
+
+    async with serving(streaming(b'{"n":1}\n', end=until_closed), tmp_path) as api:
+        with pytest.raises(ApiError) as caught:
+            await collect(api.watch("/api", query=[], inactivity=SOON))
+        await asyncio.wait_for(closed.wait(), 2)
+
+    assert (caught.value.http_status, caught.value.reason) == (0, "Timeout")
+
+
+async def test_closing_a_watch_closes_its_connection(tmp_path: Path) -> None:
+    closed = asyncio.Event()
+
+    async def until_closed(reader: asyncio.StreamReader) -> None:
+        await reader.read()
+        closed.set()
+
+    async with serving(streaming(b'{"n":1}\n', end=until_closed), tmp_path) as api:
+        events = api.watch("/api", query=[], inactivity=LONG)
+        async with contextlib.aclosing(events):
+            assert await anext(events) == {"n": 1}
+        await asyncio.wait_for(closed.wait(), 2)
+
+
+async def test_watch_refuses_what_is_no_event(tmp_path: Path) -> None:
+    async with serving(streaming(b"<html>\n", end=at_once), tmp_path) as api:
+        with pytest.raises(ApiError) as caught:
+            await collect(api.watch("/api", query=[], inactivity=LONG))
+
+    assert (caught.value.http_status, caught.value.reason) == (200, "InvalidReply")
+
+
+async def test_a_renewed_token_is_used_and_a_lost_one_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    heads = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await head(reader))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+        await writer.drain()
+
+    monkeypatch.setattr(kube, "RELOAD_EVERY", timedelta(0))
+    token = tmp_path / "renewed"
+    token.write_text("one\n")
+    async with serving(serve, tmp_path, {"tokenFile": str(token)}) as api:
+        await api.request("GET", "/api")
+        token.write_text("two\n")
+        await api.request("GET", "/api")
+        token.unlink()
+        await api.request("GET", "/api")
+
+    assert [sent["authorization"] for sent in heads] == ["Bearer one", "Bearer two", "Bearer two"]
+    assert heads[0]["user-agent"] == "pinecone-token-operator"
+    assert "Credentials cannot be read again" in caplog.text
+
+
+async def test_an_exec_plugin_gives_the_token(tmp_path: Path) -> None:
+    heads = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await head(reader))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        await writer.drain()
+
+    version = "client.authentication.k8s.io/v1"
+    credential = {"apiVersion": version, "kind": "ExecCredential", "status": {"token": "plugged"}}
+    user = {
+        "exec": {
+            "apiVersion": version,
+            "command": "echo",
+            "args": [json.dumps(credential)],
+            "interactiveMode": "Never",
+        }
+    }
+    async with serving(serve, tmp_path, user) as api:
+        await api.request("GET", "/api")
+
+    assert heads[0]["authorization"] == "Bearer plugged"
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        pytest.param(None, "FileNotFoundError", id="no file"),
+        pytest.param("", "TypeError", id="an empty file"),
+        pytest.param("token: 'quoted", "ScannerError", id="no YAML"),
+        pytest.param("contexts: []\ncurrent-context: a", "ConfigException", id="no such context"),
+    ],
+)
+async def test_an_unusable_kubeconfig_is_not_quoted(
+    content: str | None, error: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "kubeconfig"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ApiError) as caught:
+        await kube.connect(path, None)
+
+    assert caught.value.reason == "NotConfigured"
+    assert f"kubeconfig {path} cannot be used ({error})" in caught.value.message
+    assert "quoted" not in str(caught.value)
+
+
+async def test_without_any_configuration_both_sources_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "missing"))
+    with pytest.raises(ApiError, match=r"Service host/port is not set.*missing cannot be used"):
+        await kube.connect(None, None)
+
+
+@pytest.mark.parametrize(
+    ("server", "no_proxy", "proxied"),
+    [
+        pytest.param("https://api.example.com", "", True, id="a name"),
+        pytest.param("https://api.example.com", ".example.com", False, id="a domain"),
+        pytest.param("https://10.96.0.1:443", "", True, id="an address"),
+        pytest.param("https://10.96.0.1:443", "svc, 10.96.0.0/12", False, id="a network"),
+        pytest.param("https://127.0.0.1:6443", "", False, id="this machine"),
+    ],
+)
+async def test_the_environments_proxy(
+    server: str, no_proxy: str, *, proxied: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("https_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.com:3128")
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+    kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", server)
+    async with contextlib.aclosing(await kube.connect(kubeconfig, None)) as api:
+        assert api.proxy == ("http://proxy.example.com:3128" if proxied else None)

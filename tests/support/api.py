@@ -1,0 +1,194 @@
+"""The API server as tests use it: plain JSON over one connection that stays open."""
+
+import base64
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Self, TypeVar
+
+import httpx
+
+from pinecone_token_operator.models import GROUP, KIND, PLURAL, VERSION
+from tests.support.cluster import Cluster
+
+T = TypeVar("T")
+
+CLIENT_ID = "test-client-id"
+CLIENT_SECRET = "test-client-secret-5b0c8f6e"
+
+_REQUEST_SECONDS = 30.0
+_POLL_SECONDS = 0.02
+
+
+class KubeError(Exception):
+    """The API server refused; `status` is the HTTP status."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(f"{status}: {message}")
+        self.status = status
+
+
+class Kube:
+    """A client of the cluster that may do everything.
+
+    Attributes:
+        client_secrets: every client secret that was stored by `create_credentials`.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.client_secrets: list[str] = []
+        self._client = httpx.Client(
+            base_url=cluster.url,
+            headers={"Authorization": f"Bearer {cluster.token}", "User-Agent": "tests"},
+            verify=ssl.create_default_context(cafile=cluster.ca_file),
+            timeout=_REQUEST_SECONDS,
+            trust_env=False,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    # Any object, by its path
+
+    def get(self, path: str) -> dict[str, Any] | None:
+        """Return the object, or None if there is none."""
+        try:
+            return self._request("GET", path)
+        except KubeError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def create(self, path: str, obj: Mapping[str, Any]) -> dict[str, Any]:
+        """Create an object in the collection at the path."""
+        return self._request("POST", path, obj)
+
+    def patch(self, path: str, patch: Mapping[str, Any]) -> dict[str, Any]:
+        """Apply a merge patch."""
+        return self._request("PATCH", path, patch, "application/merge-patch+json")
+
+    def replace(self, path: str, obj: Mapping[str, Any]) -> dict[str, Any]:
+        return self._request("PUT", path, obj)
+
+    def delete(self, path: str) -> None:
+        self._request("DELETE", path)
+
+    # Secrets
+
+    def secret(self, namespace: str, name: str) -> dict[str, str] | None:
+        """Return a Secret's data, decoded."""
+        obj = self.secret_object(namespace, name)
+        if obj is None:
+            return None
+        data: dict[str, str] = obj.get("data") or {}
+        return {key: base64.b64decode(value).decode() for key, value in data.items()}
+
+    def secret_object(self, namespace: str, name: str) -> dict[str, Any] | None:
+        return self.get(secret_path(namespace, name))
+
+    def create_secret(
+        self, namespace: str, name: str, data: Mapping[str, str | bytes], **metadata: object
+    ) -> dict[str, Any]:
+        obj = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": name, **metadata},
+            "data": {key: _encode(value) for key, value in data.items()},
+        }
+        return self.create(secret_path(namespace), obj)
+
+    def create_credentials(
+        self,
+        namespace: str,
+        name: str = "account",
+        client_id: str = CLIENT_ID,
+        client_secret: str = CLIENT_SECRET,
+    ) -> dict[str, Any]:
+        self.client_secrets.append(client_secret)
+        data = {"client_id": client_id, "client_secret": client_secret}
+        return self.create_secret(namespace, name, data)
+
+    # PineconeAccessTokens
+
+    def token(self, namespace: str, name: str = "search") -> dict[str, Any] | None:
+        return self.get(token_path(namespace, name))
+
+    def create_token(self, namespace: str, name: str = "search", **spec: object) -> dict[str, Any]:
+        obj = {
+            "apiVersion": f"{GROUP}/{VERSION}",
+            "kind": KIND,
+            "metadata": {"name": name},
+            "spec": {"credentialsSecretRef": {"name": "account"}, **spec},
+        }
+        return self.create(token_path(namespace), obj)
+
+    def patch_token(self, namespace: str, name: str, patch: Mapping[str, Any]) -> dict[str, Any]:
+        return self.patch(token_path(namespace, name), patch)
+
+    def condition(self, namespace: str, name: str, type_: str) -> dict[str, Any] | None:
+        """Return one condition of a token's status; None also if there is no such token."""
+        status = (self.token(namespace, name) or {}).get("status", {})
+        conditions: list[dict[str, Any]] = status.get("conditions", [])
+        return next((each for each in conditions if each["type"] == type_), None)
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        content_type: str = "application/json",
+    ) -> dict[str, Any]:
+        headers = {} if body is None else {"Content-Type": content_type}
+        deadline = time.monotonic() + _REQUEST_SECONDS
+        while True:
+            response = self._client.request(method, path, json=body, headers=headers)
+            # The API server answers so while it prepares to store a kind, at its start for one.
+            if response.status_code != httpx.codes.TOO_MANY_REQUESTS or time.monotonic() > deadline:
+                break
+            time.sleep(_POLL_SECONDS)
+        if response.is_error:
+            raise KubeError(response.status_code, f"{method} {path}: {_message(response)}")
+        answer: dict[str, Any] = response.json()
+        return answer
+
+
+def secret_path(namespace: str, name: str = "") -> str:
+    """Return the path of a Secret; without a name, of all in the namespace."""
+    return f"/api/v1/namespaces/{namespace}/secrets/{name}".rstrip("/")
+
+
+def token_path(namespace: str, name: str = "") -> str:
+    """Return the path of a PineconeAccessToken; without a name, of all in the namespace."""
+    return f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}/{name}".rstrip("/")
+
+
+def eventually(check: Callable[[], T | None], what: str, timeout: float = 15) -> T:
+    """Return the check's first value that is true; call it again and again until then.
+
+    Raises:
+        AssertionError: there was none in time; it says what should have become true.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        # Looked at before the check, so that the last check is never older than the deadline.
+        late = time.monotonic() > deadline
+        if value := check():
+            return value
+        if late:
+            # Nothing that is false can be secret.
+            raise AssertionError(f"not within {timeout:g} s: {what}; at last it was {value!r}")
+        time.sleep(_POLL_SECONDS)
+
+
+def _encode(value: str | bytes) -> str:
+    return base64.b64encode(value.encode() if isinstance(value, str) else value).decode()
+
+
+def _message(response: httpx.Response) -> str:
+    try:
+        return str(response.json()["message"])
+    except (ValueError, KeyError, TypeError):
+        return "no message"

@@ -1,0 +1,256 @@
+"""The operator as tests run it: a process of its own, seen through its log, probes and metrics.
+
+with Operator(cluster.kubeconfig, endpoint.url, endpoint.ca_bundle, tmp_path) as operator:
+    operator.wait_ready()
+"""
+
+import http.client
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol, Self
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support.cluster import DIE_WITH_PARENT
+from tests.support.token_endpoint import TokenEndpoint
+
+_STOP_SECONDS = 10.0
+_REQUEST_SECONDS = 5.0
+_POLL_SECONDS = 0.02
+_TAIL_LINES = 40
+_ERROR_LEVELS = ("error", "critical")
+_SERVING = re.compile(r"Serving probes and metrics on 127\.0\.0\.1:(\d+)")
+
+# A process dies with the thread that started it, so one thread that lives on starts all.
+_STARTER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="operator")
+
+
+class OperatorError(Exception):
+    """The operator did not start, did not stop, or is not there."""
+
+
+class Operator:
+    """One operator. It can be stopped or killed and started again; its log goes on.
+
+    Attributes:
+        log: what it wrote to stdout and stderr.
+        allow_errors: whether errors and tracebacks in the log are what the test is about.
+    """
+
+    def __init__(
+        self,
+        kubeconfig: Path,
+        endpoint_url: str,
+        ca_bundle: Path,
+        directory: Path,
+        *,
+        namespaces: Sequence[str] = (),
+        options: Sequence[str] = (),
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self.log = directory / "operator.log"
+        self.allow_errors = False
+        self._directory = directory
+        self._command = [sys.executable, "-I", "-S", "-c", DIE_WITH_PARENT, sys.executable]
+        self._command += ["-m", "pinecone_token_operator", "run", "--kubeconfig", str(kubeconfig)]
+        self._command += ["--token-url", endpoint_url, "--ca-bundle", str(ca_bundle)]
+        self._command += ["--health-address", "127.0.0.1:0"]
+        self._command += ["--log-format", "json", "--log-level", "debug"]
+        for namespace in namespaces:
+            self._command += ["--namespace", namespace]
+        self._command += options
+        # Nothing of the developer's own, such as a proxy or a kubeconfig, may play a part.
+        self._environ = {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "HOME": str(directory),
+            "PYTHONUNBUFFERED": "1",
+            **(environ or {}),
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log_start = 0
+        self._port: int | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            self.stop()
+
+    def start(self) -> None:
+        """Start the process, and wait for nothing."""
+        if self._process is not None:
+            raise OperatorError("The operator was started already; stop or kill it first.")
+        self._directory.mkdir(parents=True, exist_ok=True)
+        self.log.touch()
+        self._log_start = self.log.stat().st_size
+        self._port = None
+
+        def spawn() -> subprocess.Popen[bytes]:
+            with self.log.open("ab") as log:
+                return subprocess.Popen(
+                    self._command,
+                    cwd=self._directory,
+                    env=self._environ,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,  # a Ctrl-C is for the parent, which stops its own
+                )
+
+        self._process = _STARTER.submit(spawn).result()
+
+    def wait_ready(self, timeout: float = 20) -> None:
+        """Wait until /readyz answers 200.
+
+        Raises:
+            OperatorError: it ended before, or was not ready in time; with the end of the log.
+        """
+        deadline = time.monotonic() + timeout
+        answer = "it does not listen yet"
+        while True:
+            if (code := self._running().poll()) is not None:
+                raise OperatorError(f"The operator ended with {code}:\n{self._tail()}")
+            if self._find_port() is not None:
+                try:
+                    status, answer = self.get("/readyz")
+                except (OSError, http.client.HTTPException) as error:
+                    answer = repr(error)
+                else:
+                    if status == 200:
+                        return
+            if time.monotonic() > deadline:
+                raise OperatorError(f"The operator is not ready: {answer}\n{self._tail()}")
+            time.sleep(_POLL_SECONDS)
+
+    def stop(self) -> int:
+        """Send SIGTERM and return the exit code; of a process that ended by itself too.
+
+        Raises:
+            OperatorError: it went on for ten seconds, and was killed.
+        """
+        process = self._running()
+        process.terminate()
+        try:
+            code = process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise OperatorError(
+                f"The operator went on for {_STOP_SECONDS:.0f} s after SIGTERM:\n{self._tail()}"
+            ) from None
+        finally:
+            self.kill()
+        return code
+
+    def kill(self) -> None:
+        """Send SIGKILL, as a crash would, and wait until the process is gone."""
+        process = self._running()
+        process.kill()
+        process.wait()
+        self._process = self._port = None
+
+    @property
+    def running(self) -> bool:
+        """Whether the process was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        return self._running().pid
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Return the status and the text of an answer of the probes' and metrics' listener."""
+        port = self._find_port()
+        if port is None:
+            raise OperatorError(f"The operator does not listen:\n{self._tail()}")
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_REQUEST_SECONDS)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+        finally:
+            connection.close()
+
+    def metric(self, name: str, /, **labels: str) -> float:
+        """Return the sum of a metric's samples that have these labels; NaN if there is none.
+
+        NaN equals nothing, itself included, so that a wait for a value goes on.
+        """
+        status, text = self.get("/metrics")
+        if status != 200:
+            raise OperatorError(f"/metrics answered {status}")
+        found = [
+            sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        ]
+        return sum(found) if found else math.nan
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time that the process has used, in user and system mode."""
+        # The command's name, in parentheses, may hold blanks; utime and stime are fields 14 and 15.
+        fields = self._proc("stat").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def rss_bytes(self) -> int:
+        """Return the memory that the process holds right now."""
+        return int(self._proc("statm").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def errors(self) -> list[str]:
+        """Return the log's lines that tell of an error or hold a traceback."""
+        lines = self.log.read_text("utf-8", "replace").splitlines()
+        return [line for line in lines if "Traceback" in line or _level(line) in _ERROR_LEVELS]
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise OperatorError("The operator was not started, or was stopped.")
+        return self._process
+
+    def _find_port(self) -> int | None:
+        """Return the port that this start listens on, once the log tells it."""
+        if self._port is None and self._process is not None:
+            with self.log.open("rb") as log:
+                log.seek(self._log_start)
+                text = log.read().decode("utf-8", "replace")
+            # A line that is still being written may end amid the port.
+            if found := _SERVING.search(text[: text.rfind("\n") + 1]):
+                self._port = int(found[1])
+        return self._port
+
+    def _proc(self, name: str) -> str:
+        return Path(f"/proc/{self.pid}/{name}").read_text("utf-8")
+
+    def _tail(self) -> str:
+        return "\n".join(self.log.read_text("utf-8", "replace").splitlines()[-_TAIL_LINES:])
+
+
+class StartOperator(Protocol):
+    """Starts operators that end with the test.
+
+    Each serves the given namespaces, by default the test's own; "*" stands for all.
+    """
+
+    def __call__(
+        self,
+        *namespaces: str,
+        options: Sequence[str] = (),
+        endpoint: TokenEndpoint | None = None,
+        wait: bool = True,
+    ) -> Operator: ...
+
+
+def _level(line: str) -> object:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record.get("level") if isinstance(record, dict) else None
