@@ -1,0 +1,119 @@
+"""What a refresh and a restart cost, counted by the API server and by the token endpoint."""
+
+from collections import Counter
+
+from pinecone_token_operator.models import PLURAL
+from tests.support.api import Kube, eventually, token_path
+from tests.support.audit import AuditLog, Request
+from tests.support.cluster import Cluster
+from tests.support.operator_process import StartOperator
+from tests.support.token_endpoint import TokenEndpoint
+
+FRESH = 500
+
+
+def test_a_refresh_costs_one_exchange_one_read_and_two_writes(
+    cluster: Cluster,
+    kube: Kube,
+    endpoint: TokenEndpoint,
+    namespace: str,
+    start_operator: StartOperator,
+) -> None:
+    audit = AuditLog(cluster.audit_log)
+    # Refreshed every 2 to 3 s, by the schedule alone.
+    endpoint.lifetime = 4
+    kube.create_credentials(namespace)
+    start_operator()
+    kube.create_token(namespace)
+    eventually(lambda: endpoint.exchanges >= 2, "the schedule is running")
+    settle(kube, endpoint, namespace)
+    mark, exchanges = audit.mark(), endpoint.exchanges
+
+    eventually(lambda: endpoint.exchanges >= exchanges + 3, "three more refreshes", 30)
+    settle(kube, endpoint, namespace)
+    refreshes = endpoint.exchanges - exchanges
+
+    def all_counted() -> bool:
+        return count(audit.since(mark, namespace=namespace))["patch", "secrets"] >= refreshes
+
+    eventually(all_counted, "the audit log tells of all writes")
+    counts = count(audit.since(mark, namespace=namespace))
+    print(f"{refreshes} refreshes: {dict(counts)}")
+    assert counts == {
+        ("get", "secrets"): refreshes,
+        ("patch", "secrets"): refreshes,
+        ("patch", f"{PLURAL}/status"): refreshes,
+    }
+
+
+def test_a_restart_with_fresh_tokens_costs_no_exchange_and_no_write(
+    cluster: Cluster,
+    kube: Kube,
+    endpoint: TokenEndpoint,
+    namespace: str,
+    start_operator: StartOperator,
+) -> None:
+    audit = AuditLog(cluster.audit_log)
+    kube.create_credentials(namespace)
+    for number in range(FRESH):
+        kube.create_token(namespace, f"token-{number}")
+    operator = start_operator()
+
+    def ready() -> int:
+        items = (kube.get(token_path(namespace)) or {"items": []})["items"]
+        return sum(
+            condition["status"] == "True"
+            for item in items
+            for condition in item.get("status", {}).get("conditions", ())
+            if condition["type"] == "Ready"
+        )
+
+    eventually(lambda: ready() == FRESH, "all are ready", 60)
+    assert endpoint.exchanges == FRESH
+    assert operator.stop() == 0
+    mark = audit.mark()
+
+    operator.start()
+    operator.wait_ready()
+    eventually(
+        lambda: (
+            operator.metric("pinecone_token_reconciles_total", result="success") >= FRESH
+            and operator.metric("pinecone_token_queue_length") == 0
+        ),
+        "all were looked at",
+        30,
+    )
+    # A new resource is dealt with last, so that all before it is in the audit log.
+    kube.create_token(namespace, "last", credentialsSecretRef={"name": "absent"})
+    eventually(
+        lambda: any(one.name == "last" for one in writes(audit, mark, namespace)),
+        "the audit log tells of the last write",
+    )
+    assert {one.name for one in writes(audit, mark, namespace)} == {"last"}
+    assert endpoint.exchanges == FRESH
+
+
+def settle(kube: Kube, endpoint: TokenEndpoint, namespace: str) -> None:
+    """Wait until the target holds the latest token and the status tells of it."""
+
+    def settled() -> bool:
+        secret = kube.secret(namespace, "search") or {}
+        status = (kube.get(token_path(namespace, "search")) or {}).get("status", {})
+        return secret.get("access_token") == endpoint.tokens[-1] and secret[
+            "expires_at"
+        ] == status.get("expiresAt")
+
+    eventually(settled, "the target and the status are of the latest exchange")
+
+
+def count(requests: list[Request]) -> Counter[tuple[str, str]]:
+    return Counter(
+        (one.verb, f"{one.resource}/{one.subresource}".rstrip("/"))
+        for one in requests
+        if one.verb != "watch"
+    )
+
+
+def writes(audit: AuditLog, mark: int, namespace: str) -> list[Request]:
+    reads = ("get", "list", "watch")
+    return [one for one in audit.since(mark, namespace=namespace) if one.verb not in reads]

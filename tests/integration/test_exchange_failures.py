@@ -1,0 +1,150 @@
+"""What a failing token endpoint does to a resource: every class of failure, and the way back."""
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from tests.support.api import Kube, eventually, secret_path
+from tests.support.operator_process import StartOperator
+from tests.support.token_endpoint import TokenEndpoint
+
+FAILURES = [
+    pytest.param("down", "Unavailable", id="connections are refused"),
+    pytest.param("503-html", "Unavailable", id="503 with a page of HTML"),
+    pytest.param("500-access-denied", "Unavailable", id="500 with access_denied"),
+    pytest.param("429", "Throttled", id="429"),
+    pytest.param("429-retry-after", "Throttled", id="429 with Retry-After"),
+    pytest.param("400", "Rejected", id="400"),
+    pytest.param("401", "Rejected", id="401"),
+    pytest.param("403", "Rejected", id="403"),
+    pytest.param("404", "ResponseInvalid", id="404"),
+    pytest.param("redirect", "ResponseInvalid", id="a redirect"),
+    pytest.param("truncated", "Unavailable", id="a reply that breaks off"),
+    pytest.param("no-expires-in", "ResponseInvalid", id="no expires_in"),
+    pytest.param("negative", "ResponseInvalid", id="a negative expires_in"),
+    pytest.param("bad-token-type", "ResponseInvalid", id="another token type"),
+    pytest.param("huge", "ResponseInvalid", id="a reply of 10 MB"),
+]
+
+
+@pytest.mark.parametrize(("mode", "reason"), FAILURES)
+def test_a_failure_is_told_and_a_valid_token_stays(
+    kube: Kube,
+    endpoint: TokenEndpoint,
+    namespace: str,
+    start_operator: StartOperator,
+    mode: str,
+    reason: str,
+) -> None:
+    kube.create_credentials(namespace)
+    start_operator()
+    kube.create_token(namespace)
+    eventually(lambda: _reason(kube, namespace, "Ready") == "TokenValid", "a first token")
+    token = endpoint.tokens[-1]
+    endpoint.mode = mode
+    # Another client id, so that the operator has a reason to ask again.
+    kube.patch(secret_path(namespace, "account"), {"data": {"client_id": "b3RoZXI="}})
+
+    eventually(lambda: _reason(kube, namespace, "Refreshed") == reason, f"Refreshed says {reason}")
+    resource = kube.token(namespace)
+    assert resource is not None
+    assert resource["status"]["failedAttempts"] >= 1
+    assert _reason(kube, namespace, "Ready") == "TokenValid"
+    assert (kube.secret(namespace, "search") or {})["access_token"] == token
+
+    # Changed credentials are tried at once, whatever the back-off; a throttled client waits.
+    endpoint.mode = "ok"
+    kube.patch(secret_path(namespace, "account"), {"data": {"client_id": "dGhpcmQ="}})
+    eventually(lambda: _reason(kube, namespace, "Refreshed") == "Succeeded", "it works again")
+    assert (kube.secret(namespace, "search") or {})["access_token"] == endpoint.tokens[-1]
+    assert ((kube.token(namespace) or {})["status"])["failedAttempts"] == 0
+
+
+def test_rejected_credentials_are_not_tried_again_soon_but_at_once_when_they_change(
+    kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
+) -> None:
+    endpoint.credentials = {"id": "right-client-secret"}
+    start_operator()
+    kube.create_credentials(namespace, client_id="id", client_secret="wrong-client-secret")
+    kube.create_token(namespace)
+    eventually(lambda: _reason(kube, namespace, "Refreshed") == "Rejected", "it is rejected")
+    assert _reason(kube, namespace, "Ready") == "TokenMissing"
+    message = (kube.condition(namespace, "search", "Refreshed") or {})["message"]
+    assert "check the client id and the client secret" in message
+    # Another look by itself is no reason for another attempt.
+    kube.patch(secret_path(namespace, "account"), {"metadata": {"labels": {"a": "b"}}})
+    kube.create_token(namespace, "other", credentialsSecretRef={"name": "absent"})
+    eventually(
+        lambda: _reason(kube, namespace, "Ready", "other") == "CredentialsNotFound",
+        "a later change is dealt with",
+    )
+    assert len(endpoint.requests) == 1
+
+    kube.patch(
+        secret_path(namespace, "account"),
+        {"data": {"client_secret": "cmlnaHQtY2xpZW50LXNlY3JldA=="}},
+    )
+    eventually(lambda: _reason(kube, namespace, "Ready") == "TokenValid", "it is ready")
+
+
+def test_a_throttled_client_id_waits_as_long_as_it_was_told_to(
+    kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
+) -> None:
+    endpoint.mode = "429-retry-after"  # 7 s
+    kube.create_credentials(namespace)
+    start_operator()
+    kube.create_token(namespace)
+    eventually(lambda: _reason(kube, namespace, "Refreshed") == "Throttled", "it is throttled")
+    # Neither this resource nor another one of the same client asks meanwhile.
+    kube.create_token(namespace, "other")
+    eventually(
+        lambda: _reason(kube, namespace, "Refreshed", "other") == "Throttled", "so is the other"
+    )
+    assert len(endpoint.requests) == 1
+    endpoint.mode = "ok"
+
+    eventually(lambda: _reason(kube, namespace, "Ready") == "TokenValid", "it is ready", 20)
+    assert endpoint.requests[1][1] - endpoint.requests[0][1] >= 7
+
+
+def test_an_outage_shorter_than_the_margin_is_never_noticed(
+    kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
+) -> None:
+    endpoint.lifetime = 12
+    kube.create_credentials(namespace)
+    start_operator()
+    kube.create_token(namespace, refreshBefore="6s")
+    eventually(lambda: _reason(kube, namespace, "Ready") == "TokenValid", "a first token")
+    endpoint.mode = "503-html"
+    eventually(lambda: _reason(kube, namespace, "Refreshed") == "Unavailable", "a refresh fails")
+    assert _reason(kube, namespace, "Ready") == "TokenValid"
+    endpoint.mode = "ok"
+
+    eventually(lambda: _reason(kube, namespace, "Refreshed") == "Succeeded", "it is refreshed")
+    ready = kube.condition(namespace, "search", "Ready")
+    created = (kube.token(namespace) or {})["metadata"]["creationTimestamp"]
+    assert ready is not None
+    # Ready has been true since the first token: the second after the creation, at the latest.
+    assert ready["lastTransitionTime"] <= _plus(created, 3)
+
+
+def test_a_lifetime_as_text_and_a_jwt_that_expires_sooner_are_understood(
+    kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
+) -> None:
+    kube.create_credentials(namespace)
+    start_operator()
+    for name, mode in (("text", "text-expires"), ("jwt", "long-expires")):
+        endpoint.mode = mode
+        kube.create_token(namespace, name)
+        eventually(lambda: _reason(kube, namespace, "Ready", name) == "TokenValid", name)  # noqa: B023 - awaited in this round
+        status = (kube.token(namespace, name) or {})["status"]
+        assert status["expiresAt"] <= _plus(status["lastRefreshAt"], 1800)
+
+
+def _reason(kube: Kube, namespace: str, kind: str, name: str = "search") -> str | None:
+    return (kube.condition(namespace, name, kind) or {}).get("reason")
+
+
+def _plus(moment: str, seconds: int) -> str:
+    later = datetime.fromisoformat(moment) + timedelta(seconds=seconds)
+    return later.strftime("%Y-%m-%dT%H:%M:%SZ")
