@@ -1,6 +1,7 @@
 """Puts the operator together and runs it until it is told to stop."""
 
 import asyncio
+import contextlib
 import logging
 import random
 import signal
@@ -27,6 +28,8 @@ STALE_AFTER: Final = timedelta(seconds=200)
 _MORE_WORKERS: Final = 8
 # Time for the looks under way to write what they fetched; the rest of 10 s is for closing.
 _DRAIN: Final = timedelta(seconds=7)
+# How long the API server may be away at the start.
+_PATIENCE: Final = timedelta(seconds=30)
 
 logger = logging.getLogger(__name__)
 
@@ -129,12 +132,30 @@ class _App:
             for host, port, *_ in runner.addresses:
                 logger.info("Serving probes and metrics on %s:%s", host, port)
             # First, so that the watch of Secrets knows which ones matter.
-            await self._controller.resync()
-            self._listed = True
+            await self._list(stop)
+            if not self._listed:
+                return
             logger.info("Serving %s", ", ".join(self._settings.namespaces) or "all namespaces")
             await self._work(stop)
         finally:
             await runner.cleanup()
+
+    async def _list(self, stop: asyncio.Event) -> None:
+        """List all resources; an API server that just starts is given a while."""
+        deadline = time.monotonic() + _PATIENCE.total_seconds()
+        while not stop.is_set():
+            try:
+                await self._controller.resync()
+            except ApiError as error:
+                if time.monotonic() > deadline:
+                    raise
+                logger.warning("Listing the resources failed (%s); trying on", error)
+            else:
+                self._listed = True
+                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await stop.wait()
 
     async def _work(self, stop: asyncio.Event) -> None:
         workers = self._settings.max_concurrent_exchanges + _MORE_WORKERS

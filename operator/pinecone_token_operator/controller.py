@@ -68,7 +68,7 @@ class Controller:
         self._timers = Timers(self._enqueue, now)
         self._failures: dict[Key, int] = {}
         self._removals: set[asyncio.Task[None]] = set()
-        self._last_done = monotonic()
+        self._last_progress = monotonic()
 
     # Feed
 
@@ -163,6 +163,8 @@ class Controller:
         task.add_done_callback(self._removals.discard)
 
     def _enqueue(self, key: Key) -> None:
+        if self._queue.idle:
+            self._last_progress = self._monotonic()
         self._queue.add(key)
         self._metrics.queue_length(len(self._queue))
 
@@ -198,17 +200,17 @@ class Controller:
 
     def problems(self) -> list[str]:
         """Return what stands still."""
-        if not len(self._queue):
-            self._last_done = self._monotonic()
-        stuck = self._monotonic() - self._last_done > STUCK_AFTER.total_seconds()
-        return [f"{len(self._queue)} resources wait and none is worked on"] if stuck else []
+        stuck = self._monotonic() - self._last_progress > STUCK_AFTER.total_seconds()
+        if self._queue.idle or not stuck:
+            return []
+        return [f"the queue of {len(self._queue)} resources does not move"]
 
     async def _work(self) -> NoReturn:
         while True:
             key = await self._queue.take()
             self._metrics.queue_length(len(self._queue))
             moment = await self._look(key)
-            self._last_done = self._monotonic()
+            self._last_progress = self._monotonic()
             self._timers.set(key, moment if self._index.get(key) else None)
             self._queue.done(key)
 

@@ -102,6 +102,7 @@ class Decision:
         token: what to write, for WRITE.
         not_ready: why the target cannot be vouched for, whatever it holds.
         not_refreshed: why no attempt is made.
+        planned_at: when the schedule wanted the exchange; None if something else asked for it.
     """
 
     action: Action
@@ -109,6 +110,7 @@ class Decision:
     token: StoredToken | None = None
     not_ready: Problem | None = None
     not_refreshed: Problem | None = None
+    planned_at: datetime | None = None
 
 
 def decide(observed: Observed, now: datetime) -> Decision:
@@ -207,7 +209,23 @@ def _exchange_needed(observed: Observed, now: datetime) -> Decision | None:
     return Decision(Action.EXCHANGE, why)
 
 
-def _repair_needed(observed: Observed, _: datetime) -> Decision | None:
+def _exchange_due(observed: Observed, now: datetime) -> Decision | None:
+    times = observed.times
+    if times is None:
+        return None
+    # A plan damaged to a later time is not believed beyond what the schedule allows.
+    _, latest = schedule.refresh_window(
+        times.refreshed_at, times.expires_at, observed.resource.spec.refresh_before
+    )
+    planned_at = min(times.refresh_at, latest)
+    if planned_at > now:
+        return None
+    if _must_wait(observed, now):
+        return Decision(Action.REST, "the token is due, but an attempt failed lately")
+    return Decision(Action.EXCHANGE, "the token is due", planned_at=planned_at)
+
+
+def _repair_needed(observed: Observed, now: datetime) -> Decision | None:
     resource, target, token = observed.resource, observed.target, observed.stored
     if target is None or token is None:
         return None
@@ -224,7 +242,7 @@ def _repair_needed(observed: Observed, _: datetime) -> Decision | None:
         token = replace(token, refresh_at=planned)
     if secret_patch(target, desire(resource, token), resource.metadata.uid) is None:
         return None
-    if _must_wait(observed, _):
+    if _must_wait(observed, now):
         return Decision(Action.REST, "writing failed lately")
     return Decision(Action.WRITE, "the target is not as it should be", token)
 
@@ -237,11 +255,12 @@ _CHECKS: tuple[Callable[[Observed, datetime], Decision | None], ...] = (
     _no_credentials,
     _token_in_hand,
     _exchange_needed,
+    _exchange_due,
     _repair_needed,
 )
 
 
-def _why_exchange(observed: Observed, now: datetime) -> str | None:  # noqa: PLR0911 - a list
+def _why_exchange(observed: Observed, now: datetime) -> str | None:
     times, requested_at = observed.times, observed.resource.refresh_requested_at
     if observed.target is None:
         return "the target does not exist"
@@ -251,16 +270,10 @@ def _why_exchange(observed: Observed, now: datetime) -> str | None:  # noqa: PLR
         return "the token has expired"
     if times.credentials != observed.credentials:
         return "the credentials changed"
-    if requested_at is not None and times.refreshed_at < requested_at <= now:
-        # Whole seconds, like the times it is compared with.
-        if requested_at.replace(microsecond=0) > times.refreshed_at:
-            return f"a refresh was requested for {format_time(requested_at)}"
-        return None
-    # A plan damaged to a later time is not believed beyond what the schedule allows.
-    _, latest = schedule.refresh_window(
-        times.refreshed_at, times.expires_at, observed.resource.spec.refresh_before
-    )
-    return "the token is due" if min(times.refresh_at, latest) <= now else None
+    # Whole seconds, like the time that it is compared with.
+    if requested_at and times.refreshed_at < requested_at.replace(microsecond=0) <= now:
+        return f"a refresh was requested for {format_time(requested_at)}"
+    return None
 
 
 def _must_wait(observed: Observed, now: datetime) -> bool:

@@ -316,8 +316,8 @@ class Reconciler:
         resource = observed.resource
         if decision.action is Action.EXCHANGE:
             logger.info("Fetching a token: %s", decision.why, extra={"resource": resource.key})
-            if observed.times is not None and decision.why == "the token is due":
-                late = self._now() - observed.times.refresh_at
+            if decision.planned_at is not None:
+                late = self._now() - decision.planned_at
                 self._metrics.lateness(late.total_seconds())
             token = await self._fetch(observed, credentials, memory)
             if token is not None:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pinecone_token_operator import schedule
-from pinecone_token_operator.models import PineconeAccessToken
+from pinecone_token_operator.models import CreationPolicy, PineconeAccessToken
 from pinecone_token_operator.policies import Decision, Observed, Problem
 from pinecone_token_operator.reasons import Reason
 from pinecone_token_operator.target import TokenTimes, format_time
@@ -35,7 +35,7 @@ def compute_status(
     if next_attempt is not None:
         status["refreshAt"] = format_time(next_attempt)
     ready = decision.not_ready or _not_ready(resource, times, not_refreshed, now)
-    valid = _valid(resource, times) if times else ""
+    valid = _valid(observed, times) if times else ""
     _add(status, READY, ready, valid, now, previous)
     if not_refreshed or times:
         message = f"the token was fetched at {format_time(times.refreshed_at)}" if times else ""
@@ -80,7 +80,8 @@ def _not_ready(
     return None
 
 
-def _valid(resource: PineconeAccessToken, times: TokenTimes) -> str:
+def _valid(observed: Observed, times: TokenTimes) -> str:
+    resource, target = observed.resource, observed.target
     message = (
         f"the token in the Secret {resource.target_name} is valid until "
         f"{format_time(times.expires_at)}"
@@ -90,6 +91,12 @@ def _valid(resource: PineconeAccessToken, times: TokenTimes) -> str:
         message += (
             f"; refreshBefore is more than half of its life of {_seconds(lifetime)}, so it is "
             f"refreshed {_seconds(schedule.margin(lifetime, wanted))} before its expiry"
+        )
+    owned = resource.spec.target.creation_policy is CreationPolicy.OWNER
+    if owned and target is not None and target.type != resource.spec.target.template.type:
+        message += (
+            f"; the Secret's type {target.type} cannot be changed: delete the Secret, and it is "
+            f"made anew with template.type"
         )
     return message
 

@@ -39,6 +39,11 @@ class WorkQueue:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits and nothing is in hand."""
+        return not self._waiting and not self._in_hand
+
     def add(self, key: Key) -> None:
         """Ask for a look at a resource; one that is in hand is looked at again afterwards."""
         if key in self._in_hand:

@@ -46,6 +46,10 @@ ACCEPTED = [
         with_template(data={"authorization": "Bearer ${access_token}"}), id="an extra key"
     ),
     pytest.param(
+        with_template(data={"a": "$$5 ${token_type} ${access_token}\n${expires_at_unix} $${x}"}),
+        id="placeholders and dollars",
+    ),
+    pytest.param(
         with_metadata(labels={"example.com/app": "search", "x": ""}, annotations={"a": "any ☃"}),
         id="labels and annotations",
     ),
@@ -101,6 +105,10 @@ REFUSED = [
     *(
         pytest.param(with_template(data={key: ""}), "use another key", id=f"our own key {key}")
         for key in ("access_token", "token_type", "expires_at")
+    ),
+    *(
+        pytest.param(with_template(data={"a": text}), "use ${access_token}", id=f"a value {text}")
+        for text in ("$access_token", "${acess_token}", "costs $5", "a $", "${access_token", "${}")
     ),
     pytest.param(
         with_template(data={f"k{i}": "" for i in range(33)}), "at most 32", id="too many data keys"
