@@ -19,6 +19,11 @@ test: .venv/.synced ## run all tests, on a real API server (TESTS="-k name" runs
 	$(bin)/python -m tests.support.control_plane build
 	$(bin)/pytest $(TESTS)
 
+.PHONY: bench
+bench: .venv/.synced ## measure latency, and what a refresh costs (prints, never fails on a figure)
+	$(bin)/python -m tests.bench.latency
+	$(bin)/python -m tests.bench.steady
+
 .PHONY: lint
 lint: .venv/.synced ## check style, types and the direction of imports
 	$(bin)/ruff check
