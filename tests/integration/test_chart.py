@@ -97,9 +97,9 @@ def test_the_operator_may_never_delete_or_impersonate() -> None:
     (role,) = [found for found in objects() if found["kind"] == "ClusterRole"]
 
     granted = {verb for rule in role["rules"] for verb in rule["verbs"]}
-    assert granted == {"get", "list", "watch", "create", "update", "patch"}
+    assert granted == {"get", "list", "watch", "create", "patch"}
     secrets = [rule for rule in role["rules"] if "secrets" in rule["resources"]]
-    assert [rule["verbs"] for rule in secrets] == [["get", "list", "watch", "create", "update"]]
+    assert [rule["verbs"] for rule in secrets] == [["get", "list", "watch", "create", "patch"]]
 
 
 def test_the_rendered_crd_is_the_canonical_one() -> None:

@@ -37,11 +37,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- define "pinecone-token-operator.rules" -}}
 - apiGroups: [pinecone.token-operator.dev]
   resources: [pineconeaccesstokens]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [pinecone.token-operator.dev]
   resources: [pineconeaccesstokens/status]
   verbs: [patch]
 - apiGroups: [""]
   resources: [secrets]
-  verbs: [get, list, watch, create, update]
+  verbs: [get, list, watch, create, patch]
 {{- end }}

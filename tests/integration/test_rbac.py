@@ -1,0 +1,82 @@
+"""The rights that the chart grants are enough, and the operator asks for nothing beyond them."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support.api import Kube, eventually, secret_path
+from tests.support.audit import AuditLog
+from tests.support.cluster import Cluster
+from tests.support.control_plane import binaries
+from tests.support.operator_process import Operator
+from tests.support.token_endpoint import TokenEndpoint
+
+CHART = Path(__file__).resolve().parents[2] / "charts" / "pinecone-token-operator"
+
+
+@pytest.mark.parametrize("scope", ["in all namespaces", "in one namespace"])
+def test_the_granted_rights_are_enough(
+    cluster: Cluster,
+    kube: Kube,
+    endpoint: TokenEndpoint,
+    namespace: str,
+    tmp_path: Path,
+    scope: str,
+) -> None:
+    watched = [] if scope == "in all namespaces" else [namespace]
+    install(cluster, namespace, watched)
+    audit = AuditLog(cluster.audit_log)
+    mark = audit.mark()
+    operator = Operator(
+        service_account_kubeconfig(cluster, namespace, tmp_path),
+        endpoint.url,
+        endpoint.ca_bundle,
+        tmp_path / "operator",
+        namespaces=watched,
+    )
+    with operator:
+        operator.wait_ready()
+        kube.create_credentials(namespace)
+        kube.create_token(namespace)
+        eventually(lambda: kube.secret(namespace, "search"), "a first token")
+        kube.delete(secret_path(namespace, "search"))
+        eventually(lambda: kube.secret(namespace, "search"), "the target is back")
+        assert operator.stop() == 0
+
+    eventually(
+        lambda: [one for one in audit.since(mark, namespace=namespace) if one.verb == "create"],
+        "the audit log tells of the writes",
+    )
+    assert [one for one in audit.since(mark) if one.code in (401, 403)] == []
+    if watched:
+        assert {one.namespace for one in audit.since(mark) if one.resource} <= {namespace}
+
+
+def install(cluster: Cluster, namespace: str, watched: list[str]) -> None:
+    """Apply the chart's service account and rights, and nothing else of it."""
+    options = ["--set", f"watchNamespaces={{{','.join(watched)}}}"] if watched else []
+    command = [binaries("helm")["helm"], "template", namespace, CHART, "--namespace", namespace]
+    rendered = subprocess.run(
+        [*command, "--set", "fullnameOverride=operator", *options, "--kube-version", "1.37.2"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    wanted = [
+        found
+        for found in yaml.safe_load_all(rendered)
+        if found and (found["kind"] == "ServiceAccount" or "rbac" in found["apiVersion"])
+    ]
+    cluster.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(wanted))
+
+
+def service_account_kubeconfig(cluster: Cluster, namespace: str, directory: Path) -> Path:
+    token = cluster.kubectl("create", "token", "-n", namespace, "operator").strip()
+    config = json.loads(cluster.kubeconfig.read_text("utf-8"))
+    config["users"][0]["user"] = {"token": token}
+    path = directory / "kubeconfig"
+    path.write_text(json.dumps(config), "utf-8")
+    return path
