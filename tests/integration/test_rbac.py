@@ -58,7 +58,8 @@ def test_the_granted_rights_are_enough(
 def install(cluster: Cluster, namespace: str, watched: list[str]) -> None:
     """Apply the chart's service account and rights, and nothing else of it."""
     options = ["--set", f"watchNamespaces={{{','.join(watched)}}}"] if watched else []
-    command = [binaries("helm")["helm"], "template", namespace, CHART, "--namespace", namespace]
+    command = [str(binaries("helm")["helm"]), "template", namespace, str(CHART)]
+    command += ["--namespace", namespace]
     rendered = subprocess.run(
         [*command, "--set", "fullnameOverride=operator", *options, "--kube-version", "1.37.2"],
         check=True,
