@@ -151,6 +151,24 @@ def test_kubectl_delete_ends(
     eventually(lambda: kube.secret_object(namespace, "search") is None, "it is collected", 30)
 
 
+def test_a_resource_that_waits_to_be_deleted_gets_no_new_token(
+    kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
+) -> None:
+    start_operator()
+    kube.create_token(namespace)
+    says(kube, namespace, "TokenValid")
+    kube.patch_token(namespace, "search", {"metadata": {"finalizers": ["example.com/hold"]}})
+    kube.delete(token_path(namespace, "search"))
+    kube.delete(secret_path(namespace, "search"))
+
+    # The later resource has been dealt with, so the earlier deletion has too.
+    kube.create_token(namespace, "other")
+    says(kube, namespace, "TokenValid", "other")
+    assert kube.secret(namespace, "search") is None
+    assert endpoint.exchanges == 2
+    kube.patch_token(namespace, "search", {"metadata": {"finalizers": None}})
+
+
 def test_retain_leaves_the_target_and_a_new_resource_of_the_same_name_takes_it_over(
     kube: Kube, namespace: str, start_operator: StartOperator
 ) -> None:
