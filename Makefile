@@ -14,6 +14,10 @@ compile := $(uv) pip compile -q --universal --generate-hashes --python-version 3
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
+.PHONY: demo
+demo: .venv/.synced ## show the operator at work, on a cluster of its own (DEMO_SECONDS, DEMO_KEEP, DEMO_CLUSTER)
+	$(bin)/python -m tests.demo
+
 .PHONY: test
 test: .venv/.synced ## run all tests, on a real API server (TESTS="-k name" runs some)
 	$(bin)/python -m tests.support.control_plane build
