@@ -1,6 +1,7 @@
 """The programs of a Kubernetes control plane for tests, built from pinned Go modules.
 
-`tests/cluster/go.mod` says which. Each is built once, into the user's cache folder:
+`tests/cluster/go.mod` says which, and `tests/promtool/go.mod` which checker of metrics. Each is
+built once, into the user's cache folder:
 
     python -m tests.support.control_plane build
 
@@ -22,14 +23,17 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-MODULE = Path(__file__).resolve().parents[1] / "cluster"
+_CLUSTER = Path(__file__).resolve().parents[1] / "cluster"
+_PROMTOOL = Path(__file__).resolve().parents[1] / "promtool"
 
+# Each program's main package, and the directory of the module that pins it.
 PACKAGES = {
-    "etcd": "go.etcd.io/etcd/server/v3",
-    "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
-    "kubectl": "k8s.io/kubernetes/cmd/kubectl",
-    "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
-    "helm": "helm.sh/helm/v4/cmd/helm",
+    "etcd": ("go.etcd.io/etcd/server/v3", _CLUSTER),
+    "kube-apiserver": ("k8s.io/kubernetes/cmd/kube-apiserver", _CLUSTER),
+    "kubectl": ("k8s.io/kubernetes/cmd/kubectl", _CLUSTER),
+    "kube-controller-manager": ("k8s.io/kubernetes/cmd/kube-controller-manager", _CLUSTER),
+    "helm": ("helm.sh/helm/v4/cmd/helm", _CLUSTER),
+    "promtool": ("github.com/prometheus/prometheus/cmd/promtool", _PROMTOOL),
 }
 
 _PROGRESS_SECONDS = 15.0
@@ -39,11 +43,11 @@ class BuildError(Exception):
     """A program of the control plane could not be built."""
 
 
-def cache_directory() -> Path:
-    """Return the folder of the built programs, one for each content of go.mod and go.sum."""
+def cache_directory(module: Path) -> Path:
+    """Return the folder of a module's programs, one for each content of its go.mod and go.sum."""
     pinned = hashlib.sha256()
     for name in ("go.mod", "go.sum"):
-        pinned.update((MODULE / name).read_bytes())
+        pinned.update((module / name).read_bytes())
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     directory = Path(base) / "pinecone-token-operator" / "control-plane"
     return directory / pinned.hexdigest()[:16]
@@ -63,7 +67,8 @@ def _ready_made(name: str) -> Path | None:
 
 
 def _built(name: str) -> Path:
-    target = cache_directory() / name
+    _, module = PACKAGES[name]
+    target = cache_directory(module) / name
     if target.is_file():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -85,19 +90,20 @@ def _locked(path: Path, name: str) -> Iterator[None]:
 
 
 def _build(name: str, target: Path) -> None:
-    version = re.search(r"k8s\.io/kubernetes (v\S+)", (MODULE / "go.mod").read_text("utf-8"))
-    if version is None:
-        raise BuildError("tests/cluster/go.mod does not require k8s.io/kubernetes.")
-    flags = f"-s -w -X k8s.io/component-base/version.gitVersion={version[1]}"
+    package, module = PACKAGES[name]
+    flags = "-s -w"
+    # Kubernetes' programs tell their version as it was linked in; others have none of it.
+    if version := re.search(r"k8s\.io/kubernetes (v\S+)", (module / "go.mod").read_text("utf-8")):
+        flags += f" -X k8s.io/component-base/version.gitVersion={version[1]}"
     environment = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"}
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{name}-") as scratch:
         output = Path(scratch) / name
         command = ["go", "build", "-trimpath", "-buildvcs=false", "-mod=readonly"]
-        command += ["-ldflags", flags, "-o", str(output), PACKAGES[name]]
+        command += ["-ldflags", flags, "-o", str(output), package]
         with (Path(scratch) / "log").open("w+", encoding="utf-8") as log:
             try:
                 process = subprocess.Popen(
-                    command, cwd=MODULE, env=environment, stdout=log, stderr=log
+                    command, cwd=module, env=environment, stdout=log, stderr=log
                 )
             except FileNotFoundError as error:
                 raise BuildError(f"Building {name} needs Go, which is not on the PATH.") from error
