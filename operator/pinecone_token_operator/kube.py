@@ -31,6 +31,9 @@ CONNECT_TIMEOUT: Final = timedelta(seconds=5)
 REQUEST_TIMEOUT: Final = timedelta(seconds=10)
 # The kubelet renews a token when a fifth of its life is left, of ten minutes at the least.
 RELOAD_EVERY: Final = timedelta(seconds=60)
+# After a 401, credentials this old are read again: they may have been renewed before their time.
+# Younger ones are not, or a plugin would run for each request while an account is locked.
+RELOAD_REFUSED: Final = timedelta(seconds=5)
 MAX_MESSAGE: Final = 300
 USER_AGENT: Final = "pinecone-token-operator"
 
@@ -120,7 +123,7 @@ class Api:
     def __init__(self, configuration: Configuration, reload: Reload) -> None:
         self._configuration = configuration
         self._reload = reload
-        self._reload_at = asyncio.get_running_loop().time() + RELOAD_EVERY.total_seconds()
+        self._loaded_at = asyncio.get_running_loop().time()
         self._origin = URL(configuration.host).origin()
         self._tls = ssl.create_default_context(
             cafile=configuration.ssl_ca_cert, cadata=configuration.ca_cert_data
@@ -145,18 +148,26 @@ class Api:
         """Return a new session that reaches and authenticates to the API server.
 
         Args:
-            on_answer: called when a reply's headers have arrived, whatever its status.
+            on_answer: called when a reply's headers have arrived, whatever its status; not for a
+                401 after which renewed credentials are tried.
         """
 
         async def send(
             request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
         ) -> aiohttp.ClientResponse:
             # A redirect elsewhere must not take the credentials along.
-            if request.url.origin() == self._origin:
-                if authorization := await self._authorization():
-                    request.headers["Authorization"] = authorization
+            ours = request.url.origin() == self._origin
+            if ours:
+                await self._authorize(request, RELOAD_EVERY)
                 request.server_hostname = self._configuration.tls_server_name
             response = await handler(request)
+            if (
+                ours
+                and response.status == HTTPStatus.UNAUTHORIZED
+                and await self._authorize(request, RELOAD_REFUSED)
+            ):
+                response.release()
+                response = await handler(request)
             if on_answer is not None:
                 on_answer()
             return response
@@ -179,11 +190,14 @@ class Api:
         query: Sequence[tuple[str, str]] = (),
         content_type: str = "application/json",
         accept: str = "application/json",
+        timeout: timedelta = REQUEST_TIMEOUT,  # noqa: ASYNC109 - becomes aiohttp's
     ) -> dict[str, Any]:
-        """Make one request, without retries, and return the reply's object.
+        """Make one request and return the reply's object.
+
+        It is not tried again, except for a 401 after which renewed credentials are found.
 
         Raises:
-            ApiError: the API server refused, did not answer within 10 s, or gave no JSON object.
+            ApiError: the API server refused, did not answer in time, or gave no JSON object.
         """
         headers = {"Accept": accept}
         if body is not None:
@@ -197,7 +211,7 @@ class Api:
                 headers=headers,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(
-                    total=REQUEST_TIMEOUT.total_seconds(), connect=CONNECT_TIMEOUT.total_seconds()
+                    total=timeout.total_seconds(), connect=CONNECT_TIMEOUT.total_seconds()
                 ),
             ) as response:
                 content = await response.read()
@@ -268,12 +282,19 @@ class Api:
         """Close all connections, except those of sessions that were asked for."""
         await self._session.close()
 
-    async def _authorization(self) -> str | None:
-        """Return the header's value, from credentials that are a minute old at most."""
+    async def _authorize(self, request: aiohttp.ClientRequest, max_age: timedelta) -> bool:
+        """Set the header from credentials of this age at most; return whether that changed it."""
+        authorization = await self._authorization(max_age)
+        if not authorization or authorization == request.headers.get("Authorization"):
+            return False
+        request.headers["Authorization"] = authorization
+        return True
+
+    async def _authorization(self, max_age: timedelta) -> str | None:
         now = asyncio.get_running_loop().time()
-        if now >= self._reload_at:
+        if now - self._loaded_at >= max_age.total_seconds():
             # Before the first await, so that of many requests one reloads.
-            self._reload_at = now + RELOAD_EVERY.total_seconds()
+            self._loaded_at = now
             try:
                 async with asyncio.timeout(REQUEST_TIMEOUT.total_seconds()):  # plugins may hang
                     await self._reload()
@@ -311,7 +332,7 @@ def _mapped_errors(what: str) -> Iterator[None]:
 def _parse_object(status: int, content: bytes) -> dict[str, Any]:
     try:
         parsed = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter from a page of brackets
         raise ApiError(status, "InvalidReply", "The reply is not JSON") from error
     if not isinstance(parsed, dict):
         raise ApiError(status, "InvalidReply", "The reply is not a JSON object")

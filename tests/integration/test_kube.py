@@ -1,19 +1,26 @@
 import asyncio
+import base64
 import contextlib
 import json
+import ssl
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from pinecone_token_operator import kube
 from pinecone_token_operator.errors import ApiError
 from tests.support.cluster import Cluster
+from tests.support.token_endpoint import make_certificates
 
 SECRETS = "/api/v1/namespaces/default/secrets"
 SOON = timedelta(seconds=0.3)
@@ -52,9 +59,30 @@ def write_kubeconfig(
     return path
 
 
+def write_client_certificate(path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "operator")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .sign(key, hashes.SHA256())
+    )
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    (path / "client.pem").write_bytes(certificate.public_bytes(pem))
+    (path / "client.key").write_bytes(
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain)
+    )
+
+
 @contextlib.asynccontextmanager
 async def serving(
-    serve: Serve, path: Path, user: dict[str, Any] | None = None
+    serve: Serve,
+    path: Path,
+    user: Mapping[str, Any] | None = None,
+    tls: ssl.SSLContext | None = None,
+    trust: Mapping[str, str] | None = None,
 ) -> AsyncIterator[kube.Api]:
     """An API whose server answers each request, its head already read, with `serve`."""
 
@@ -68,10 +96,11 @@ async def serving(
         with contextlib.suppress(ConnectionError):
             await writer.wait_closed()
 
-    server = await asyncio.start_server(answer, "127.0.0.1")
+    server = await asyncio.start_server(answer, "127.0.0.1", ssl=tls)
     port = server.sockets[0].getsockname()[1]
     async with server:
-        kubeconfig = write_kubeconfig(path / "kubeconfig", f"http://127.0.0.1:{port}", user)
+        url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
+        kubeconfig = write_kubeconfig(path / "kubeconfig", url, user, trust)
         async with contextlib.aclosing(await kube.connect(kubeconfig, None)) as connected:
             yield connected
         # An answer that outlives its test would fail another one, with a warning.
@@ -209,6 +238,7 @@ async def test_the_servers_name_may_differ_from_its_address(
         pytest.param(replying(b"<html>"), 200, "InvalidReply", id="a page"),
         pytest.param(replying(b"[]"), 200, "InvalidReply", id="a list"),
         pytest.param(replying(b"\xff"), 200, "InvalidReply", id="no text"),
+        pytest.param(replying(b"[" * 100_000), 200, "InvalidReply", id="nothing but brackets"),
         pytest.param(
             replying(b"<html>", status="503 Oh"), 503, "ServiceUnavailable", id="a proxy's page"
         ),
@@ -245,16 +275,13 @@ async def test_a_refused_connection_has_no_status(tmp_path: Path, unused_tcp_por
     assert isinstance(caught.value.__cause__, aiohttp.ClientError)
 
 
-async def test_a_server_that_does_not_answer_times_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_server_that_does_not_answer_times_out(tmp_path: Path) -> None:
     async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         await reader.read()
 
-    monkeypatch.setattr(kube, "REQUEST_TIMEOUT", SOON)
     async with serving(silent, tmp_path) as api:
         with pytest.raises(ApiError) as caught:
-            await api.request("GET", "/api")
+            await api.request("GET", "/api", timeout=SOON)
 
     assert (caught.value.http_status, caught.value.reason) == (0, "Timeout")
 
@@ -357,6 +384,79 @@ async def test_a_renewed_token_is_used_and_a_lost_one_kept(
     assert [sent["authorization"] for sent in heads] == ["Bearer one", "Bearer two", "Bearer two"]
     assert heads[0]["user-agent"] == "pinecone-token-operator"
     assert "Credentials cannot be read again" in caplog.text
+
+
+@pytest.mark.parametrize("renewed", [True, False], ids=["renewed", "the same"])
+async def test_a_refused_token_is_read_again_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, renewed: bool
+) -> None:
+    seen = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        sent = await head(reader)
+        body = await reader.readexactly(int(sent["content-length"]))
+        seen.append((sent["authorization"], json.loads(body)))
+        status = "200 OK" if sent["authorization"] == "Bearer two" else "401 No"
+        end = "Content-Length: 2\r\nConnection: close\r\n\r\n{}"
+        writer.write(f"HTTP/1.1 {status}\r\n{end}".encode())
+        await writer.drain()
+
+    monkeypatch.setattr(kube, "RELOAD_REFUSED", timedelta(0))
+    token = tmp_path / "renewed"
+    token.write_text("one\n")
+    async with serving(serve, tmp_path, {"tokenFile": str(token)}) as api:
+        if renewed:
+            token.write_text("two\n")
+            await api.request("POST", "/api", body={"a": 1})
+        else:
+            with pytest.raises(ApiError) as caught:
+                await api.request("POST", "/api", body={"a": 1})
+            assert caught.value.http_status == 401
+
+    tokens = ["Bearer one", "Bearer two"] if renewed else ["Bearer one"]
+    assert seen == [(each, {"a": 1}) for each in tokens]
+
+
+async def test_credentials_just_read_are_not_read_again_when_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = tmp_path / "renewed"
+    token.write_text("one")
+    refuse = replying(b"{}", status="401 No")
+    async with serving(refuse, tmp_path, {"tokenFile": str(token)}) as api:
+        token.unlink()  # so that reading it again would be logged
+        with pytest.raises(ApiError, match="401"):
+            await api.request("GET", "/api")
+
+    assert "read again" not in caplog.text
+
+
+@pytest.mark.parametrize("inline", [True, False], ids=["in the kubeconfig", "in files"])
+async def test_a_client_certificate_authenticates(tmp_path: Path, *, inline: bool) -> None:
+    names = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        names.append(writer.get_extra_info("peercert")["subject"][0][0][1])
+        await replying(b"{}")(reader, writer)
+
+    make_certificates(tmp_path)
+    write_client_certificate(tmp_path)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(tmp_path / "leaf.pem", tmp_path / "leaf.key")
+    tls.verify_mode = ssl.CERT_REQUIRED
+    tls.load_verify_locations(tmp_path / "client.pem")
+    certificate, key = tmp_path / "client.pem", tmp_path / "client.key"
+    user = {"client-certificate": str(certificate), "client-key": str(key)}
+    if inline:
+        user = {
+            "client-certificate-data": base64.b64encode(certificate.read_bytes()).decode(),
+            "client-key-data": base64.b64encode(key.read_bytes()).decode(),
+        }
+    trust = {"certificate-authority": str(tmp_path / "ca.pem")}
+    async with serving(serve, tmp_path, user, tls, trust) as api:
+        await api.request("GET", "/api")
+
+    assert names == ["operator"]
 
 
 async def test_an_exec_plugin_gives_the_token(tmp_path: Path) -> None:
