@@ -7,12 +7,13 @@ WORKDIR /src
 # Without pip, which the operator does not need at run time.
 RUN python -m venv --without-pip /opt/venv
 # Before the source, so that a change of code does not fetch the dependencies again.
-COPY requirements/run.txt requirements/run.txt
+COPY requirements/build.txt requirements/run.txt requirements/
 RUN python -m pip --python /opt/venv/bin/python install --no-cache-dir --compile \
-        --require-hashes -r requirements/run.txt
+        --require-hashes -r requirements/run.txt \
+    && python -m pip install --no-cache-dir --require-hashes -r requirements/build.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY operator operator
-RUN python -m pip wheel --no-cache-dir --no-deps --wheel-dir /dist . \
+RUN python -m pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /dist . \
     && python -m pip --python /opt/venv/bin/python install --no-cache-dir --compile --no-deps \
         /dist/*.whl
 

@@ -49,6 +49,7 @@ lock: $(uv) ## write requirements/ anew from pyproject.toml (LOCK_FLAGS=--upgrad
 	$(compile) $(LOCK_FLAGS) pyproject.toml -o requirements/run.txt
 	$(compile) $(LOCK_FLAGS) pyproject.toml --group dev -o requirements/dev.txt
 	echo uv | $(compile) $(LOCK_FLAGS) - -o requirements/uv.txt
+	echo hatchling | $(compile) $(LOCK_FLAGS) - -o requirements/build.txt
 
 .PHONY: clean
 clean: ## remove what was made here (not the control plane in the user's cache folder)
