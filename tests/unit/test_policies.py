@@ -72,6 +72,13 @@ def waiting(**changes: Any) -> Observed:
         ),
         pytest.param(observed(), 19 * 60 - 1, Action.REST, "fresh", id="just before it is due"),
         pytest.param(observed(), 19 * 60, Action.EXCHANGE, "due", id="when it is due"),
+        pytest.param(
+            observed(times=times(token(refresh_at=NOW + 5 * LIFETIME))),
+            20 * 60,
+            Action.EXCHANGE,
+            "due",
+            id="when it is due, whatever a damaged plan says",
+        ),
         pytest.param(observed(), 1800, Action.EXCHANGE, "expired", id="an expired token"),
         pytest.param(
             observed(credentials="other"), 0, Action.EXCHANGE, "changed", id="other credentials"
