@@ -22,8 +22,8 @@ from pinecone_token_operator.token_client import TokenClient
 
 STOPPED, UNEXPECTED, NOT_REACHABLE = 0, 1, 3
 
-# Watches answer at least once a minute; three misses are no coincidence.
-STALE_AFTER: Final = timedelta(seconds=200)
+# Each watch deals with its own silence sooner than this: one that has not is stuck.
+STALE_AFTER: Final = timedelta(seconds=240)
 # Each look is a few requests, so some may wait for the API server while others exchange.
 _MORE_WORKERS: Final = 8
 # Time for the looks under way to write what they fetched; the rest of 10 s is for closing.

@@ -88,7 +88,8 @@ class ResourceWatch:
         rng: spreads the delays.
 
     Attributes:
-        last_progress: when the API server last answered or sent an event, by `monotonic`.
+        last_progress: when the API server last answered or sent an event, or an error was dealt
+            with, by `monotonic`: an API server that is away is no reason to restart the process.
     """
 
     def __init__(
@@ -115,6 +116,7 @@ class ResourceWatch:
             await self._wait_until_served()
             started = self._monotonic()
             why = await self._watch()
+            self.last_progress = self._monotonic()
             if self._monotonic() - started >= SETTLED.total_seconds():
                 failures = 0
             delay = self._delay(failures, MAX_DELAY)
@@ -141,8 +143,7 @@ class ResourceWatch:
         try:
             found = await self._api.request("GET", f"/apis/{GROUP}/{VERSION}")
         except ApiError as error:
-            if error.http_status:
-                self.last_progress = self._monotonic()
+            self.last_progress = self._monotonic()
             if error.http_status != NOT_FOUND:
                 return f"Cannot ask the API server for {PLURAL} ({error}); trying on"
         else:

@@ -80,7 +80,8 @@ class SecretWatch:
         rng: spreads the delays.
 
     Attributes:
-        last_progress: when the API server last told anything, by `monotonic`.
+        last_progress: when the API server last told anything, or an error was dealt with, by
+            `monotonic`: an API server that is away is no reason to restart the process.
         synced: whether one whole list has been read.
     """
 
@@ -117,6 +118,7 @@ class SecretWatch:
                 await self._watch(self._position)
             except ApiError as caught:
                 error = caught
+                self.last_progress = self._monotonic()
             if self._monotonic() - started >= SETTLED.total_seconds():
                 failures = 0
                 if error is None:
