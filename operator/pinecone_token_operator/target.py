@@ -85,8 +85,8 @@ class Target:
         """Return the names that we wrote: of `data`, `labels` and `annotations`."""
         try:
             found = json.loads(self.annotations.get(MANAGED, "{}"))
-            return {part: [str(name) for name in found[part]] for part in found}
-        except (ValueError, TypeError, AttributeError):
+            return {part: [str(name) for name in names] for part, names in found.items()}
+        except (ValueError, TypeError, AttributeError, RecursionError):
             return {}
 
     @property
@@ -159,6 +159,11 @@ def stored_token(target: Target, uid: str) -> StoredToken | None:
     )
     sealed = target.annotations.get(SEAL, "").encode()
     return token if hmac.compare_digest(seal(token, uid).encode(), sealed) else None
+
+
+def times_of(token: StoredToken) -> TokenTimes:
+    """Return what may be kept of a token."""
+    return TokenTimes(token.refreshed_at, token.expires_at, token.refresh_at, token.credentials)
 
 
 def seal(token: StoredToken, uid: str) -> str:

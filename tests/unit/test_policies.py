@@ -1,280 +1,508 @@
-"""What is decided, in which order, and what the status then says."""
-
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pinecone_token_operator.models import REFRESH_REQUESTED_AT
-from pinecone_token_operator.policies import (
-    Action,
-    Attempts,
-    Observed,
-    Problem,
-    decide,
-    wake_at,
-)
+from pinecone_token_operator import target as found
+from pinecone_token_operator.desired import desire, owner_reference, secret_patch
+from pinecone_token_operator.models import REFRESH_REQUESTED_AT, PineconeAccessToken
+from pinecone_token_operator.policies import Action, Attempts, Observed, Problem, decide, wake_at
 from pinecone_token_operator.reasons import Reason
-from pinecone_token_operator.status import compute_status, status_patch
-from pinecone_token_operator.target import read_target
-from tests.unit.core import (
-    LIFETIME,
-    NOW,
-    merge_patched,
-    observed,
-    resource,
-    secret,
-    target,
-    times,
-    token,
+from pinecone_token_operator.target import format_time, read_target
+from tests.unit.builders import (
+    NOON,
+    after,
+    encode,
+    failed,
+    make_observed,
+    make_resource,
+    make_secret,
+    make_target,
+    make_times,
+    make_token,
+    merge,
+    stored_secret,
 )
 
-MINUTE = timedelta(minutes=1)
-NO_CREDENTIALS = Problem(Reason.CREDENTIALS_NOT_FOUND, "create it")
-FAILURE = Problem(Reason.UNAVAILABLE, "no answer")
-FOREIGN = read_target({"metadata": {"uid": "x", "resourceVersion": "1"}})
-ALLOWING = read_target(
-    {
-        "metadata": {
-            "uid": "x",
-            "resourceVersion": "1",
-            "annotations": {"pinecone.token-operator.dev/allow-merge": "true"},
-        }
-    }
-)
-MERGE = {"creationPolicy": "Merge"}
-NOTHING: dict[str, Any] = {"target": None, "stored": None, "times": None}
+REST, EXCHANGE, WRITE = Action.REST, Action.EXCHANGE, Action.WRITE
+NO_CREDENTIALS = Problem(Reason.CREDENTIALS_NOT_FOUND, "the Secret account does not exist")
+
+FOREIGN = read_target(stored_secret({}))
+OPEN = read_target(stored_secret({"metadata": {"annotations": {found.ALLOW_MERGE: "true"}}}))
+MERGE = make_resource(target={"creationPolicy": "Merge"})
+SUSPENDED = make_resource(suspend=True)
+# All is well and the data is not kept in memory.
+UNREAD = replace(make_observed(), stored=None, target=make_target(make_resource()).without_data())
 
 
-def asked_at(moment: str) -> Observed:
-    return observed(resource(annotations={REFRESH_REQUESTED_AT: moment}))
+def requested(at: datetime) -> PineconeAccessToken:
+    return make_resource({"annotations": {REFRESH_REQUESTED_AT: format_time(at)}})
 
 
-def damaged(damage: dict[str, Any]) -> Observed:
-    found = read_target(merge_patched(secret(resource(), token()), damage))
-    return replace(observed(), target=found)
+def damaged(patch: dict[str, Any], resource: PineconeAccessToken | None = None) -> Observed:
+    """Return what is observed after somebody patched the target that the operator had made."""
+    resource = resource or make_resource()
+    return make_observed(resource, merge(make_secret(resource), patch))
 
 
-def waiting(**changes: Any) -> Observed:
-    found = observed(**changes)
-    attempts = Attempts(3, NOW + MINUTE, FAILURE, found.basis)
-    return replace(found, attempts=attempts)
+def test_a_fresh_token_is_left_alone() -> None:
+    decision = decide(make_observed(), after(10))
+    assert decision.action is REST
+    assert decision.not_ready is None
+    assert decision.not_refreshed is None
 
 
 @pytest.mark.parametrize(
-    ("found", "later", "action", "why"),
+    ("observed", "reason", "words"),
     [
-        pytest.param(observed(), 0, Action.REST, "fresh", id="a fresh token is left alone"),
-        pytest.param(observed(**NOTHING), 0, Action.EXCHANGE, "exist", id="no target"),
         pytest.param(
-            observed(stored=None, times=None), 0, Action.EXCHANGE, "vouched", id="a damaged token"
-        ),
-        pytest.param(observed(), 19 * 60 - 1, Action.REST, "fresh", id="just before it is due"),
-        pytest.param(observed(), 19 * 60, Action.EXCHANGE, "due", id="when it is due"),
-        pytest.param(
-            observed(times=times(token(refresh_at=NOW + 5 * LIFETIME))),
-            20 * 60,
-            Action.EXCHANGE,
-            "due",
-            id="when it is due, whatever a damaged plan says",
-        ),
-        pytest.param(observed(), 1800, Action.EXCHANGE, "expired", id="an expired token"),
-        pytest.param(
-            observed(credentials="other"), 0, Action.EXCHANGE, "changed", id="other credentials"
+            make_observed(conflict="elder"),
+            Reason.TARGET_CONFLICT,
+            "elder",
+            id="an older resource has the same target",
         ),
         pytest.param(
-            asked_at("2026-11-25T12:00:00Z"), 60, Action.REST, "fresh", id="a refresh asked before"
+            make_observed(target=FOREIGN),
+            Reason.TARGET_NOT_OWNED,
+            "left alone",
+            id="the Secret is somebody else's",
         ),
         pytest.param(
-            asked_at("2026-11-25T12:01:00Z"), 60, Action.EXCHANGE, "requested", id="a refresh asked"
+            make_observed(target=OPEN),
+            Reason.TARGET_NOT_OWNED,
+            "left alone",
+            id="a Secret that allows a merge is not an Owner's",
         ),
         pytest.param(
-            asked_at("2026-11-25T12:01:00Z"), 59, Action.REST, "fresh", id="one asked for later"
-        ),
-        pytest.param(asked_at("soon"), 60, Action.REST, "fresh", id="asked for at no time"),
-        pytest.param(
-            observed(resource(suspend=True), **NOTHING), 0, Action.REST, "suspended", id="suspended"
-        ),
-        pytest.param(
-            observed(credentials=NO_CREDENTIALS), 1500, Action.REST, "credentials", id="without any"
+            make_observed(MERGE, target=None),
+            Reason.TOKEN_MISSING,
+            "does not exist",
+            id="there is nothing to merge into",
         ),
         pytest.param(
-            observed(in_hand=token(access_token="newer")), 0, Action.WRITE, "waits", id="in hand"
+            make_observed(MERGE, target=FOREIGN),
+            Reason.TARGET_NOT_OWNED,
+            "allow-merge",
+            id="the Secret does not allow a merge",
         ),
         pytest.param(
-            observed(in_hand=token(credentials="old"), **NOTHING),
-            0,
-            Action.EXCHANGE,
-            "exist",
-            id="one in hand of other credentials",
+            make_observed(MERGE),
+            Reason.TARGET_NOT_OWNED,
+            "allow-merge",
+            id="the Secret no longer allows a merge",
         ),
-        pytest.param(
-            observed(in_hand=token(expires_at=NOW), **NOTHING),
-            0,
-            Action.EXCHANGE,
-            "exist",
-            id="an expired one in hand",
-        ),
-        pytest.param(
-            damaged({"metadata": {"labels": None}}), 0, Action.WRITE, "should", id="labels gone"
-        ),
-        pytest.param(
-            damaged({"metadata": {"ownerReferences": None}}),
-            0,
-            Action.WRITE,
-            "should",
-            id="owner reference gone",
-        ),
-        pytest.param(
-            damaged({"data": {"token_type": "YQ=="}}), 0, Action.WRITE, "should", id="a key changed"
-        ),
-        pytest.param(
-            replace(observed(), resource=resource(refreshBefore="2m")),
-            0,
-            Action.WRITE,
-            "should",
-            id="another margin",
-        ),
-        pytest.param(waiting(**NOTHING), 0, Action.REST, "lately", id="it waits after a failure"),
-        pytest.param(waiting(**NOTHING), 60, Action.EXCHANGE, "exist", id="and then tries again"),
-        pytest.param(
-            replace(waiting(**NOTHING), credentials="new"),
-            0,
-            Action.EXCHANGE,
-            "exist",
-            id="or at once with new credentials",
-        ),
-        pytest.param(waiting(), 1500, Action.EXCHANGE, "due", id="a wait that is over"),
     ],
 )
-def test_decides(found: Observed, later: int, action: Action, why: str) -> None:
-    decision = decide(found, NOW + timedelta(seconds=later))
-    assert decision.action is action
-    assert why in decision.why
+def test_a_target_that_is_not_ours_is_not_touched(
+    observed: Observed, reason: Reason, words: str
+) -> None:
+    # Neither a token in hand nor an expired one changes that.
+    for one in (observed, replace(observed, in_hand=make_token(), times=None, stored=None)):
+        decision = decide(one, after(25))
+        assert decision.action is REST
+        assert decision.not_ready is not None
+        assert decision.not_ready.reason is reason
+        assert words in decision.not_ready.message
+        assert wake_at(one, decision, after(25)) is None
+
+
+def test_a_target_that_allows_it_is_merged_into() -> None:
+    assert decide(make_observed(MERGE, target=OPEN), NOON).action is EXCHANGE
+
+
+def test_what_a_resource_of_the_same_name_left_behind_is_taken_over() -> None:
+    left = make_secret(make_resource({"uid": "old"}, target={"deletionPolicy": "Retain"}))
+    decision = decide(make_observed(make_resource(), left), after(5))
+    assert decision.action is EXCHANGE  # its seal is another resource's
     assert decision.not_ready is None
 
 
 @pytest.mark.parametrize(
-    ("found", "reason"),
+    ("observed", "reason"),
     [
-        pytest.param(observed(conflict="older"), Reason.TARGET_CONFLICT, id="an older resource"),
-        pytest.param(observed(target=FOREIGN), Reason.TARGET_NOT_OWNED, id="a foreign Secret"),
+        pytest.param(make_observed(SUSPENDED), Reason.SUSPENDED, id="suspended"),
         pytest.param(
-            observed(resource(target=MERGE), **NOTHING), Reason.TOKEN_MISSING, id="nothing to merge"
+            make_observed(SUSPENDED, target=None), Reason.SUSPENDED, id="suspended without a token"
         ),
         pytest.param(
-            observed(resource(target=MERGE), target=FOREIGN),
-            Reason.TARGET_NOT_OWNED,
-            id="no leave to merge",
+            make_observed(SUSPENDED, in_hand=make_token()),
+            Reason.SUSPENDED,
+            id="suspended with a token in hand",
         ),
         pytest.param(
-            observed(resource(suspend=True), target=FOREIGN),
-            Reason.TARGET_NOT_OWNED,
-            id="a foreign Secret, also while suspended",
+            make_observed(credentials=NO_CREDENTIALS),
+            Reason.CREDENTIALS_NOT_FOUND,
+            id="no credentials",
+        ),
+        pytest.param(
+            make_observed(credentials=NO_CREDENTIALS, target=None),
+            Reason.CREDENTIALS_NOT_FOUND,
+            id="no credentials and no token",
         ),
     ],
 )
-def test_leaves_alone(found: Observed, reason: Reason) -> None:
-    decision = decide(found, NOW + timedelta(minutes=25))
-    assert decision.action is Action.REST
-    assert decision.not_ready is not None
-    assert decision.not_ready.reason is reason
-    assert wake_at(found, decision, NOW) is None
-    (ready,) = compute_status(found, decision, {}, NOW)["conditions"][:1]
-    assert (ready["type"], ready["status"], ready["reason"]) == ("Ready", "False", str(reason))
+def test_no_attempt_is_made(observed: Observed, reason: Reason) -> None:
+    for now in (after(5), after(25), after(35)):
+        decision = decide(observed, now)
+        assert decision.action is REST
+        assert decision.not_ready is None
+        assert decision.not_refreshed is not None
+        assert decision.not_refreshed.reason is reason
 
 
-def test_a_secret_that_allows_it_is_merged_into() -> None:
-    found = observed(resource(target=MERGE), target=ALLOWING, stored=None, times=None)
-    assert decide(found, NOW).action is Action.EXCHANGE
+# From the first check to the last: each row breaks one more thing than the row below it.
+IN_ORDER: dict[Reason, dict[str, Any]] = {
+    Reason.TARGET_CONFLICT: {"conflict": "elder"},
+    Reason.TARGET_NOT_OWNED: {"target": FOREIGN},
+    Reason.SUSPENDED: {"resource": SUSPENDED},
+    Reason.CREDENTIALS_NOT_FOUND: {"credentials": NO_CREDENTIALS},
+}
 
 
-def test_a_new_plan_follows_another_margin() -> None:
-    found = replace(observed(), resource=resource(refreshBefore="2m"))
-    written = decide(found, NOW).token
-    assert written is not None
-    assert timedelta(minutes=2) <= written.expires_at - written.refresh_at <= 5 * MINUTE
+@pytest.mark.parametrize("first", IN_ORDER)
+def test_the_first_problem_is_told(first: Reason) -> None:
+    reasons = list(IN_ORDER)
+    broken: dict[str, Any] = {}
+    for reason in reasons[reasons.index(first) :]:
+        broken |= IN_ORDER[reason]
+    decision = decide(make_observed(**broken), after(35))
+    problem = decision.not_ready or decision.not_refreshed
+    assert problem is not None
+    assert problem.reason is first
+
+
+def test_a_token_in_hand_is_written_before_another_is_fetched() -> None:
+    token = make_token(access_token="new")
+    for target in (None, make_target(make_resource())):
+        decision = decide(make_observed(target=target, in_hand=token), after(25))
+        assert (decision.action, decision.token) == (WRITE, token)
 
 
 @pytest.mark.parametrize(
-    ("found", "expected"),
+    "token",
     [
-        pytest.param(observed(), 19 * MINUTE, id="when the token is due"),
-        pytest.param(
-            asked_at("2026-11-25T12:05:00Z"), 5 * MINUTE, id="when a refresh is asked for"
-        ),
-        pytest.param(waiting(**NOTHING), MINUTE, id="when it may be tried again"),
-        pytest.param(observed(resource(suspend=True)), LIFETIME, id="when the token expires"),
-        pytest.param(observed(credentials=NO_CREDENTIALS), LIFETIME, id="also without credentials"),
-        pytest.param(observed(credentials=NO_CREDENTIALS, **NOTHING), None, id="never"),
+        pytest.param(make_token(credentials="old"), id="of other credentials"),
+        pytest.param(make_token(expires_at=after(25)), id="that has expired"),
     ],
 )
-def test_wakes(found: Observed, expected: timedelta | None) -> None:
-    moment = wake_at(found, decide(found, NOW), NOW)
-    assert moment == (None if expected is None else NOW + expected)
+def test_a_useless_token_in_hand_is_not_written(token: found.StoredToken) -> None:
+    decision = decide(make_observed(target=None, in_hand=token), after(25))
+    assert decision.action is EXCHANGE
+
+
+TO_EXCHANGE = [
+    pytest.param(make_observed(target=None), after(1), "not exist", id="there is no target"),
+    pytest.param(
+        damaged({"data": {"access_token": encode("0ther")}}),
+        after(1),
+        "vouched",
+        id="the token was changed",
+    ),
+    pytest.param(
+        damaged({"data": {"access_token": None}}), after(1), "vouched", id="the token is gone"
+    ),
+    pytest.param(
+        damaged({"metadata": {"annotations": {found.EXPIRES_AT: "2026-11-25T13:30:00Z"}}}),
+        after(1),
+        "vouched",
+        id="its expiry was changed",
+    ),
+    pytest.param(make_observed(), after(30), "expired", id="it expires this second"),
+    pytest.param(make_observed(), after(300), "expired", id="it expired long ago"),
+    pytest.param(
+        make_observed(credentials="new"), after(1), "credentials", id="the credentials changed"
+    ),
+    pytest.param(
+        make_observed(requested(after(1))), after(1), "requested", id="a refresh was asked for"
+    ),
+    pytest.param(make_observed(), after(19), "due", id="its time has come"),
+    pytest.param(
+        UNREAD,
+        after(19),
+        "due",
+        id="its time has come and the data was not read again",
+    ),
+    pytest.param(
+        make_observed(
+            secret=make_secret(make_resource(), make_token(refresh_at=after(29))),
+        ),
+        after(20),
+        "due",
+        id="the plan was damaged to a later time than the schedule allows",
+    ),
+]
+
+
+@pytest.mark.parametrize(("observed", "now", "why"), TO_EXCHANGE)
+def test_a_token_is_fetched(observed: Observed, now: datetime, why: str) -> None:
+    decision = decide(observed, now)
+    assert decision.action is EXCHANGE
+    assert why in decision.why
+    assert decision.not_ready is None
+    assert decision.not_refreshed is None
+
+
+@pytest.mark.parametrize(("observed", "now", "why"), TO_EXCHANGE)
+def test_after_a_failure_it_waits_and_then_tries_again(
+    observed: Observed, now: datetime, why: str
+) -> None:
+    retry_at = now + timedelta(seconds=8)
+    tried = failed(observed, retry_at)
+    decision = decide(tried, now)
+    assert decision.action is REST
+    assert why in decision.why
+    woken = wake_at(tried, decision, now)
+    assert woken is not None
+    assert woken <= retry_at
+    assert decide(tried, retry_at).action is EXCHANGE
 
 
 @pytest.mark.parametrize(
-    ("found", "later", "ready", "refreshed"),
+    "change",
     [
-        pytest.param(observed(), 0, "TokenValid", "Succeeded", id="a fresh token"),
-        pytest.param(observed(**NOTHING), 0, "TokenMissing", None, id="none yet"),
-        pytest.param(waiting(), 0, "TokenValid", "Unavailable", id="valid, and failing"),
-        pytest.param(waiting(), 1800, "TokenExpired", "Unavailable", id="expired"),
+        pytest.param({"credentials": "new"}, id="other credentials"),
+        pytest.param({"target": None, "stored": None, "times": None}, id="the target was deleted"),
+        pytest.param({"resource": make_resource({"generation": 4})}, id="the resource was changed"),
+        pytest.param({"resource": requested(after(20))}, id="a refresh was asked for"),
+    ],
+)
+def test_waiting_ends_when_the_attempt_would_be_another(change: dict[str, Any]) -> None:
+    tried = failed(make_observed(), after(25))
+    assert decide(tried, after(20)).action is REST
+    assert decide(replace(tried, **change), after(20)).action is EXCHANGE
+
+
+def test_without_a_time_to_wait_for_it_tries_at_once() -> None:
+    assert decide(failed(make_observed(target=None), None), NOON).action is EXCHANGE
+
+
+@pytest.mark.parametrize(
+    ("observed", "now"),
+    [
+        pytest.param(make_observed(), after(18, 59), id="a second before its time"),
+        pytest.param(make_observed(requested(NOON)), after(1), id="a request that was served"),
+        pytest.param(make_observed(requested(after(-5))), after(1), id="an old request"),
+        pytest.param(make_observed(requested(after(5))), after(4), id="a request for later"),
         pytest.param(
-            observed(credentials=NO_CREDENTIALS, **NOTHING),
-            0,
-            "CredentialsNotFound",
-            "CredentialsNotFound",
-            id="neither credentials nor token",
-        ),
-        pytest.param(
-            observed(resource(suspend=True)), 0, "TokenValid", "Suspended", id="suspended"
-        ),
-        pytest.param(
-            observed(resource(suspend=True)), 1800, "TokenExpired", "Suspended", id="for too long"
+            UNREAD,
+            after(10),
+            id="the data was not read again",
         ),
     ],
 )
-def test_status_tells(found: Observed, later: int, ready: str, refreshed: str | None) -> None:
-    now = NOW + timedelta(seconds=later)
-    status = compute_status(found, decide(found, now), {}, now)
-    reasons = {each["type"]: each["reason"] for each in status["conditions"]}
-    assert reasons == {"Ready": ready} | ({"Refreshed": refreshed} if refreshed else {})
+def test_no_token_is_fetched(observed: Observed, now: datetime) -> None:
+    assert decide(observed, now).action is REST
 
 
-def test_a_transition_time_moves_only_with_the_status() -> None:
-    fresh = compute_status(observed(), decide(observed(), NOW), {}, NOW)
-    failing = waiting()
-    later = compute_status(failing, decide(failing, NOW + MINUTE), fresh, NOW + MINUTE)
-    moments = [each["lastTransitionTime"] for each in later["conditions"]]
-    assert moments == ["2026-11-25T12:00:00Z", "2026-11-25T12:01:00Z"]
+def test_a_request_within_the_second_of_the_last_refresh_counts_as_served() -> None:
+    at = {"annotations": {REFRESH_REQUESTED_AT: "2026-11-25T12:00:00.9Z"}}
+    assert decide(make_observed(make_resource(at)), after(1)).action is REST
 
 
-def test_an_unchanged_status_is_not_written() -> None:
-    status = compute_status(observed(), decide(observed(), NOW), {}, NOW)
-    again = compute_status(observed(), decide(observed(), NOW + MINUTE), status, NOW + MINUTE)
-    assert status_patch(again, status) is None
+def test_how_late_an_exchange_is_is_told_only_if_the_schedule_wanted_it() -> None:
+    assert decide(make_observed(), after(21)).planned_at == after(19)
+    assert decide(make_observed(), after(31)).planned_at is None
+    assert decide(make_observed(credentials="new"), after(21)).planned_at is None
 
 
-def test_what_no_longer_applies_is_removed_from_the_status() -> None:
-    before = compute_status(observed(), decide(observed(), NOW), {}, NOW)
-    found = observed(**NOTHING)
-    after = compute_status(found, decide(found, NOW), before, NOW)
-    patch = status_patch(after, before)
-    assert merge_patched({"status": before}, patch) == {"status": after}
-    assert "expiresAt" not in after
+TO_REPAIR = [
+    pytest.param(damaged({"metadata": {"labels": None}}), id="the label is gone"),
+    pytest.param(damaged({"data": {"token_type": encode("MAC")}}), id="a key changed"),
+    pytest.param(damaged({"data": {"expires_at": None}}), id="a key is gone"),
+    pytest.param(damaged({"metadata": {"ownerReferences": []}}), id="the owner reference is gone"),
+    pytest.param(
+        damaged({"metadata": {"annotations": {found.MANAGED: None}}}), id="an annotation is gone"
+    ),
+    pytest.param(
+        damaged({"metadata": {"annotations": {found.REFRESH_AT: "2026-11-25T12:29:00Z"}}}),
+        id="the plan is later than the schedule allows",
+    ),
+    pytest.param(
+        damaged({"metadata": {"annotations": {found.REFRESH_AT: "2026-11-25T12:16:59Z"}}}),
+        id="the plan is earlier than the schedule allows",
+    ),
+    pytest.param(
+        make_observed(make_resource(refreshBefore="2m"), make_secret(make_resource())),
+        id="refreshBefore changed",
+    ),
+    pytest.param(
+        make_observed(
+            make_resource(target={"template": {"data": {"header": "Bearer ${access_token}"}}}),
+            make_secret(make_resource()),
+        ),
+        id="the template changed",
+    ),
+    pytest.param(
+        make_observed(
+            make_resource(target={"deletionPolicy": "Retain"}), make_secret(make_resource())
+        ),
+        id="deletionPolicy changed",
+    ),
+]
 
 
-def test_a_margin_cut_to_half_of_the_life_is_told() -> None:
-    found = observed(resource(refreshBefore="20m"))
-    message = compute_status(found, decide(found, NOW), {}, NOW)["conditions"][0]["message"]
-    assert "refreshed 900s before its expiry" in message
+@pytest.mark.parametrize("observed", TO_REPAIR)
+def test_damage_is_repaired_with_the_token_that_is_there(observed: Observed) -> None:
+    now = after(5)
+    decision = decide(observed, now)
+    assert decision.action is WRITE
+    assert decision.token is not None
+    assert replace(decision.token, refresh_at=after(19)) == make_token()
+    # One write is enough.
+    resource, secret = observed.resource, make_secret(observed.resource, decision.token)
+    assert decide(make_observed(resource, secret), now).action is REST
 
 
-def test_a_type_that_cannot_be_changed_is_told() -> None:
-    asked = resource(target={"template": {"type": "example.com/new"}})
-    found = observed(asked, target=target(resource(), token()), times=times(token()))
-    message = compute_status(found, decide(found, NOW), {}, NOW)["conditions"][0]["message"]
-    assert "delete the Secret" in message
+@pytest.mark.parametrize("observed", TO_REPAIR)
+def test_a_repair_that_failed_waits_and_is_tried_again(observed: Observed) -> None:
+    tried = failed(observed, after(6))
+    decision = decide(tried, after(5))
+    assert decision.action is REST
+    assert wake_at(tried, decision, after(5)) == after(6)
+    assert decide(tried, after(6)).action is WRITE
+
+
+@pytest.mark.parametrize(
+    ("refresh_before", "fraction", "refresh_at"),
+    [
+        pytest.param("2m", 0.0, after(28), id="a shorter margin"),
+        pytest.param("2m", 0.5, after(26, 30), id="a shorter margin with jitter"),
+        pytest.param("14m", 0.0, after(16), id="a longer margin"),
+        pytest.param("11m", 0.9, after(19), id="a margin that the plan fits stays as it is"),
+    ],
+)
+def test_a_new_margin_makes_a_new_plan(
+    refresh_before: str, fraction: float, refresh_at: datetime
+) -> None:
+    resource = make_resource(refreshBefore=refresh_before)
+    observed = make_observed(resource, make_secret(make_resource()), fraction=fraction)
+    decision = decide(observed, after(5))
+    planned = decision.token or observed.stored
+    assert planned is not None
+    assert planned.refresh_at == refresh_at
+
+
+def test_another_owner_beside_ours_is_no_damage() -> None:
+    pod = {"apiVersion": "v1", "kind": "Pod", "name": "web", "uid": "a11"}
+    ours = owner_reference(make_resource())
+    observed = damaged({"metadata": {"ownerReferences": [ours, pod]}})
+    assert decide(observed, after(5)).action is REST
+
+
+@pytest.mark.parametrize(
+    ("observed", "now", "moment"),
+    [
+        pytest.param(make_observed(), after(5), after(19), id="the refresh"),
+        pytest.param(make_observed(requested(after(7))), after(5), after(7), id="a request"),
+        pytest.param(
+            failed(make_observed(), after(25)), after(20), after(25), id="the next attempt"
+        ),
+        pytest.param(
+            failed(make_observed(), after(45)), after(25), after(30), id="the expiry before that"
+        ),
+        pytest.param(make_observed(SUSPENDED), after(5), after(30), id="only the expiry"),
+        pytest.param(
+            make_observed(credentials=NO_CREDENTIALS), after(5), after(30), id="the expiry too"
+        ),
+        pytest.param(make_observed(SUSPENDED), after(35), None, id="nothing after the expiry"),
+        pytest.param(
+            make_observed(credentials=NO_CREDENTIALS, target=None), after(5), None, id="nothing"
+        ),
+        pytest.param(make_observed(conflict="elder"), after(5), None, id="no time ends a conflict"),
+    ],
+)
+def test_what_time_alone_changes(
+    observed: Observed, now: datetime, moment: datetime | None
+) -> None:
+    assert wake_at(observed, decide(observed, now), now) == moment
+
+
+moments = st.integers(-2, 40).map(after)
+retries = st.none() | moments
+
+
+def observe(
+    plan: int,
+    request: datetime | None,
+    retry: datetime | None,
+    credentials: str | Problem,
+    read: str,
+    in_hand: found.StoredToken | None,
+    *,
+    suspend: bool,
+) -> Observed:
+    metadata = {"annotations": {REFRESH_REQUESTED_AT: format_time(request)}} if request else {}
+    resource = make_resource(metadata, suspend=suspend)
+    token = make_token(refresh_at=after(plan))
+    target = make_target(resource, token)
+    observed = make_observed(
+        resource,
+        target=None if read == "nothing" else target,
+        stored=token if read == "all" else None,
+        times=None if read == "nothing" else make_times(token),
+        credentials=credentials,
+        in_hand=in_hand,
+    )
+    return failed(observed, retry) if retry else observed
+
+
+observations = st.builds(
+    observe,
+    st.integers(17, 20),
+    retries,
+    retries,
+    st.sampled_from(["c0ffee", "new", NO_CREDENTIALS]),
+    st.sampled_from(["all", "metadata", "nothing"]),
+    st.none() | st.sampled_from([make_token(access_token="new"), make_token(credentials="new")]),
+    suspend=st.booleans(),
+)
+
+
+@given(observations, moments, st.floats(0, 1, exclude_max=True))
+def test_until_it_wakes_it_would_not_decide_otherwise(
+    observed: Observed, now: datetime, part: float
+) -> None:
+    decision = decide(observed, now)
+    if decision.action is not REST:
+        return
+    woken = wake_at(observed, decision, now)
+    assert woken is None or woken > now
+    later = now + part * ((woken or now + timedelta(days=1)) - now)
+    between = decide(observed, later)
+    assert between.action is REST
+    assert between.not_ready == decision.not_ready
+    assert between.not_refreshed == decision.not_refreshed
+
+
+@given(observations, moments)
+def test_without_a_reason_to_rest_an_expired_or_missing_token_is_never_rested_on(
+    observed: Observed, now: datetime
+) -> None:
+    decision = decide(replace(observed, attempts=Attempts()), now)
+    expired = observed.times is None or observed.times.expires_at <= now
+    if expired and decision.not_refreshed is None:
+        assert decision.action is not REST
+
+
+@given(observations, moments)
+def test_what_is_written_has_not_expired_and_is_of_these_credentials(
+    observed: Observed, now: datetime
+) -> None:
+    decision = decide(observed, now)
+    assert (decision.token is not None) == (decision.action is WRITE)
+    if decision.token is not None:
+        assert decision.token.expires_at > now
+        assert decision.token.credentials == observed.credentials
+
+
+@given(observations, moments)
+def test_resting_on_a_token_that_was_read_means_that_the_target_is_right(
+    observed: Observed, now: datetime
+) -> None:
+    decision = decide(replace(observed, attempts=Attempts()), now)
+    token, target = observed.stored, observed.target
+    if decision.action is REST and not decision.not_refreshed and token and target:
+        assert secret_patch(target, desire(observed.resource, token), "0b1f") is None

@@ -1,90 +1,147 @@
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pinecone_token_operator import schedule
+from tests.unit.builders import NOON, after
 
-NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
+MINUTE = timedelta(minutes=1)
 
-lifetimes = st.integers(1, 400_000).map(lambda seconds: timedelta(seconds=seconds))
-wishes = st.none() | st.integers(1, 86_400).map(lambda seconds: timedelta(seconds=seconds))
 fractions = st.floats(0, 1, exclude_max=True)
+lifetimes = st.integers(10, 24 * 60 * 60).map(lambda seconds: timedelta(seconds=seconds))
+margins = st.none() | st.integers(1, 24 * 60 * 60).map(lambda seconds: timedelta(seconds=seconds))
+lives_left = st.integers(-3600, 24 * 60 * 60).map(lambda seconds: timedelta(seconds=seconds))
+failures = st.integers(1, 10_000)
 
 
 @pytest.mark.parametrize(
-    ("lifetime", "refresh_before", "expected"),
+    ("lifetime", "refresh_before", "margin"),
     [
-        pytest.param(1800, None, 600, id="a third of the life by default"),
-        pytest.param(1800, 300, 300, id="what was asked for"),
-        pytest.param(1800, 1200, 900, id="never more than half of the life"),
-        pytest.param(100, None, 33, id="whole seconds"),
-        pytest.param(1, None, 0, id="nothing of a life of one second"),
+        pytest.param(30 * MINUTE, None, 10 * MINUTE, id="a third unless something is asked for"),
+        pytest.param(30 * MINUTE, 5 * MINUTE, 5 * MINUTE, id="what is asked for"),
+        pytest.param(30 * MINUTE, 15 * MINUTE, 15 * MINUTE, id="a half can be asked for"),
+        pytest.param(30 * MINUTE, 16 * MINUTE, 15 * MINUTE, id="more than a half is cut"),
+        pytest.param(61 * SECOND, 60 * SECOND, 30 * SECOND, id="a half is rounded down"),
+        pytest.param(100 * SECOND, None, 33 * SECOND, id="a third is rounded down"),
     ],
 )
-def test_the_margin_is(lifetime: int, refresh_before: int | None, expected: int) -> None:
-    wish = None if refresh_before is None else timedelta(seconds=refresh_before)
-    assert schedule.margin(timedelta(seconds=lifetime), wish) == timedelta(seconds=expected)
+def test_margin(lifetime: timedelta, refresh_before: timedelta | None, margin: timedelta) -> None:
+    assert schedule.margin(lifetime, refresh_before) == margin
 
 
-@given(lifetimes, wishes, fractions)
-def test_a_plan_lies_in_its_window_after_two_fifths_of_the_life_and_never_after_the_expiry(
-    lifetime: timedelta, wish: timedelta | None, fraction: float
+@pytest.mark.parametrize(
+    ("refresh_before", "fraction", "minutes"),
+    [
+        pytest.param(None, 0.0, 20, id="without jitter at two thirds of the life"),
+        pytest.param(None, 0.5, 18.5, id="jitter makes it earlier"),
+        pytest.param(5 * MINUTE, 0.0, 25, id="as long before the expiry as asked for"),
+        pytest.param(5 * MINUTE, 0.5, 23.5, id="jitter is a tenth of the life in any case"),
+        pytest.param(20 * MINUTE, 0.0, 15, id="not before half of the life but for jitter"),
+    ],
+)
+def test_refresh_of_a_token_of_half_an_hour(
+    refresh_before: timedelta | None, fraction: float, minutes: float
 ) -> None:
-    expires_at = NOW + lifetime
-    planned = schedule.refresh_at(NOW, expires_at, wish, fraction)
-    earliest, latest = schedule.refresh_window(NOW, expires_at, wish)
-    assert earliest <= planned <= latest <= expires_at
-    assert planned >= NOW + lifetime * 0.4
-    assert planned >= NOW + SECOND
+    planned = schedule.refresh_at(NOON, after(30), refresh_before, fraction)
+    assert planned == after(minutes)
+
+
+@given(lifetimes, margins, fractions)
+def test_a_refresh_comes_late_enough_and_before_the_expiry(
+    lifetime: timedelta, refresh_before: timedelta | None, fraction: float
+) -> None:
+    planned = schedule.refresh_at(NOON, NOON + lifetime, refresh_before, fraction)
+    assert NOON + 0.4 * lifetime <= planned < NOON + lifetime
     assert planned.microsecond == 0
 
 
-@given(st.integers(1, 10_000), st.integers(-100, 100_000), fractions)
-def test_a_back_off_is_a_whole_second_at_least_and_a_quarter_of_the_life_left_at_most(
-    failures: int, left: int, fraction: float
+@given(lifetimes, margins, fractions)
+def test_a_plan_lies_in_its_window_of_a_tenth_of_the_life(
+    lifetime: timedelta, refresh_before: timedelta | None, fraction: float
 ) -> None:
-    life_left = timedelta(seconds=left)
-    for back_off in (schedule.back_off, schedule.back_off_rejected):
-        wait = back_off(failures, life_left, fraction)
-        assert wait >= SECOND
-        assert wait.microseconds == 0
-        if left > 4:
-            assert wait <= life_left / 4
-        assert wait <= timedelta(minutes=10)
+    expires_at = NOON + lifetime
+    earliest, latest = schedule.refresh_window(NOON, expires_at, refresh_before)
+    assert latest == expires_at - schedule.margin(lifetime, refresh_before)
+    assert latest - earliest <= lifetime / 10
+    assert earliest <= schedule.refresh_at(NOON, expires_at, refresh_before, fraction) <= latest
+
+
+@given(lifetimes, margins, fractions, fractions)
+def test_more_jitter_is_never_later(
+    lifetime: timedelta, refresh_before: timedelta | None, one: float, other: float
+) -> None:
+    less, more = (
+        schedule.refresh_at(NOON, NOON + lifetime, refresh_before, fraction)
+        for fraction in sorted((one, other))
+    )
+    assert more <= less
 
 
 @pytest.mark.parametrize(
-    ("failures", "fraction", "expected"),
+    ("failures", "life_left", "fraction", "wait"),
     [
-        pytest.param(1, 0.99, 1, id="a second after the first"),
-        pytest.param(3, 0.999, 7, id="up to 8 s after the third"),
-        pytest.param(3, 0.5, 4, id="half of that in the middle"),
-        pytest.param(9, 0.999, 299, id="up to 5 min after the ninth"),
-        pytest.param(1000, 0.999, 299, id="and not more after the thousandth"),
+        pytest.param(1, 20 * MINUTE, 0.0, SECOND, id="never less than a second"),
+        pytest.param(1, 20 * MINUTE, 0.999, SECOND, id="two seconds at first"),
+        pytest.param(5, 20 * MINUTE, 0.5, 16 * SECOND, id="doubling"),
+        pytest.param(5, 40 * SECOND, 0.999, 10 * SECOND, id="a quarter of the life left"),
+        pytest.param(5, 3 * SECOND, 0.999, SECOND, id="a second though the end is near"),
+        pytest.param(50, timedelta(), 0.5, 150 * SECOND, id="five minutes once it is expired"),
+        pytest.param(50, -MINUTE, 0.5, 150 * SECOND, id="five minutes long after its expiry"),
     ],
 )
-def test_a_back_off_grows(failures: int, fraction: float, expected: int) -> None:
-    wait = schedule.back_off(failures, timedelta(), fraction)
-    assert wait == timedelta(seconds=expected)
+def test_back_off(failures: int, life_left: timedelta, fraction: float, wait: timedelta) -> None:
+    assert schedule.back_off(failures, life_left, fraction) == wait
 
 
 @pytest.mark.parametrize(
-    ("failures", "fraction", "expected"),
+    ("failures", "life_left", "fraction", "wait"),
     [
-        pytest.param(1, 0.0, 60, id="a minute at the least"),
-        pytest.param(1, 0.5, 90, id="up to 2 min after the first"),
-        pytest.param(50, 0.9999, 599, id="up to 10 min at last"),
+        pytest.param(1, timedelta(), 0.0, MINUTE, id="from a minute"),
+        pytest.param(1, timedelta(), 0.5, 90 * SECOND, id="to two minutes at first"),
+        pytest.param(50, timedelta(), 0.5, 5.5 * MINUTE, id="to ten minutes in the end"),
+        pytest.param(50, 2 * MINUTE, 0.5, 30 * SECOND, id="a quarter of the life left"),
     ],
 )
-def test_rejected_credentials_wait(failures: int, fraction: float, expected: int) -> None:
-    wait = schedule.back_off_rejected(failures, timedelta(), fraction)
-    assert wait == timedelta(seconds=expected)
+def test_back_off_when_rejected(
+    failures: int, life_left: timedelta, fraction: float, wait: timedelta
+) -> None:
+    assert schedule.back_off_rejected(failures, life_left, fraction) == wait
 
 
-@given(st.integers(1, 900), fractions)
-def test_a_throttled_client_never_comes_back_too_early(seconds: int, fraction: float) -> None:
+@pytest.mark.parametrize(
+    ("back_off", "longest"),
+    [
+        pytest.param(schedule.back_off, 5 * MINUTE, id="after a failure"),
+        pytest.param(schedule.back_off_rejected, 10 * MINUTE, id="after a rejection"),
+    ],
+)
+@given(failures=failures, life_left=lives_left, fraction=fractions)
+def test_a_wait_is_bounded_and_whole(
+    back_off: object, longest: timedelta, failures: int, life_left: timedelta, fraction: float
+) -> None:
+    assert callable(back_off)
+    wait = back_off(failures, life_left, fraction)
+    assert SECOND <= wait <= longest
+    assert wait.microseconds == 0
+    if life_left > timedelta():
+        assert wait <= max(life_left / 4, SECOND)
+
+
+@given(failures, fractions)
+def test_a_wait_leaves_time_for_many_more_attempts(failures: int, fraction: float) -> None:
+    now, expires_at, attempts = after(20), after(30), 0
+    while now < expires_at:
+        now += schedule.back_off(failures + attempts, expires_at - now, fraction)
+        attempts += 1
+    assert attempts >= 10
+
+
+@given(st.integers(0, 900), fractions)
+def test_the_endpoint_waits_at_least_as_long_as_it_asked(seconds: int, fraction: float) -> None:
     asked = timedelta(seconds=seconds)
-    assert asked <= schedule.back_off_throttled(asked, fraction) <= asked * 1.1 + SECOND
+    wait = schedule.back_off_throttled(asked, fraction)
+    assert asked <= wait <= asked + max(asked / 10, SECOND)
+    assert wait.microseconds == 0
