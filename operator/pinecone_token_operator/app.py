@@ -12,9 +12,11 @@ from typing import Final
 from pinecone_token_operator import health, kube
 from pinecone_token_operator.controller import Controller
 from pinecone_token_operator.errors import ApiError
+from pinecone_token_operator.exchange import Exchange
 from pinecone_token_operator.handlers import ResourceWatch
 from pinecone_token_operator.index import Index, Key
 from pinecone_token_operator.metrics import Metrics
+from pinecone_token_operator.observe import Observer
 from pinecone_token_operator.reconcile import Reconciler
 from pinecone_token_operator.secret_watch import SecretWatch
 from pinecone_token_operator.settings import Settings
@@ -92,16 +94,22 @@ class _App:
             )
             for namespace in self._namespaces
         }
+        observer = Observer(
+            api,
+            self._secrets,
+            self._index,
+            self._rng,
+            self._settings.audience,
+            self._settings.token_url,
+        )
         reconciler = Reconciler(
             api,
-            tokens,
-            self._secrets,
+            observer,
+            Exchange(tokens, self._metrics, _now, self._rng),
             self._index,
             self._metrics,
             _now,
             self._rng,
-            self._settings.audience,
-            self._settings.token_url,
         )
         self._controller = Controller(
             api,

@@ -101,6 +101,7 @@ class Controller:
             items = await resync.list_resources(self._api, namespace)
             for obj in items:
                 self.resource_event(None, obj)
+                self._status_seen(obj)
                 found.add((obj["metadata"]["namespace"], obj["metadata"]["name"]))
             living = {obj["metadata"]["uid"] for obj in items}
             for (where, name), uid in merged.items():
@@ -112,6 +113,11 @@ class Controller:
                 self._remove(key, resource.metadata.uid)
         for key in known | found:
             self._enqueue(key)
+
+    def _status_seen(self, obj: Mapping[str, Any]) -> None:
+        resource = self._index.get((obj["metadata"]["namespace"], obj["metadata"]["name"]))
+        if resource is not None and resource.metadata.uid == obj["metadata"]["uid"]:
+            self._reconciler.status_seen(resource, obj.get("status") or {})
 
     def _put(self, key: Key, obj: Mapping[str, Any]) -> None:
         before = self._index.get(key)
