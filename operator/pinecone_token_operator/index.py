@@ -63,5 +63,5 @@ class Index:
             for key in self._by_secret.get(resource.target_key, ())
             if self._resources[key].target_key == resource.target_key
         ]
-        oldest = min(claimants, key=age, default=resource)
+        oldest = min([*claimants, resource], key=age)
         return None if oldest.key == resource.key else oldest.metadata.name

@@ -175,12 +175,16 @@ class Reconciler:
         desired = desire(resource, token)
         namespace, name = resource.target_key
         target = memory.target
+        patch = secret_patch(target, desired, resource.metadata.uid) if target else None
+        if target is not None and patch is None:
+            # A write whose reply was lost: the token is there already.
+            memory.written(target, times_of(token))
+            return
         try:
             if target is None:
                 body = secret_to_create(resource, desired)
                 secret = await self._api.request("POST", _secret_path(namespace), body=body)
             else:
-                patch = secret_patch(target, desired, resource.metadata.uid)
                 secret = await self._api.request(
                     "PATCH", _secret_path(namespace, name), body=patch, content_type=MERGE_PATCH
                 )

@@ -127,12 +127,13 @@ def is_owned_by(target: Target, resource: PineconeAccessToken) -> bool:
     """Return whether a Secret is the resource's own.
 
     Its owner reference or its label says so. What a resource of the same name left behind under
-    deletionPolicy Retain is taken over, unless it belongs to somebody by now.
+    deletionPolicy Retain is taken over, unless it belongs to somebody by now or was only merged
+    into.
     """
     uid = resource.metadata.uid
     if any(reference.get("uid") == uid for reference in target.owner_references):
         return True
-    if target.owner_references:
+    if target.owner_references or DELETION_POLICY in target.annotations:
         return False
     return (
         target.labels.get(RESOURCE_UID) == uid

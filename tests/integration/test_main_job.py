@@ -369,7 +369,9 @@ def test_a_namespace_deleted_under_it_leaves_no_trace(
         eventually(ready(kube, each), "the resource is ready")
     kube.delete(f"/api/v1/namespaces/{doomed}")
 
-    eventually(lambda: kube.get(f"/api/v1/namespaces/{doomed}") is None, "the namespace is gone")
+    eventually(
+        lambda: kube.get(f"/api/v1/namespaces/{doomed}") is None, "the namespace is gone", 60
+    )
     eventually(
         lambda: (
             not operator.metric("pinecone_token_expiry_timestamp_seconds", namespace=doomed) > 0

@@ -12,10 +12,17 @@ ALLOW = {f"{PREFIX}allow-merge": "true"}
 MERGE = {"creationPolicy": "Merge"}
 
 
-def says(kube: Kube, namespace: str, reason: str, name: str = "search") -> None:
+# The garbage collector looks for new kinds of resource every 30 s only.
+COLLECTED = 60.0
+
+
+def says(
+    kube: Kube, namespace: str, reason: str, name: str = "search", timeout: float = 15.0
+) -> None:
     eventually(
         lambda: (kube.condition(namespace, name, "Ready") or {}).get("reason") == reason,
         f"Ready of {name} says {reason}",
+        timeout,
     )
 
 
@@ -52,7 +59,8 @@ def test_of_two_resources_the_older_one_keeps_the_target(
     assert endpoint.exchanges == 1
 
     kube.delete(token_path(namespace, "zebra"))
-    says(kube, namespace, "TokenValid", "zoo")
+    # The younger one waits until the Secret of the older one has been collected.
+    says(kube, namespace, "TokenValid", "zoo", COLLECTED)
     assert endpoint.exchanges == 2
 
 
@@ -135,7 +143,9 @@ def test_delete_takes_the_target_with_the_resource(
 
     kube.delete(token_path(namespace, "search"))
 
-    eventually(lambda: kube.secret_object(namespace, "search") is None, "it is collected", 30)
+    eventually(
+        lambda: kube.secret_object(namespace, "search") is None, "it is collected", COLLECTED
+    )
 
 
 @pytest.mark.parametrize("cascade", ["foreground", "background"])
@@ -148,7 +158,9 @@ def test_kubectl_delete_ends(
 
     cluster.kubectl("delete", "-n", namespace, "pat", "search", f"--cascade={cascade}")
 
-    eventually(lambda: kube.secret_object(namespace, "search") is None, "it is collected", 30)
+    eventually(
+        lambda: kube.secret_object(namespace, "search") is None, "it is collected", COLLECTED
+    )
 
 
 def test_a_resource_that_waits_to_be_deleted_gets_no_new_token(
@@ -184,11 +196,31 @@ def test_retain_leaves_the_target_and_a_new_resource_of_the_same_name_takes_it_o
     kube.delete(token_path(namespace, "search"))
     kube.delete(token_path(namespace, "other"))
     # Whoever collects owned Secrets has been at work.
-    eventually(lambda: kube.secret_object(namespace, "other") is None, "the other is collected", 30)
+    eventually(
+        lambda: kube.secret_object(namespace, "other") is None, "the other is collected", COLLECTED
+    )
     assert kube.secret_object(namespace, "search") == before
 
     kube.create_token(namespace, target={"deletionPolicy": "Retain"})
     says(kube, namespace, "TokenValid")
+
+
+def test_a_secret_that_was_merged_into_is_never_taken_over(
+    kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
+) -> None:
+    start_operator()
+    kube.create_secret(namespace, "search", {"theirs": "text"}, annotations=ALLOW)
+    kube.create_token(namespace, target={**MERGE, "deletionPolicy": "Retain"})
+    says(kube, namespace, "TokenValid")
+    kube.delete(token_path(namespace, "search"))
+
+    kube.create_token(namespace)
+
+    says(kube, namespace, "TargetNotOwned")
+    assert endpoint.exchanges == 1
+    secret = kube.secret_object(namespace, "search")
+    assert secret is not None
+    assert "ownerReferences" not in secret["metadata"]
 
 
 def test_a_policy_changed_to_retain_lets_the_target_stay(

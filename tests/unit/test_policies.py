@@ -287,6 +287,11 @@ def test_without_a_time_to_wait_for_it_tries_at_once() -> None:
         pytest.param(make_observed(requested(after(-5))), after(1), id="an old request"),
         pytest.param(make_observed(requested(after(5))), after(4), id="a request for later"),
         pytest.param(
+            make_observed(make_resource({"annotations": {REFRESH_REQUESTED_AT: "soon"}})),
+            after(1),
+            id="a request for no time",
+        ),
+        pytest.param(
             UNREAD,
             after(10),
             id="the data was not read again",
@@ -471,6 +476,8 @@ def test_until_it_wakes_it_would_not_decide_otherwise(
     woken = wake_at(observed, decision, now)
     assert woken is None or woken > now
     later = now + part * ((woken or now + timedelta(days=1)) - now)
+    if later == woken:  # the product is rounded to microseconds
+        return
     between = decide(observed, later)
     assert between.action is REST
     assert between.not_ready == decision.not_ready

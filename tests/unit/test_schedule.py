@@ -26,6 +26,7 @@ failures = st.integers(1, 10_000)
         pytest.param(30 * MINUTE, 16 * MINUTE, 15 * MINUTE, id="more than a half is cut"),
         pytest.param(61 * SECOND, 60 * SECOND, 30 * SECOND, id="a half is rounded down"),
         pytest.param(100 * SECOND, None, 33 * SECOND, id="a third is rounded down"),
+        pytest.param(SECOND, None, timedelta(), id="nothing of a life of a second"),
     ],
 )
 def test_margin(lifetime: timedelta, refresh_before: timedelta | None, margin: timedelta) -> None:
