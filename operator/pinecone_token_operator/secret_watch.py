@@ -142,7 +142,7 @@ class SecretWatch:
         return identity[1] if identity else None
 
     def note(self, key: Key, uid: str, resource_version: str) -> None:
-        """Remember what a caller just read or wrote, so that its event is no news."""
+        """Remember what a caller just read or wrote."""
         known = self._known.get(key)
         # An event may overtake the reply to a request.
         if known is None or not _is_newer(known[1], resource_version):
@@ -214,7 +214,11 @@ class SecretWatch:
             self._known[key] = identity
             self._changed(key)  # even if it was never seen: a reconcile may have read it
         else:
-            self._see(key, identity)
+            known = self._known.get(key)
+            # Told also if one caller knows it already: another may have looked before it was there.
+            if known is None or not _is_newer(known[1], identity[1]):
+                self._known[key] = identity
+                self._changed(key)
 
     def _see(self, key: Key, identity: Identity | None) -> None:
         """Remember a Secret, or its absence, and tell if that is news."""
