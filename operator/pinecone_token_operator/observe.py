@@ -162,11 +162,15 @@ class Observer:
 
     async def _read_secret(self, namespace: str, name: str) -> dict[str, Any] | None:
         try:
-            path = f"/api/v1/namespaces/{namespace}/secrets/{name}"
-            secret = await self._api.request("GET", path)
+            secret = await self._api.request("GET", secret_path(namespace, name))
         except ApiError as error:
             if error.http_status == _NOT_FOUND:
                 return None
             raise
         self.note((namespace, name), secret)
         return secret
+
+
+def secret_path(namespace: str, name: str = "") -> str:
+    """Return the API's path of a Secret; without a name, of all in the namespace."""
+    return f"/api/v1/namespaces/{namespace}/secrets" + (f"/{name}" if name else "")

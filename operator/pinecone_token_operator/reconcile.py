@@ -16,7 +16,7 @@ from pinecone_token_operator.index import Index, Key
 from pinecone_token_operator.memory import Memory
 from pinecone_token_operator.metrics import Metrics
 from pinecone_token_operator.models import GROUP, PLURAL, VERSION, PineconeAccessToken
-from pinecone_token_operator.observe import Observer
+from pinecone_token_operator.observe import Observer, secret_path
 from pinecone_token_operator.policies import Action, Decision, Observed, Problem, decide, wake_at
 from pinecone_token_operator.reasons import Reason
 from pinecone_token_operator.status import compute_status, status_patch
@@ -183,10 +183,10 @@ class Reconciler:
         try:
             if target is None:
                 body = secret_to_create(resource, desired)
-                secret = await self._api.request("POST", _secret_path(namespace), body=body)
+                secret = await self._api.request("POST", secret_path(namespace), body=body)
             else:
                 secret = await self._api.request(
-                    "PATCH", _secret_path(namespace, name), body=patch, content_type=MERGE_PATCH
+                    "PATCH", secret_path(namespace, name), body=patch, content_type=MERGE_PATCH
                 )
         except ApiError as error:
             if error.http_status in _REFUSALS:
@@ -238,7 +238,3 @@ class Reconciler:
                 raise
             return  # it is gone, and its event is on the way
         memory.status = status
-
-
-def _secret_path(namespace: str, name: str = "") -> str:
-    return f"/api/v1/namespaces/{namespace}/secrets" + (f"/{name}" if name else "")

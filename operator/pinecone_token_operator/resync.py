@@ -7,6 +7,7 @@ from typing import Any, Final, Protocol
 from pinecone_token_operator.desired import removal_patch
 from pinecone_token_operator.errors import ApiError
 from pinecone_token_operator.models import GROUP, PLURAL, VERSION, DeletionPolicy
+from pinecone_token_operator.observe import secret_path
 from pinecone_token_operator.target import DELETION_POLICY, RESOURCE_UID, read_target
 
 _PAGE: Final = "500"
@@ -57,7 +58,7 @@ async def merged_secrets(api: Api, namespace: str | None) -> dict[tuple[str, str
     Raises:
         ApiError: the API server refused or did not answer.
     """
-    path = f"/api/v1/namespaces/{namespace}/secrets" if namespace else "/api/v1/secrets"
+    path = secret_path(namespace) if namespace else "/api/v1/secrets"
     found = {}
     async for item in _pages(api, path, [("labelSelector", RESOURCE_UID)], _METADATA):
         metadata = item["metadata"]
@@ -72,7 +73,7 @@ async def take_out(api: Api, namespace: str, name: str, uid: str) -> None:
     Raises:
         ApiError: the API server refused or did not answer; the next resync tries again.
     """
-    path = f"/api/v1/namespaces/{namespace}/secrets/{name}"
+    path = secret_path(namespace, name)
     while True:
         try:
             target = read_target(await api.request("GET", path))
