@@ -9,7 +9,7 @@ from typing import Any
 from pinecone_token_operator.models import PineconeAccessToken
 from pinecone_token_operator.policies import Attempts, Observed, Problem
 from pinecone_token_operator.reasons import Reason
-from pinecone_token_operator.target import StoredToken, Target, TokenTimes
+from pinecone_token_operator.target import StoredToken, Target, TokenTimes, times_of
 
 logger = logging.getLogger(__name__)
 
@@ -45,12 +45,15 @@ class Memory:
         problem = _problem_told(resource.status) if failures else None
         return cls(resource.status, attempts=Attempts(failures, None, problem))
 
-    def written(self, target: Target, times: TokenTimes) -> None:
+    def written(self, target: Target, token: StoredToken) -> None:
         """Remember that a token is in the target now."""
+        problem = self.attempts.problem
+        # A mere repair says nothing about the exchange that may have failed lately.
+        if token is self.in_hand or (problem and problem.reason is Reason.TARGET_NOT_WRITABLE):
+            self.attempts = Attempts()
         self.target = target.without_data()
-        self.times = times
+        self.times = times_of(token)
         self.in_hand = None
-        self.attempts = Attempts()
 
     def failed(self, observed: Observed, problem: Problem, retry_at: datetime) -> None:
         """Count a failure."""

@@ -119,7 +119,7 @@ def decide(observed: Observed, now: datetime) -> Decision:
         decision = check(observed, now)
         if decision is not None:
             return decision
-    return Decision(Action.REST, "the token is fresh")
+    return Decision(Action.REST, "nothing to do now", not_refreshed=_no_credentials(observed))
 
 
 def wake_at(observed: Observed, decision: Decision, now: datetime) -> datetime | None:
@@ -130,7 +130,7 @@ def wake_at(observed: Observed, decision: Decision, now: datetime) -> datetime |
     if decision.not_refreshed is None:
         moments.append(observed.attempts.retry_at)
         moments.append(observed.resource.refresh_requested_at)
-        moments.append(observed.times.refresh_at if observed.times else None)
+        moments.append(_planned_at(observed))
     return min((moment for moment in moments if moment and moment > now), default=None)
 
 
@@ -183,14 +183,6 @@ def _suspended(observed: Observed, _: datetime) -> Decision | None:
     return Decision(Action.REST, "it is suspended", not_refreshed=problem)
 
 
-def _no_credentials(observed: Observed, _: datetime) -> Decision | None:
-    if isinstance(observed.credentials, str):
-        return None
-    return Decision(
-        Action.REST, "there are no usable credentials", not_refreshed=observed.credentials
-    )
-
-
 def _token_in_hand(observed: Observed, now: datetime) -> Decision | None:
     token = observed.in_hand
     if token is None or token.credentials != observed.credentials or token.expires_at <= now:
@@ -202,32 +194,22 @@ def _token_in_hand(observed: Observed, now: datetime) -> Decision | None:
 
 def _exchange_needed(observed: Observed, now: datetime) -> Decision | None:
     why = _why_exchange(observed, now)
-    if why is None:
+    if why is None or _may_not_exchange(observed, now):
         return None
-    if _must_wait(observed, now):
-        return Decision(Action.REST, f"{why}, but an attempt failed lately")
     return Decision(Action.EXCHANGE, why)
 
 
 def _exchange_due(observed: Observed, now: datetime) -> Decision | None:
-    times = observed.times
-    if times is None:
+    planned_at = _planned_at(observed)
+    if planned_at is None or planned_at > now or _may_not_exchange(observed, now):
         return None
-    # A plan damaged to a later time is not believed beyond what the schedule allows.
-    _, latest = schedule.refresh_window(
-        times.refreshed_at, times.expires_at, observed.resource.spec.refresh_before
-    )
-    planned_at = min(times.refresh_at, latest)
-    if planned_at > now:
-        return None
-    if _must_wait(observed, now):
-        return Decision(Action.REST, "the token is due, but an attempt failed lately")
     return Decision(Action.EXCHANGE, "the token is due", planned_at=planned_at)
 
 
 def _repair_needed(observed: Observed, now: datetime) -> Decision | None:
+    """Also while an exchange has to wait, or can't be made: the token has some life left."""
     resource, target, token = observed.resource, observed.target, observed.stored
-    if target is None or token is None:
+    if target is None or token is None or token.expires_at <= now:
         return None
     earliest, latest = schedule.refresh_window(
         token.refreshed_at, token.expires_at, resource.spec.refresh_before
@@ -242,9 +224,15 @@ def _repair_needed(observed: Observed, now: datetime) -> Decision | None:
         token = replace(token, refresh_at=planned)
     if secret_patch(target, desire(resource, token), resource.metadata.uid) is None:
         return None
-    if _must_wait(observed, now):
-        return Decision(Action.REST, "writing failed lately")
-    return Decision(Action.WRITE, "the target is not as it should be", token)
+    problem = observed.attempts.problem
+    if problem and problem.reason is Reason.TARGET_NOT_WRITABLE and _must_wait(observed, now):
+        return None
+    return Decision(
+        Action.WRITE,
+        "the target is not as it should be",
+        token,
+        not_refreshed=_no_credentials(observed),
+    )
 
 
 _CHECKS: tuple[Callable[[Observed, datetime], Decision | None], ...] = (
@@ -252,12 +240,23 @@ _CHECKS: tuple[Callable[[Observed, datetime], Decision | None], ...] = (
     _target_of_somebody_else,
     _nothing_to_merge_into,
     _suspended,
-    _no_credentials,
     _token_in_hand,
     _exchange_needed,
     _exchange_due,
     _repair_needed,
 )
+
+
+def _planned_at(observed: Observed) -> datetime | None:
+    """Return when the schedule wants an exchange."""
+    times = observed.times
+    if times is None:
+        return None
+    # A plan damaged to a later time is not believed beyond what the schedule allows.
+    _, latest = schedule.refresh_window(
+        times.refreshed_at, times.expires_at, observed.resource.spec.refresh_before
+    )
+    return min(times.refresh_at, latest)
 
 
 def _why_exchange(observed: Observed, now: datetime) -> str | None:
@@ -274,6 +273,14 @@ def _why_exchange(observed: Observed, now: datetime) -> str | None:
     if requested_at and times.refreshed_at < requested_at.replace(microsecond=0) <= now:
         return f"a refresh was requested for {format_time(requested_at)}"
     return None
+
+
+def _may_not_exchange(observed: Observed, now: datetime) -> bool:
+    return _no_credentials(observed) is not None or _must_wait(observed, now)
+
+
+def _no_credentials(observed: Observed) -> Problem | None:
+    return observed.credentials if isinstance(observed.credentials, Problem) else None
 
 
 def _must_wait(observed: Observed, now: datetime) -> bool:

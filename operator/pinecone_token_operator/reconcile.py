@@ -20,7 +20,7 @@ from pinecone_token_operator.observe import Observer, secret_path
 from pinecone_token_operator.policies import Action, Decision, Observed, Problem, decide, wake_at
 from pinecone_token_operator.reasons import Reason
 from pinecone_token_operator.status import compute_status, status_patch
-from pinecone_token_operator.target import StoredToken, read_target, times_of
+from pinecone_token_operator.target import StoredToken, read_target
 
 MERGE_PATCH: Final = "application/merge-patch+json"
 _NOT_FOUND, _CONFLICT = 404, 409
@@ -178,7 +178,7 @@ class Reconciler:
         patch = secret_patch(target, desired, resource.metadata.uid) if target else None
         if target is not None and patch is None:
             # A write whose reply was lost: the token is there already.
-            memory.written(target, times_of(token))
+            memory.written(target, token)
             return
         try:
             if target is None:
@@ -195,7 +195,7 @@ class Reconciler:
             memory.target = None
             raise
         self._observer.note(resource.target_key, secret)
-        memory.written(read_target(secret), times_of(token))
+        memory.written(read_target(secret), token)
 
     def _write_refused(self, observed: Observed, memory: Memory, error: ApiError) -> None:
         # Not the API server's message: an admission policy may quote the object in it.

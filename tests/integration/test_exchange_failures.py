@@ -60,6 +60,29 @@ def test_a_failure_is_told_and_a_valid_token_stays(
     assert ((kube.token(namespace) or {})["status"])["failedAttempts"] == 0
 
 
+def test_a_damaged_target_is_repaired_while_the_endpoint_is_down(
+    kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
+) -> None:
+    kube.create_credentials(namespace)
+    start_operator()
+    kube.create_token(namespace)
+    eventually(lambda: _reason(kube, namespace, "Ready") == "TokenValid", "a first token")
+    endpoint.mode = "429-retry-after"
+    kube.patch(secret_path(namespace, "account"), {"data": {"client_id": "b3RoZXI="}})
+    eventually(lambda: _reason(kube, namespace, "Refreshed") == "Throttled", "a failure")
+
+    damage = {"metadata": {"ownerReferences": []}, "data": {"token_type": None}}
+    kube.patch(secret_path(namespace, "search"), damage)
+
+    def repaired() -> bool:
+        secret = kube.secret_object(namespace, "search") or {}
+        return "token_type" in secret["data"] and bool(secret["metadata"].get("ownerReferences"))
+
+    eventually(repaired, "the target is as it was")
+    assert _reason(kube, namespace, "Refreshed") == "Throttled"
+    assert ((kube.token(namespace) or {})["status"])["failedAttempts"] >= 1
+
+
 def test_rejected_credentials_are_not_tried_again_soon_but_at_once_when_they_change(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
 ) -> None:

@@ -129,7 +129,12 @@ def make_times(token: StoredToken) -> TokenTimes:
     return TokenTimes(token.refreshed_at, token.expires_at, token.refresh_at, token.credentials)
 
 
-def failed(observed: Observed, retry_at: datetime | None, failures: int = 1) -> Observed:
+def failed(
+    observed: Observed,
+    retry_at: datetime | None,
+    failures: int = 1,
+    reason: Reason = Reason.UNAVAILABLE,
+) -> Observed:
     """Return the same after an attempt, made with what is observed, failed."""
-    problem = Problem(Reason.UNAVAILABLE, "the token endpoint answered 503")
+    problem = Problem(reason, "the token endpoint answered 503")
     return replace(observed, attempts=Attempts(failures, retry_at, problem, observed.basis))

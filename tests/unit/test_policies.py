@@ -249,11 +249,11 @@ def test_a_token_is_fetched(observed: Observed, now: datetime, why: str) -> None
 def test_after_a_failure_it_waits_and_then_tries_again(
     observed: Observed, now: datetime, why: str
 ) -> None:
+    del why
     retry_at = now + timedelta(seconds=8)
     tried = failed(observed, retry_at)
     decision = decide(tried, now)
-    assert decision.action is REST
-    assert why in decision.why
+    assert decision.action is not EXCHANGE
     woken = wake_at(tried, decision, now)
     assert woken is not None
     assert woken <= retry_at
@@ -362,8 +362,27 @@ def test_damage_is_repaired_with_the_token_that_is_there(observed: Observed) -> 
 
 
 @pytest.mark.parametrize("observed", TO_REPAIR)
+def test_damage_is_repaired_while_an_exchange_has_to_wait(observed: Observed) -> None:
+    assert decide(failed(observed, after(6)), after(5)).action is WRITE
+
+
+@pytest.mark.parametrize("observed", TO_REPAIR)
+def test_damage_is_repaired_without_credentials_which_is_told_all_the_same(
+    observed: Observed,
+) -> None:
+    decision = decide(replace(observed, credentials=NO_CREDENTIALS), after(5))
+    assert decision.action is WRITE
+    assert decision.not_refreshed is NO_CREDENTIALS
+
+
+@pytest.mark.parametrize("observed", TO_REPAIR)
+def test_a_token_that_has_expired_is_not_repaired(observed: Observed) -> None:
+    assert decide(failed(observed, after(40)), after(35)).action is REST
+
+
+@pytest.mark.parametrize("observed", TO_REPAIR)
 def test_a_repair_that_failed_waits_and_is_tried_again(observed: Observed) -> None:
-    tried = failed(observed, after(6))
+    tried = failed(observed, after(6), reason=Reason.TARGET_NOT_WRITABLE)
     decision = decide(tried, after(5))
     assert decision.action is REST
     assert wake_at(tried, decision, after(5)) == after(6)
