@@ -209,7 +209,7 @@ class _App:
 
     def _not_ready(self) -> list[str]:
         problems = [] if self._listed else ["the resources are not listed yet"]
-        if not all(watch.synced for watch in self._secret_watches.values()):
+        if not all(watch.synced.is_set() for watch in self._secret_watches.values()):
             problems.append("the Secrets are not listed yet")
         return problems
 

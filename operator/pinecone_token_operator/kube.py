@@ -35,6 +35,7 @@ RELOAD_EVERY: Final = timedelta(seconds=60)
 # Younger ones are not, or a plugin would run for each request while an account is locked.
 RELOAD_REFUSED: Final = timedelta(seconds=5)
 MAX_MESSAGE: Final = 300
+PAGE: Final = 500  # objects in a page of a list
 USER_AGENT: Final = "pinecone-token-operator"
 
 logger = logging.getLogger(__name__)
@@ -218,6 +219,27 @@ class Api:
         if response.status >= HTTPStatus.MULTIPLE_CHOICES:
             raise _refusal(response.status, content)
         return _parse_object(response.status, content)
+
+    async def pages(
+        self,
+        path: str,
+        *,
+        query: Sequence[tuple[str, str]] = (),
+        accept: str = "application/json",
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        """Yield the pages of a list, at least one.
+
+        Raises:
+            ApiError: as `request` does.
+        """
+        token = ""
+        while True:
+            asked = [*query, ("limit", str(PAGE))] + ([("continue", token)] if token else [])
+            page = await self.request("GET", path, query=asked, accept=accept)
+            yield page
+            token = page["metadata"].get("continue") or ""
+            if not token:
+                return
 
     async def watch(
         self,

@@ -10,7 +10,6 @@ from pinecone_token_operator.models import GROUP, PLURAL, VERSION, DeletionPolic
 from pinecone_token_operator.observe import secret_path
 from pinecone_token_operator.target import DELETION_POLICY, RESOURCE_UID, read_target
 
-_PAGE: Final = "500"
 _METADATA: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _NOT_FOUND, _CONFLICT = 404, 409
 
@@ -26,11 +25,19 @@ class Api(Protocol):
         path: str,
         *,
         body: Mapping[str, Any] | None = None,
-        query: Sequence[tuple[str, str]] = (),
         content_type: str = "application/json",
-        accept: str = "application/json",
     ) -> dict[str, Any]:
         """Return the reply's object, or raise `ApiError`."""
+        ...
+
+    def pages(
+        self,
+        path: str,
+        *,
+        query: Sequence[tuple[str, str]] = (),
+        accept: str = "application/json",
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Yield the pages of a list, or raise `ApiError`."""
         ...
 
 
@@ -43,7 +50,7 @@ async def list_resources(api: Api, namespace: str | None) -> list[dict[str, Any]
     scope = f"/namespaces/{namespace}" if namespace else ""
     path = f"/apis/{GROUP}/{VERSION}{scope}/{PLURAL}"
     try:
-        return [item async for item in _pages(api, path, (), "application/json")]
+        return [item async for page in api.pages(path) for item in page.get("items") or ()]
     except ApiError as error:
         if error.http_status == _NOT_FOUND:
             return []
@@ -60,10 +67,12 @@ async def merged_secrets(api: Api, namespace: str | None) -> dict[tuple[str, str
     """
     path = secret_path(namespace) if namespace else "/api/v1/secrets"
     found = {}
-    async for item in _pages(api, path, [("labelSelector", RESOURCE_UID)], _METADATA):
-        metadata = item["metadata"]
-        if (metadata.get("annotations") or {}).get(DELETION_POLICY) == DeletionPolicy.DELETE:
-            found[metadata["namespace"], metadata["name"]] = metadata["labels"][RESOURCE_UID]
+    query = [("labelSelector", RESOURCE_UID)]
+    async for page in api.pages(path, query=query, accept=_METADATA):
+        for item in page.get("items") or ():
+            metadata = item["metadata"]
+            if (metadata.get("annotations") or {}).get(DELETION_POLICY) == DeletionPolicy.DELETE:
+                found[metadata["namespace"], metadata["name"]] = metadata["labels"][RESOURCE_UID]
     return found
 
 
@@ -95,18 +104,4 @@ async def take_out(api: Api, namespace: str, name: str, uid: str) -> None:
                 raise
         else:
             logger.info("Took the token out of Secret %s/%s", namespace, name)
-            return
-
-
-async def _pages(
-    api: Api, path: str, query: Sequence[tuple[str, str]], accept: str
-) -> AsyncIterator[dict[str, Any]]:
-    token = ""
-    while True:
-        asked = [*query, ("limit", _PAGE)] + ([("continue", token)] if token else [])
-        page = await api.request("GET", path, query=asked, accept=accept)
-        for item in page.get("items") or ():
-            yield item
-        token = page["metadata"].get("continue") or ""
-        if not token:
             return

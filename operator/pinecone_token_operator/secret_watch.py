@@ -26,7 +26,6 @@ ACCEPT_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.i
 ACCEPT_WATCH: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 # The two kinds that a cluster has many of and that nobody refers to.
 FIELD_SELECTOR: Final = "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token"
-PAGE: Final = 500
 WATCH_SECONDS: Final = (270, 310)
 # Bookmarks come about once a minute; silence beyond that is a connection that died unnoticed.
 INACTIVITY: Final = timedelta(seconds=70)
@@ -50,15 +49,10 @@ logger = logging.getLogger(__name__)
 class WatchApi(Protocol):
     """What is needed of `kube.Api`."""
 
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Sequence[tuple[str, str]] = (),
-        accept: str = "application/json",
-    ) -> dict[str, Any]:
-        """Return the reply's object, or raise `ApiError`."""
+    def pages(
+        self, path: str, *, query: Sequence[tuple[str, str]], accept: str
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Yield the pages of a list, or raise `ApiError`."""
         ...
 
     def watch(
@@ -69,7 +63,7 @@ class WatchApi(Protocol):
 
 
 class SecretWatch:
-    """Calls `changed` for each wanted Secret that appeared, changed or vanished.
+    """Calls `changed` for each wanted Secret that is there, changed or vanished.
 
     Args:
         api: the API server.
@@ -82,7 +76,7 @@ class SecretWatch:
     Attributes:
         last_progress: when the API server last told anything, or an error was dealt with, by
             `monotonic`: an API server that is away is no reason to restart the process.
-        synced: whether one whole list has been read.
+        synced: set once a whole list has been read.
     """
 
     def __init__(
@@ -103,7 +97,7 @@ class SecretWatch:
         self._known: dict[Key, Identity] = {}
         self._position: str | None = None  # resourceVersion to watch from; None means list first
         self.last_progress = monotonic()
-        self.synced = False
+        self.synced = asyncio.Event()
 
     async def run(self) -> NoReturn:
         """List and watch until cancelled."""
@@ -156,25 +150,19 @@ class SecretWatch:
         """Read all pages, tell the differences, and return where to watch from."""
         before = dict(self._known)
         found: dict[Key, Identity] = {}
-        token = ""
-        while True:
-            query = [("fieldSelector", FIELD_SELECTOR), ("limit", str(PAGE))]
-            query += [("continue", token)] if token else []
-            page = await self._api.request("GET", self._path, query=query, accept=ACCEPT_LIST)
+        query = [("fieldSelector", FIELD_SELECTOR)]
+        async for page in self._api.pages(self._path, query=query, accept=ACCEPT_LIST):
             self.last_progress = self._monotonic()
+            position: str = page["metadata"]["resourceVersion"]
             for item in page.get("items") or ():
                 key, identity = _identify(item)
                 if self._is_wanted(key):
                     found[key] = identity
-            token = page["metadata"].get("continue") or ""
-            if not token:
-                break
         for key in before.keys() | found.keys():
             # What was noted or forgotten while the pages came in is newer than they are.
-            if self._known.get(key) == before.get(key):
+            if self._known.get(key) == before.get(key) and self._is_wanted(key):
                 self._see(key, found.get(key))
-        self.synced = True
-        position: str = page["metadata"]["resourceVersion"]
+        self.synced.set()
         return position
 
     async def _watch(self, position: str) -> None:
@@ -207,30 +195,26 @@ class SecretWatch:
         if event["type"] == "BOOKMARK":
             return
         key, identity = _identify(item)
-        if not self._is_wanted(key):
-            self._known.pop(key, None)
-        elif event["type"] == "DELETED":
-            # Kept, with the deletion's own version, lest a reply that it overtook brings it back.
-            self._known[key] = identity
-            self._changed(key)  # even if it was never seen: a reconcile may have read it
+        if self._is_wanted(key):
+            # What was deleted is kept with the deletion's own version, lest a reply that it
+            # overtook brings it back.
+            self._see(key, identity)
         else:
-            known = self._known.get(key)
-            # Told also if one caller knows it already: another may have looked before it was there.
-            if known is None or not _is_newer(known[1], identity[1]):
-                self._known[key] = identity
-                self._changed(key)
+            self._known.pop(key, None)
 
     def _see(self, key: Key, identity: Identity | None) -> None:
-        """Remember a Secret, or its absence, and tell if that is news."""
+        """Remember a Secret, or its absence, and tell it.
+
+        Told also if a caller has noted just this: another may have looked before it was there.
+        """
         known = self._known.get(key)
-        if known == identity or (known and identity and _is_newer(known[1], identity[1])):
+        if known and identity and _is_newer(known[1], identity[1]):
             return
         if identity is None:
             self._known.pop(key, None)
         else:
             self._known[key] = identity
-        if self._is_wanted(key):
-            self._changed(key)
+        self._changed(key)
 
     def _delay(self, failures: int, most: timedelta) -> float:
         """Return seconds to wait: exponential, capped, and half of it random."""
