@@ -5,16 +5,19 @@ import contextlib
 import logging
 import random
 import signal
+import socket
 import time
+import uuid
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, NoReturn
 
 from pinecone_token_operator import health, kube
 from pinecone_token_operator.controller import Controller
-from pinecone_token_operator.errors import ApiError
+from pinecone_token_operator.errors import ApiError, LeaseLost
 from pinecone_token_operator.exchange import Exchange
 from pinecone_token_operator.handlers import ResourceWatch
 from pinecone_token_operator.index import Index, Key
+from pinecone_token_operator.leader_election import Elector, Fence
 from pinecone_token_operator.metrics import Metrics
 from pinecone_token_operator.observe import Observer
 from pinecone_token_operator.reconcile import Reconciler
@@ -22,11 +25,10 @@ from pinecone_token_operator.secret_watch import SecretWatch
 from pinecone_token_operator.settings import Settings
 from pinecone_token_operator.token_client import TokenClient
 
-STOPPED, UNEXPECTED, NOT_REACHABLE = 0, 1, 3
+STOPPED, UNEXPECTED, NOT_REACHABLE, LEASE_LOST = 0, 1, 3, 4
 
 # Each watch deals with its own silence sooner than this: one that has not is stuck.
 STALE_AFTER: Final = timedelta(seconds=240)
-# Each look is a few requests, so some may wait for the API server while others exchange.
 _MORE_WORKERS: Final = 8
 # Time for the looks under way to write what they fetched; the rest of 10 s is for closing.
 _DRAIN: Final = timedelta(seconds=7)
@@ -43,6 +45,9 @@ def run(settings: Settings) -> int:
     except ApiError as error:
         logger.error("The API server cannot be used: %s", error)  # noqa: TRY400 - no bug to trace
         return NOT_REACHABLE
+    except LeaseLost as error:
+        logger.error("Leaving: %s", error)  # noqa: TRY400 - no bug to trace
+        return LEASE_LOST
     except OSError as error:
         logger.error("Cannot serve probes on %s: %s", settings.health_host, error.strerror)  # noqa: TRY400 - no bug to trace
         return UNEXPECTED
@@ -65,24 +70,39 @@ class _App:
         loop = asyncio.get_running_loop()
         for signal_number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signal_number, stop.set)
-        api = await kube.connect(self._settings.kubeconfig, self._settings.context)
-        tokens = TokenClient(
-            self._settings.token_url,
-            self._settings.audience,
-            self._settings.api_version,
-            self._settings.ca_bundle,
-            self._settings.max_concurrent_exchanges,
-            _now,
-        )
-        try:
-            await self._run(api, tokens, stop)
-        finally:
-            await tokens.aclose()
-            await api.aclose()
+        async with contextlib.AsyncExitStack() as stack:
+            api = await kube.connect(self._settings.kubeconfig, self._settings.context)
+            stack.push_async_callback(api.aclose)
+            tokens = TokenClient(
+                self._settings.token_url,
+                self._settings.audience,
+                self._settings.api_version,
+                self._settings.ca_bundle,
+                self._settings.max_concurrent_exchanges,
+                _now,
+            )
+            stack.push_async_callback(tokens.aclose)
+            self._assemble(api, tokens)
+            runner = await health.serve(
+                self._settings.health_host,
+                self._settings.health_port,
+                self._not_live,
+                self._not_ready,
+                self._metrics.render,
+            )
+            stack.push_async_callback(runner.cleanup)
+            for host, port, *_ in runner.addresses:
+                logger.info("Serving probes and metrics on %s:%s", host, port)
+            await self._serve_until(stop)
         logger.info("Stopped")
         return STOPPED
 
-    async def _run(self, api: kube.Api, tokens: TokenClient, stop: asyncio.Event) -> None:
+    def _assemble(self, api: kube.Api, tokens: TokenClient) -> None:
+        election = self._settings.leader_election
+        self._elector = (
+            Elector(api, election, _identity(), _time_since_boot, self._rng) if election else None
+        )
+        writable = Fence(api, self._elector.holds) if self._elector else api
         self._secret_watches = {
             namespace: SecretWatch(
                 api,
@@ -103,7 +123,7 @@ class _App:
             self._settings.token_url,
         )
         reconciler = Reconciler(
-            api,
+            writable,
             observer,
             Exchange(tokens, self._metrics, _now, self._rng),
             self._index,
@@ -112,7 +132,7 @@ class _App:
             self._rng,
         )
         self._controller = Controller(
-            api,
+            writable,
             self._namespaces,
             self._index,
             reconciler,
@@ -129,66 +149,64 @@ class _App:
             time.monotonic,
             self._rng,
         )
-        runner = await health.serve(
-            self._settings.health_host,
-            self._settings.health_port,
-            self._not_live,
-            self._not_ready,
-            self._metrics.render,
-        )
-        try:
-            for host, port, *_ in runner.addresses:
-                logger.info("Serving probes and metrics on %s:%s", host, port)
-            # First, so that the watch of Secrets knows which ones matter.
-            await self._list(stop)
-            if not self._listed:
-                return
-            logger.info("Serving %s", ", ".join(self._settings.namespaces) or "all namespaces")
-            await self._work(stop)
-        finally:
-            await runner.cleanup()
 
-    async def _list(self, stop: asyncio.Event) -> None:
+    async def _serve_until(self, stop: asyncio.Event) -> None:
+        """Work until told to stop; what is under way is then brought to its end."""
+        serving = asyncio.create_task(self._serve())
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not serving.done():
+                logger.info("Stopping")
+                await self._controller.drain(_DRAIN)
+                if self._elector:
+                    await self._elector.release()
+        finally:
+            stopping.cancel()
+            serving.cancel()
+            await asyncio.wait({serving, stopping})
+        if not serving.cancelled():
+            serving.result()
+
+    async def _serve(self) -> NoReturn:
+        # First, so that the watch of Secrets knows which ones matter.
+        await self._list()
+        try:
+            async with asyncio.TaskGroup() as group:
+                await self._start_and_work(group)
+        except BaseExceptionGroup as errors:
+            lost = errors.subgroup(LeaseLost)
+            raise lost.exceptions[0] if lost else errors from None
+        raise AssertionError("the watches never end")
+
+    async def _start_and_work(self, group: asyncio.TaskGroup) -> None:
+        group.create_task(self._resources.run(), name="resource watch")
+        for watch in self._secret_watches.values():
+            group.create_task(watch.run(), name="secret watch")
+        group.create_task(self._controller.relist(self._settings.resync_interval))
+        for watch in self._secret_watches.values():
+            await watch.synced.wait()
+        logger.info("Watching %s", ", ".join(self._settings.namespaces) or "all namespaces")
+        if self._elector:
+            group.create_task(self._elector.run(), name="leader election")
+            await self._elector.leading.wait()
+        self._metrics.leading(leads=True)
+        # A look is a few requests: some may wait for the API server while others exchange.
+        workers = self._settings.max_concurrent_exchanges + _MORE_WORKERS
+        await self._controller.run(workers)
+
+    async def _list(self) -> None:
         """List all resources; an API server that just starts is given a while."""
         deadline = time.monotonic() + _PATIENCE.total_seconds()
-        while not stop.is_set():
+        while not self._listed:
             try:
                 await self._controller.resync()
+                self._listed = True
             except ApiError as error:
                 if time.monotonic() > deadline:
                     raise
                 logger.warning("Listing the resources failed (%s); trying on", error)
-            else:
-                self._listed = True
-                return
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(1.0):
-                    await stop.wait()
-
-    async def _work(self, stop: asyncio.Event) -> None:
-        workers = self._settings.max_concurrent_exchanges + _MORE_WORKERS
-        tasks = [
-            asyncio.create_task(self._resources.run(), name="resource watch"),
-            *(
-                asyncio.create_task(watch.run(), name="secret watch")
-                for watch in self._secret_watches.values()
-            ),
-        ]
-        controller = asyncio.create_task(self._controller.run(workers, self._settings.resync))
-        stopping = asyncio.create_task(stop.wait())
-        try:
-            # None of them ends by itself, unless by a bug, which is for the process to show.
-            done, _ = await asyncio.wait(
-                [*tasks, controller, stopping], return_when=asyncio.FIRST_COMPLETED
-            )
-            for task in done - {stopping}:
-                task.result()
-            logger.info("Stopping")
-            await self._controller.drain(_DRAIN)
-        finally:
-            for task in (*tasks, controller, stopping):
-                task.cancel()
-            await asyncio.gather(*tasks, controller, stopping, return_exceptions=True)
+                await asyncio.sleep(1.0)
 
     def _secrets(self, namespace: str) -> SecretWatch:
         return self._secret_watches.get(namespace) or self._secret_watches[None]
@@ -216,6 +234,16 @@ class _App:
 
 def _is_stale(last_progress: float) -> bool:
     return time.monotonic() - last_progress > STALE_AFTER.total_seconds()
+
+
+def _identity() -> str:
+    """Return a name for this process that no other has: a pod's name is its host's."""
+    return f"{socket.gethostname()}_{uuid.uuid4()}"
+
+
+def _time_since_boot() -> float:
+    """Return seconds that also count while the machine sleeps."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def _now() -> datetime:

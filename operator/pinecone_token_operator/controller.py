@@ -24,12 +24,17 @@ from pinecone_token_operator.work_queue import Timers, Urgency, WorkQueue
 
 # One look takes at most a few requests of ten seconds each.
 STUCK_AFTER: Final = timedelta(minutes=2)
+# A process that begins to work with an older listing than this lists again.
+FRESH: Final = timedelta(seconds=5)
+RELIST_AGAIN: Final = timedelta(seconds=15)
 
 logger = logging.getLogger(__name__)
 
 
 class Controller:
     """What is between the watches and the reconciler.
+
+    Until `run` it stands by: it keeps the index up to date, and changes nothing.
 
     Args:
         api: the API server.
@@ -67,8 +72,11 @@ class Controller:
         self._queue = WorkQueue(self._urgency)
         self._timers = Timers(self._enqueue, now)
         self._failures: dict[Key, int] = {}
+        self._postponed: set[tuple[str, str, str]] = set()
         self._removals: set[asyncio.Task[None]] = set()
-        self._last_progress = monotonic()
+        self._last_progress = self._listed_at = monotonic()
+        self._working = False
+        self._relist_now = asyncio.Event()
 
     # Feed
 
@@ -93,7 +101,9 @@ class Controller:
         Raises:
             ApiError: the API server refused or did not answer.
         """
-        known = set(self._index.keys())
+        self._listed_at = self._monotonic()
+        self._postponed.clear()  # those that still matter are found again
+        known = set(self._index)
         found: set[Key] = set()
         for namespace in self._namespaces:
             # The Secrets first: whose resource is not in the later list has none any more.
@@ -101,7 +111,8 @@ class Controller:
             items = await resync.list_resources(self._api, namespace)
             for obj in items:
                 self.resource_event(None, obj)
-                self._status_seen(obj)
+                if self._working:
+                    self._status_seen(obj)
                 found.add((obj["metadata"]["namespace"], obj["metadata"]["name"]))
             living = {obj["metadata"]["uid"] for obj in items}
             for (where, name), uid in merged.items():
@@ -114,6 +125,21 @@ class Controller:
         for key in known | found:
             self._enqueue(key)
 
+    async def relist(self, every: timedelta) -> NoReturn:
+        """List everything now and then, until cancelled."""
+        wait = every
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait.total_seconds() * self._rng.uniform(0.9, 1.1)):
+                    await self._relist_now.wait()
+            self._relist_now.clear()
+            try:
+                await self.resync()
+                wait = every
+            except ApiError as error:
+                wait = min(every, RELIST_AGAIN)
+                logger.warning("Listing everything failed (%s); the next time is soon", error)
+
     def _status_seen(self, obj: Mapping[str, Any]) -> None:
         resource = self._index.get((obj["metadata"]["namespace"], obj["metadata"]["name"]))
         if resource is not None and resource.metadata.uid == obj["metadata"]["uid"]:
@@ -121,7 +147,8 @@ class Controller:
 
     def _put(self, key: Key, obj: Mapping[str, Any]) -> None:
         before = self._index.get(key)
-        if before is not None and not _is_news(before, obj):
+        # Of what others write while this process stands by, all is news.
+        if before is not None and self._working and not _is_news(before, obj):
             return
         try:
             resource = parse_resource(obj)
@@ -153,6 +180,10 @@ class Controller:
                 self._forget_secret(secret)
 
     def _take_out(self, namespace: str, name: str, uid: str) -> None:
+        if not self._working:
+            self._postponed.add((namespace, name, uid))
+            return
+
         async def attempt() -> None:
             try:
                 await resync.take_out(self._api, namespace, name, uid)
@@ -169,6 +200,8 @@ class Controller:
         task.add_done_callback(self._removals.discard)
 
     def _enqueue(self, key: Key) -> None:
+        if not self._working:
+            return
         if self._queue.idle:
             self._last_progress = self._monotonic()
         self._queue.add(key)
@@ -189,11 +222,18 @@ class Controller:
 
     # Work
 
-    async def run(self, workers: int, every: timedelta) -> NoReturn:
+    async def run(self, workers: int) -> NoReturn:
         """Work until cancelled; a cancelled look leaves nothing half-written."""
+        self._working = True
+        for key in self._index:
+            self._enqueue(key)
+        for keys_of_one_gone in self._postponed:
+            self._take_out(*keys_of_one_gone)
+        if self._monotonic() - self._listed_at > FRESH.total_seconds():
+            # Whoever led before may have left what no event told.
+            self._relist_now.set()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._timers.run(), name="timers")
-            group.create_task(self._resync_every(every), name="resync")
             for number in range(workers):
                 group.create_task(self._work(), name=f"worker {number}")
         raise AssertionError("workers never end")
@@ -240,14 +280,6 @@ class Controller:
         wait = schedule.back_off(failures, life_left, self._rng.random())
         logger.warning("%s; trying again in %s", problem, wait, extra={"resource": key})
         return self._now() + wait
-
-    async def _resync_every(self, period: timedelta) -> NoReturn:
-        while True:
-            await asyncio.sleep(period.total_seconds() * self._rng.uniform(0.9, 1.1))
-            try:
-                await self.resync()
-            except ApiError as error:
-                logger.warning("Listing everything failed (%s); the next time is soon", error)
 
 
 def _is_news(before: PineconeAccessToken, obj: Mapping[str, Any]) -> bool:

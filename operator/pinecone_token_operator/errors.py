@@ -8,7 +8,8 @@ token, a client secret, a request or a response body: upstream text is not to be
     ├── ResourceInvalid          a resource that does not parse
     ├── CredentialsInvalid       a credentials Secret that lacks a key, is blank or is no UTF-8
     ├── ExchangeError            the token endpoint gave no token
-    └── ApiError                 the API server refused or did not answer
+    ├── ApiError                 the API server refused or did not answer
+    └── LeaseLost                another replica may lead by now
 """
 
 from dataclasses import dataclass
@@ -65,6 +66,10 @@ class ExchangeError(OperatorError):
         facts = [f"HTTP {self.http_status}"] if self.http_status else []
         facts += [self.oauth_error] if self.oauth_error else []
         return f"{self.summary} ({', '.join(facts)})" if facts else self.summary
+
+
+class LeaseLost(OperatorError):  # noqa: N818 - reads as the fact it states
+    """This process led, and another may lead by now; the message says why."""
 
 
 @dataclass(eq=False)

@@ -1,7 +1,7 @@
 """Which resources there are, and which of them a Secret matters to. In memory only."""
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Iterator
 
 from pinecone_token_operator.models import PineconeAccessToken
 
@@ -23,9 +23,9 @@ class Index:
         """Return a resource, or None if there is none."""
         return self._resources.get(key)
 
-    def keys(self) -> Collection[Key]:
-        """Return the keys of all resources, as they are now."""
-        return list(self._resources)
+    def __iter__(self) -> Iterator[Key]:
+        """Iterate over the keys of all resources, as they are now."""
+        return iter(list(self._resources))
 
     def put(self, resource: PineconeAccessToken) -> None:
         """Add or replace a resource."""
@@ -48,7 +48,7 @@ class Index:
         """Return whether some resource names this Secret."""
         return secret in self._by_secret
 
-    def referring_to(self, secret: Key) -> Collection[Key]:
+    def referring_to(self, secret: Key) -> list[Key]:
         """Return the keys of the resources that name this Secret."""
         return list(self._by_secret.get(secret, ()))
 

@@ -61,6 +61,16 @@ class Metrics:
             registry=self._registry,
         )
 
+        self._leader = Gauge(
+            "pinecone_token_leader",
+            "Whether this replica is the one that works (1), or stands by (0).",
+            registry=self._registry,
+        )
+
+    def leading(self, *, leads: bool) -> None:
+        """Show whether this process is the one that works."""
+        self._leader.set(leads)
+
     def exchange(self, result: str, seconds: float) -> None:
         """Count one exchange; the result is `success` or an `ExchangeFailure`."""
         self._exchanges.labels(str(result)).inc()

@@ -22,6 +22,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from pinecone_token_operator.durations import parse_duration
 from pinecone_token_operator.errors import ResourceInvalid
 
 GROUP = "pinecone.token-operator.dev"
@@ -36,8 +37,6 @@ PLACEHOLDERS = frozenset({"access_token", "token_type", "expires_at", "expires_a
 
 REFRESH_REQUESTED_AT = f"{PREFIX}refresh-requested-at"
 
-_DURATION = re.compile(r"(?:([0-9]{1,5})h)?(?:([0-9]{1,7})m)?(?:([0-9]{1,7})s)?")
-_SHORTEST, _LONGEST = timedelta(seconds=1), timedelta(hours=24)
 # RFC 3339 section 5.6. `fromisoformat` alone also takes dates, week dates and local times.
 _RFC_3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?"
@@ -59,29 +58,13 @@ class DeletionPolicy(StrEnum):
     RETAIN = "Retain"
 
 
-def parse_duration(text: str) -> timedelta:
-    """Read a duration such as 90s, 10m or 1h30m, from 1s to 24h.
-
-    Raises:
-        ValueError: the text is no such duration; the message does not repeat it.
-    """
-    match = _DURATION.fullmatch(text)
-    if match is None or not text:
-        raise ValueError("is not a duration: use hours, minutes and seconds, such as 1h30m or 90s")
-    hours, minutes, seconds = (int(number or 0) for number in match.groups())
-    duration = timedelta(hours=hours, minutes=minutes, seconds=seconds)
-    if not _SHORTEST <= duration <= _LONGEST:
-        raise ValueError("is out of range: use a duration from 1s to 24h")
-    return duration
-
-
 def _duration(value: object) -> object:
     # pydantic itself would take numbers and ISO 8601 periods.
     if value is None or isinstance(value, timedelta):
         return value
     if not isinstance(value, str):
         raise ValueError("is not a string: use a duration such as 10m")  # noqa: TRY004 - pydantic's protocol
-    return parse_duration(value)
+    return parse_duration(value, "1s", "24h")
 
 
 def _utc(moment: datetime) -> datetime:

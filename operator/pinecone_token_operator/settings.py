@@ -6,16 +6,13 @@ which may hold a password by mistake.
 """
 
 import argparse
-import ipaddress
-import re
-import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final, NoReturn, TypeVar
-from urllib.parse import urlsplit
+from typing import Any, Final, NoReturn, Protocol, TypeVar
 
+from pinecone_token_operator import checks
 from pinecone_token_operator.errors import SettingsInvalid
 
 EXIT_CODES: Final = """\
@@ -24,23 +21,34 @@ exit codes:
   1  an unexpected error
   2  a setting cannot be used
   3  the API server is not configured or not reachable at start
+  4  another replica may lead by now: the Lease could not be renewed in time
 """
 
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 LOG_FORMATS: Final = ("auto", "json", "text")
-MAX_EXCHANGES: Final = 1024
-MAX_PORT: Final = 65_535
-MIN_RESYNC: Final = timedelta(seconds=10)
-MAX_RESYNC: Final = timedelta(hours=24)
 
-# RFC 1123 label, as Kubernetes checks a namespace's name.
-_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_DURATION = re.compile(
-    r"(?:(?P<hours>\d{1,6})h)?(?:(?P<minutes>\d{1,6})m)?(?:(?P<seconds>\d{1,6})s)?", re.ASCII
-)
-_HEADER_VALUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class LeaderElection:
+    """How replicas agree on the one that works.
+
+    Attributes:
+        name: the Lease's name.
+        namespace: the Lease's namespace.
+        lease_duration: how long the others wait after the leader's last sign of life.
+        renew_deadline: how long the leader goes on without having renewed.
+        retry_period: how often it renews.
+    """
+
+    name: str
+    namespace: str
+    lease_duration: timedelta
+    renew_deadline: timedelta
+    retry_period: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +68,8 @@ class Settings:
         health_port: the port that probes and metrics listen on; 0 picks a free one.
         log_level: debug, info, warning or error.
         log_format: auto, json or text.
-        resync: how often all resources are listed and looked at again.
+        resync_interval: how often all resources are listed and looked at again.
+        leader_election: None means that this process works alone.
     """
 
     token_url: str
@@ -75,7 +84,8 @@ class Settings:
     health_port: int
     log_level: str
     log_format: str
-    resync: timedelta
+    resync_interval: timedelta
+    leader_election: LeaderElection | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +95,7 @@ class _Flag:
     default: str | None
     help: str
     repeatable: bool = False
+    switch: bool = False
 
     @property
     def option(self) -> str:
@@ -130,7 +141,7 @@ _FLAGS: Final = (
         "max-concurrent-exchanges",
         "N",
         "32",
-        f"token requests under way at once, 1 to {MAX_EXCHANGES}",
+        f"token requests under way at once, 1 to {checks.MAX_EXCHANGES}",
     ),
     _Flag(
         "health-address",
@@ -146,10 +157,47 @@ _FLAGS: Final = (
         "auto, json or text; auto is json in a pod or without a terminal",
     ),
     _Flag(
-        "resync",
+        "resync-interval",
         "DURATION",
         "10m",
         "how often all resources are looked at again, such as 90s, 10m or 1h30m; 10s to 24h",
+    ),
+    _Flag(
+        "leader-elect",
+        "true|false",
+        "false",
+        "let one of several replicas work, and the others stand by",
+        switch=True,
+    ),
+    _Flag(
+        "leader-election-lease-name",
+        "NAME",
+        "pinecone-token-operator",
+        "name of the Lease that the replicas share",
+    ),
+    _Flag(
+        "leader-election-namespace",
+        "NAME",
+        None,
+        "namespace of the Lease; without it, the pod's own",
+    ),
+    _Flag(
+        "leader-election-lease-duration",
+        "DURATION",
+        "15s",
+        "how long the others wait after the leader's last sign of life; 2s to 1h",
+    ),
+    _Flag(
+        "leader-election-renew-deadline",
+        "DURATION",
+        "10s",
+        "how long the leader goes on without having renewed; less than the lease duration",
+    ),
+    _Flag(
+        "leader-election-retry-period",
+        "DURATION",
+        "2s",
+        "how often the leader renews; less than half the renew deadline",
     ),
 )
 
@@ -178,7 +226,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
             return None
         try:
             return check(text)
-        except _Problem as problem:
+        except checks.Problem as problem:
             raise SettingsInvalid(f"{source}: {problem}") from problem.__cause__
 
     def needed(name: str, check: Callable[[str], T]) -> T:
@@ -187,22 +235,65 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
             raise AssertionError(f"--{name} has no default")
         return value
 
-    host, port = needed("health-address", _address)
+    host, port = needed("health-address", checks.address)
+    elect = needed("leader-elect", checks.switch)
     return Settings(
-        token_url=needed("token-url", _token_url),
-        audience=needed("audience", _audience),
-        api_version=needed("api-version", _api_version),
-        ca_bundle=given("ca-bundle", _ca_bundle),
-        namespaces=given("namespace", _namespaces) or (),
-        kubeconfig=given("kubeconfig", _file),
-        context=given("context", _not_blank),
-        max_concurrent_exchanges=needed("max-concurrent-exchanges", _exchanges),
+        token_url=needed("token-url", checks.token_url),
+        audience=needed("audience", checks.audience),
+        api_version=needed("api-version", checks.api_version),
+        ca_bundle=given("ca-bundle", checks.ca_bundle),
+        namespaces=given("namespace", checks.namespaces) or (),
+        kubeconfig=given("kubeconfig", checks.existing_file),
+        context=given("context", checks.not_blank),
+        max_concurrent_exchanges=needed("max-concurrent-exchanges", checks.exchanges),
         health_host=host,
         health_port=port,
-        log_level=needed("log-level", lambda text: _one_of(text.lower(), LOG_LEVELS)),
-        log_format=needed("log-format", lambda text: _one_of(text.lower(), LOG_FORMATS)),
-        resync=needed("resync", _resync),
+        log_level=needed("log-level", lambda text: checks.one_of(text.lower(), LOG_LEVELS)),
+        log_format=needed("log-format", lambda text: checks.one_of(text.lower(), LOG_FORMATS)),
+        resync_interval=needed("resync-interval", checks.duration("10s", "24h")),
+        leader_election=_leader_election(given, needed) if elect else None,
     )
+
+
+class _Given(Protocol):
+    def __call__(self, name: str, check: Callable[[str], T]) -> T | None: ...
+
+
+class _Needed(Protocol):
+    def __call__(self, name: str, check: Callable[[str], T]) -> T: ...
+
+
+def _leader_election(given: _Given, needed: _Needed) -> LeaderElection:
+    prefix = "leader-election"
+    namespace = given(f"{prefix}-namespace", checks.dns_label) or _pod_namespace()
+    if namespace is None:
+        raise SettingsInvalid(f"--{prefix}-namespace: is needed outside a pod, for the Lease")
+    within = checks.duration("1s", "1h")
+    election = LeaderElection(
+        name=needed(f"{prefix}-lease-name", checks.dns_name),
+        namespace=namespace,
+        lease_duration=needed(f"{prefix}-lease-duration", checks.duration("2s", "1h")),
+        renew_deadline=needed(f"{prefix}-renew-deadline", within),
+        retry_period=needed(f"{prefix}-retry-period", within),
+    )
+    if election.renew_deadline >= election.lease_duration:
+        raise SettingsInvalid(
+            f"--{prefix}-renew-deadline: must be less than --{prefix}-lease-duration, "
+            "or two replicas could work at a time"
+        )
+    if election.retry_period * 2 > election.renew_deadline:
+        raise SettingsInvalid(
+            f"--{prefix}-retry-period: must be at most half of --{prefix}-renew-deadline, "
+            "or one lost request would cost the lead"
+        )
+    return election
+
+
+def _pod_namespace() -> str | None:
+    try:
+        return _POD_NAMESPACE.read_text("utf-8").strip() or None
+    except OSError:
+        return None
 
 
 def _parser() -> Parser:
@@ -215,144 +306,32 @@ def _parser() -> Parser:
     )
     for flag in _FLAGS:
         default = f"; default {flag.default}" if flag.default else ""
-        parser.add_argument(
-            flag.option,
-            dest=flag.variable,
-            metavar=flag.metavar,
-            action="append" if flag.repeatable else "store",
-            help=f"{flag.help} [{flag.variable}{default}]",
-        )
+        text = f"{flag.help} [{flag.variable}{default}]"
+        if flag.switch:
+            parser.add_argument(
+                flag.option,
+                dest=flag.variable,
+                action=argparse.BooleanOptionalAction,
+                default=None,
+                help=text,
+            )
+        else:
+            parser.add_argument(
+                flag.option,
+                dest=flag.variable,
+                metavar=flag.metavar,
+                action="append" if flag.repeatable else "store",
+                help=text,
+            )
     return parser
 
 
 def _source(flag: _Flag, chosen: Any, environ: Mapping[str, str]) -> tuple[str, str | None]:  # noqa: ANN401 - argparse's
     """Return what to call the setting in a message, and its text."""
     if chosen is not None:
+        if flag.switch:
+            return flag.option, str(chosen).lower()
         return flag.option, ",".join(chosen) if flag.repeatable else chosen
     if environ.get(flag.variable):
         return flag.variable, environ[flag.variable]
     return flag.option, flag.default
-
-
-class _Problem(Exception):  # noqa: N818 - becomes SettingsInvalid once the setting's name is known
-    pass
-
-
-def _token_url(text: str) -> str:
-    try:
-        url = urlsplit(text)
-        host, _ = url.hostname, url.port
-    except ValueError:
-        # Not chained: its text repeats parts of the URL.
-        raise _Problem(
-            "is not a URL; give one like https://login.pinecone.io/oauth/token"
-        ) from None
-    if url.username is not None or url.password is not None:
-        raise _Problem("must not hold a user name or a password")
-    # urlsplit drops line breaks and tabs silently, httpx does not.
-    if not text.isascii() or not text.isprintable() or " " in text:
-        raise _Problem("must not hold blanks, control characters or characters beyond ASCII")
-    if url.scheme not in ("http", "https") or not host:
-        raise _Problem("must be an https URL, like https://login.pinecone.io/oauth/token")
-    if url.fragment:
-        raise _Problem("must not hold a fragment (#...)")
-    if url.scheme == "http" and not _is_loopback(host):
-        raise _Problem("must be https; plain http is accepted for a loopback address only")
-    return text
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _audience(text: str) -> str:
-    if not text.strip() or text != text.strip() or not text.isprintable():
-        raise _Problem("must not be blank nor hold blanks around it or control characters")
-    return text
-
-
-def _api_version(text: str) -> str:
-    if not _HEADER_VALUE.fullmatch(text):
-        raise _Problem(f"{text!r} is not a version; give one like 2025-04")
-    return text
-
-
-def _file(text: str) -> Path:
-    path = Path(text).expanduser()
-    if not path.is_file():
-        raise _Problem(f"{text!r} is not a file")
-    return path
-
-
-def _ca_bundle(text: str) -> Path:
-    path = _file(text)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    try:
-        context.load_verify_locations(cafile=path)
-    except ssl.SSLError as error:
-        raise _Problem(f"{text!r} holds no certificates in PEM form") from error
-    except OSError as error:
-        raise _Problem(f"{text!r} cannot be read: {error.strerror}") from error
-    if not context.cert_store_stats()["x509"]:
-        raise _Problem(f"{text!r} holds no certificates in PEM form")
-    return path
-
-
-def _namespaces(text: str) -> tuple[str, ...]:
-    names = [name.strip() for name in text.split(",")]
-    for name in names:
-        if not _DNS_LABEL.fullmatch(name):
-            raise _Problem(
-                f"{name!r} is not a namespace name: at most 63 lower-case letters, digits and "
-                "hyphens, with a letter or digit at both ends"
-            )
-    return tuple(dict.fromkeys(names))
-
-
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise _Problem("must not be blank")
-    return text
-
-
-def _exchanges(text: str) -> int:
-    return _whole_number(text, 1, MAX_EXCHANGES)
-
-
-def _whole_number(text: str, least: int, most: int) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(most))) or not (
-        least <= int(text) <= most
-    ):
-        raise _Problem(f"{text!r} is not a whole number from {least} to {most}")
-    return int(text)
-
-
-def _address(text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
-    if bracketed:
-        host = host[1:-1]
-    if not colon or not host.strip() or (":" in host) != bracketed:
-        raise _Problem(
-            f"{text!r} is not HOST:PORT, like 0.0.0.0:8080 or, for all of IPv6 too, [::]:8080"
-        )
-    return host, _whole_number(port, 0, MAX_PORT)
-
-
-def _one_of(text: str, choices: Sequence[str]) -> str:
-    if text not in choices:
-        raise _Problem(f"{text!r} is none of {', '.join(choices)}")
-    return text
-
-
-def _resync(text: str) -> timedelta:
-    match = _DURATION.fullmatch(text)
-    if not match or not text:
-        raise _Problem(f"{text!r} is not a duration, like 90s, 10m or 1h30m")
-    duration = timedelta(**{unit: int(count) for unit, count in match.groupdict("0").items()})
-    if not MIN_RESYNC <= duration <= MAX_RESYNC:
-        raise _Problem(f"{text!r} is not between 10s and 24h")
-    return duration

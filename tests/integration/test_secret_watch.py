@@ -1,4 +1,4 @@
-"""The watch of Secrets alone, against the API server: what it tells, and what it keeps to itself."""
+"""The watch of Secrets alone, against the API server: what it tells and what it doesn't."""
 
 import asyncio
 import random

@@ -9,6 +9,7 @@ import json
 import math
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -149,6 +150,18 @@ class Operator:
         finally:
             self.kill()
         return code
+
+    def wait(self, timeout: float) -> int:
+        """Wait until the process ends by itself, and return its exit code."""
+        try:
+            code = self._running().wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise OperatorError(f"The operator went on:\n{self._tail()}") from None
+        self._process = self._port = None
+        return code
+
+    def signal(self, number: signal.Signals) -> None:
+        self._running().send_signal(number)
 
     def kill(self) -> None:
         """Send SIGKILL, as a crash would, and wait until the process is gone."""

@@ -37,7 +37,7 @@ def filled(*resources: PineconeAccessToken) -> Index:
 def test_an_empty_index() -> None:
     index = Index()
     assert len(index) == 0
-    assert not index.keys()
+    assert not index
     assert index.get(("shop", "a")) is None
     assert index.remove(("shop", "a")) is None
     assert not index.is_wanted(("shop", "a"))
@@ -48,7 +48,7 @@ def test_a_resource_is_found_by_its_key_and_by_both_its_secrets() -> None:
     resource = named("a", target="token")
     index = filled(resource)
     assert index.get(("shop", "a")) is resource
-    assert list(index.keys()) == [("shop", "a")]
+    assert list(index) == [("shop", "a")]
     assert list(index.referring_to(("shop", "token"))) == [("shop", "a")]
     assert list(index.referring_to(("shop", "account"))) == [("shop", "a")]
     assert not index.referring_to(("shop", "a"))
@@ -80,7 +80,7 @@ def test_one_secret_for_both_can_be_put_and_removed() -> None:
 
 def test_keys_may_be_walked_while_resources_are_removed() -> None:
     index = filled(named("a"), named("b"))
-    keys = index.keys()
+    keys = index
     for key in keys:
         index.remove(key)
     assert len(index) == 0
@@ -134,7 +134,7 @@ def test_an_index_tells_what_its_resources_tell(
     index, held = filled(*put), {one.key: one for one in put}
     for key in removed:
         assert index.remove(key) == held.pop(key, None)
-    keys = index.keys()
+    keys = index
     assert {key: index.get(key) for key in keys} == held
     secrets = {
         secret for one in (*put, *held.values()) for secret in (one.target_key, one.credentials_key)

@@ -18,7 +18,6 @@ from pinecone_token_operator.models import (
     DeletionPolicy,
     PineconeAccessToken,
     Spec,
-    parse_duration,
     parse_resource,
 )
 
@@ -112,40 +111,6 @@ def test_unknown_fields_are_ignored_and_any_mapping_will_do() -> None:
 def test_a_resource_cannot_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         parse_resource(resource()).spec.suspend = True  # type: ignore[misc]
-
-
-@pytest.mark.parametrize(
-    ("text", "duration"),
-    [
-        pytest.param("1s", timedelta(seconds=1), id="the shortest"),
-        pytest.param("90s", timedelta(seconds=90), id="seconds may exceed a minute"),
-        pytest.param("10m", timedelta(minutes=10), id="minutes alone"),
-        pytest.param("1h30m", timedelta(hours=1.5), id="hours and minutes"),
-        pytest.param("1h2m3s", timedelta(hours=1, minutes=2, seconds=3), id="all three units"),
-        pytest.param("24h", timedelta(hours=24), id="the longest"),
-    ],
-)
-def test_reads_a_duration(text: str, duration: timedelta) -> None:
-    assert parse_duration(text) == duration
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        pytest.param("", "not a duration", id="nothing is no duration"),
-        pytest.param("10", "not a duration", id="a number needs a unit"),
-        pytest.param("10m1h", "not a duration", id="units go from long to short"),
-        pytest.param("1.5h", "not a duration", id="fractions are not taken"),
-        pytest.param("-10m", "not a duration", id="a duration has no sign"),
-        pytest.param("10m\n", "not a duration", id="a newline is no part of it"),
-        pytest.param("٣s", "not a duration", id="digits are ASCII"),
-        pytest.param("0s", "from 1s to 24h", id="zero is too short"),
-        pytest.param("24h1s", "from 1s to 24h", id="more than a day is too long"),
-    ],
-)
-def test_refuses_a_duration(text: str, words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        parse_duration(text)
 
 
 @pytest.mark.parametrize(
@@ -326,10 +291,3 @@ def test_parsing_raises_nothing_but_resource_invalid(obj: dict[str, Any]) -> Non
     assert isinstance(parsed, PineconeAccessToken)
     requested = parsed.refresh_requested_at
     assert requested is None or requested.tzinfo is UTC
-
-
-@given(st.integers(1, 24 * 60 * 60))
-def test_every_whole_number_of_seconds_in_a_day_is_a_duration(seconds: int) -> None:
-    minutes, rest = divmod(seconds, 60)
-    expected = timedelta(seconds=seconds)
-    assert parse_duration(f"{seconds}s") == parse_duration(f"{minutes}m{rest}s") == expected

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pinecone_token_operator.errors import SettingsInvalid
-from pinecone_token_operator.settings import Settings, parse
+from pinecone_token_operator.settings import LeaderElection, Settings, parse
 
 
 def test_without_flags_and_variables_the_defaults_are_those_of_the_reference() -> None:
@@ -25,8 +25,62 @@ def test_without_flags_and_variables_the_defaults_are_those_of_the_reference() -
         health_port=8080,
         log_level="info",
         log_format="auto",
-        resync=timedelta(minutes=10),
+        resync_interval=timedelta(minutes=10),
+        leader_election=None,
     )
+
+
+def test_leader_election_has_the_usual_times() -> None:
+    assert parse(["--leader-elect", "--leader-election-namespace=ops"], {}).leader_election == (
+        LeaderElection(
+            name="pinecone-token-operator",
+            namespace="ops",
+            lease_duration=timedelta(seconds=15),
+            renew_deadline=timedelta(seconds=10),
+            retry_period=timedelta(seconds=2),
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("argv", "environ", "elects"),
+    [
+        pytest.param([], {"PTO_LEADER_ELECT": "True"}, True, id="by a variable"),
+        pytest.param([], {"PTO_LEADER_ELECT": "false"}, False, id="not by a variable"),
+        pytest.param(["--no-leader-elect"], {"PTO_LEADER_ELECT": "true"}, False, id="a flag wins"),
+    ],
+)
+def test_leader_election_is_switched(
+    argv: list[str], environ: dict[str, str], *, elects: bool
+) -> None:
+    environ = {"PTO_LEADER_ELECTION_NAMESPACE": "ops", **environ}
+    assert (parse(argv, environ).leader_election is not None) == elects
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        pytest.param([], "--leader-election-namespace: is needed", id="no namespace"),
+        pytest.param(
+            ["--leader-election-namespace=ops", "--leader-election-renew-deadline=15s"],
+            "--leader-election-renew-deadline: must be less than --leader-election-lease-duration",
+            id="a leader that goes on while another begins",
+        ),
+        pytest.param(
+            ["--leader-election-namespace=ops", "--leader-election-retry-period=6s"],
+            "--leader-election-retry-period: must be at most half",
+            id="too few tries",
+        ),
+        pytest.param(
+            ["--leader-election-namespace=ops", "--leader-election-lease-name=My_Lease"],
+            "--leader-election-lease-name: 'My_Lease' is not a Kubernetes name",
+            id="no name",
+        ),
+    ],
+)
+def test_leader_election_is_refused_where_it_could_not_work(argv: list[str], message: str) -> None:
+    with pytest.raises(SettingsInvalid, match=re.escape(message)):
+        parse(["--leader-elect", *argv], {})
 
 
 @pytest.mark.parametrize(
@@ -70,9 +124,9 @@ def test_without_flags_and_variables_the_defaults_are_those_of_the_reference() -
         ),
         pytest.param(["--log-level", "DEBUG"], {}, "log_level", "debug", id="any case of a level"),
         pytest.param(
-            ["--resync", "1h30m5s"],
+            ["--resync-interval", "1h30m5s"],
             {},
-            "resync",
+            "resync_interval",
             timedelta(hours=1, minutes=30, seconds=5),
             id="a duration of three units",
         ),
@@ -117,10 +171,10 @@ def test_a_setting_comes_from(
         pytest.param("health-address", "a:65536", "65535", id="a port out of range"),
         pytest.param("log-level", "loud", "debug, info", id="an unknown level"),
         pytest.param("log-format", "xml", "auto, json, text", id="an unknown format"),
-        pytest.param("resync", "600", "not a duration", id="a duration without unit"),
-        pytest.param("resync", "", "not a duration", id="an empty duration"),
-        pytest.param("resync", "9s", "between", id="a resync too often"),
-        pytest.param("resync", "25h", "between", id="a resync too rare"),
+        pytest.param("resync-interval", "600", "not a duration", id="a duration without unit"),
+        pytest.param("resync-interval", "", "not a duration", id="an empty duration"),
+        pytest.param("resync-interval", "9s", "from 10s to 24h", id="a resync too often"),
+        pytest.param("resync-interval", "25h", "from 10s to 24h", id="a resync too rare"),
     ],
 )
 def test_refused_in_one_line_that_names_the_setting(flag: str, text: str, message: str) -> None:
@@ -161,18 +215,23 @@ def test_help_documents_every_flag_its_variable_and_the_exit_codes(
         "health_host",
         "health_port",
         "namespaces",
+        "leader_election",
     }
-    for name in flags | {"health_address", "namespace"}:
-        assert f"--{name.replace('_', '-')} " in text
+    flags |= {"health_address", "namespace", "leader_elect", "leader_election_lease_name"}
+    flags |= {f"leader_election_{field.name}" for field in fields(LeaderElection)} - {
+        "leader_election_name"
+    }
+    for name in flags:
+        assert re.search(rf"--{name.replace('_', '-')}\b", text)
         assert f"PTO_{name.upper()}" in text
-    for code in range(4):
+    for code in range(5):
         assert re.search(rf"^  {code}  ", text, re.MULTILINE)
 
 
 def test_the_program_leaves_with_2_and_one_line_when_a_setting_cannot_be_used() -> None:
     folder = Path(__file__).parents[2] / "operator"
     done = subprocess.run(
-        [sys.executable, "-m", "pinecone_token_operator.cli", "run", "--resync=soon"],
+        [sys.executable, "-m", "pinecone_token_operator.cli", "run", "--resync-interval=soon"],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -180,6 +239,7 @@ def test_the_program_leaves_with_2_and_one_line_when_a_setting_cannot_be_used() 
     )
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr.splitlines() == [
-        "pinecone-token-operator: --resync: 'soon' is not a duration, like 90s, 10m or 1h30m"
-    ]
+    assert done.stderr == (
+        "pinecone-token-operator: --resync-interval: 'soon' is not a duration: use hours, minutes"
+        " and seconds, such as 1h30m or 90s\n"
+    )

@@ -1,0 +1,344 @@
+"""Which of several replicas works: the one that holds a Lease.
+
+The holder renews it; the others take it once the holder has shown no sign of life for the Lease's
+duration, or at once when it was released. Times are counted by the monotonic clock from what was
+observed: the times written in a Lease come from another machine's clock, and are for people.
+
+A holder that could not renew stops working after the renew deadline, which is less than the
+duration that the others wait. A process that was stopped meanwhile does not know that it is late,
+which is why `Fence` asks before every write.
+
+https://kubernetes.io/docs/concepts/architecture/leases/
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, NoReturn, Protocol
+
+from pinecone_token_operator.errors import ApiError, LeaseLost
+from pinecone_token_operator.settings import LeaderElection
+
+_NOT_FOUND, _CONFLICT = 404, 409
+# How much of a period two tries may be apart from it, so that replicas do not knock together.
+_JITTER: Final = 0.2
+# A request that takes longer than this is better tried again.
+_PATIENCE: Final = timedelta(seconds=3)
+_FAREWELL: Final = timedelta(seconds=2)
+
+logger = logging.getLogger(__name__)
+
+
+class Api(Protocol):
+    """What is needed of `kube.Api`."""
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        timeout: timedelta = ...,  # noqa: ASYNC109 - as there
+    ) -> dict[str, Any]:
+        """Return the reply's object, or raise `ApiError`."""
+        ...
+
+    def watch(
+        self, path: str, *, query: Sequence[tuple[str, str]], inactivity: timedelta
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        """Yield watch events until the server closes, or raise `ApiError`."""
+        ...
+
+
+class FencedApi(Protocol):
+    """What `Fence` needs of `kube.Api`."""
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        content_type: str = "application/json",
+    ) -> dict[str, Any]:
+        """Return the reply's object, or raise `ApiError`."""
+        ...
+
+    def pages(
+        self, path: str, *, query: Sequence[tuple[str, str]], accept: str
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Yield the pages of a list, or raise `ApiError`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Sighting:
+    """A Lease as it was last seen to change, and when that was by our monotonic clock."""
+
+    lease: Mapping[str, Any]
+    at: float
+
+    @property
+    def holder(self) -> str:
+        return self.lease.get("spec", {}).get("holderIdentity") or ""
+
+    @property
+    def version(self) -> str:
+        version: str = self.lease["metadata"]["resourceVersion"]
+        return version
+
+
+class Elector:
+    """Takes the Lease, renews it, and gives it back.
+
+    Args:
+        api: the API server.
+        settings: the Lease and its times.
+        identity: what the Lease calls this process; no other may have the same.
+        monotonic: seconds of a clock that never goes back and counts on while the machine sleeps.
+        rng: spreads the tries.
+
+    Attributes:
+        leading: set once this process holds the Lease.
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        settings: LeaderElection,
+        identity: str,
+        monotonic: Callable[[], float],
+        rng: random.Random,
+    ) -> None:
+        self._api = api
+        self._settings = settings
+        self._identity = identity
+        self._monotonic = monotonic
+        self._rng = rng
+        self._collection = f"/apis/coordination.k8s.io/v1/namespaces/{settings.namespace}/leases"
+        self._path = f"{self._collection}/{settings.name}"
+        self._seen: _Sighting | None = None
+        self._renewed_at = float("-inf")
+        self._running: asyncio.Task[object] | None = None
+        self.leading = asyncio.Event()
+
+    def holds(self) -> bool:
+        """Return whether this process holds the Lease for sure, right now."""
+        age = self._monotonic() - self._renewed_at
+        return self.leading.is_set() and age < self._settings.renew_deadline.total_seconds()
+
+    async def run(self) -> NoReturn:
+        """Wait for the Lease, then keep it.
+
+        Raises:
+            LeaseLost: it was held, and could not be renewed in time, or somebody else has it.
+        """
+        self._running = asyncio.current_task()
+        await self._acquire()
+        self.leading.set()
+        logger.info("Leading as %s", self._identity)
+        while True:
+            await asyncio.sleep(self._period())
+            await self._renew()
+
+    async def release(self) -> None:
+        """End `run` and give the Lease back, so that another need not wait."""
+        if self._running:
+            self._running.cancel()
+            await asyncio.wait({self._running})
+        if not self.leading.is_set():
+            return
+        self.leading.clear()
+        try:
+            async with asyncio.timeout(_FAREWELL.total_seconds()):
+                lease = await self._request("GET", self._path)
+                if lease["spec"].get("holderIdentity") == self._identity:
+                    lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
+                    await self._request("PUT", self._path, lease)
+                    logger.info("Released the Lease")
+        except (ApiError, TimeoutError) as error:
+            logger.warning("The Lease could not be released (%s); it runs out by itself", error)
+
+    # Stand by
+
+    async def _acquire(self) -> None:
+        said = ""
+        while True:
+            try:
+                await self._look()
+                wait = self._wait()
+                if wait <= 0:
+                    await self._take()
+                    return
+                holder = self._seen.holder if self._seen else ""
+                if holder != said:
+                    logger.info("Standing by; %s leads", holder)
+                    said = holder
+                await self._watch(wait)
+            except ApiError as error:
+                if error.http_status != _CONFLICT:
+                    logger.warning("Cannot get the Lease (%s); trying on", error)
+                await asyncio.sleep(self._period())
+
+    async def _look(self) -> None:
+        try:
+            self._saw(await self._request("GET", self._path))
+        except ApiError as error:
+            if error.http_status != _NOT_FOUND:
+                raise
+            self._seen = None
+
+    def _saw(self, lease: Mapping[str, Any]) -> None:
+        version = lease["metadata"]["resourceVersion"]
+        if self._seen is None or self._seen.version != version:
+            self._seen = _Sighting(lease, self._monotonic())
+
+    def _wait(self) -> float:
+        """Return seconds until the Lease is free, should nothing be seen of its holder."""
+        if self._seen is None or not self._seen.holder:
+            return 0.0
+        duration = self._seen.lease["spec"].get("leaseDurationSeconds") or 0
+        return self._seen.at + float(duration) - self._monotonic()
+
+    async def _watch(self, most: float) -> None:
+        """Return when the Lease may be free."""
+        if self._seen is None:
+            return
+        query = [
+            ("fieldSelector", f"metadata.name={self._settings.name}"),
+            ("resourceVersion", self._seen.version),
+        ]
+        inactivity = self._settings.lease_duration * 2
+        try:
+            async with asyncio.timeout(most) as limit:
+                events = self._api.watch(self._collection, query=query, inactivity=inactivity)
+                async with aclosing(events):
+                    async for event in events:
+                        if event["type"] not in ("ADDED", "MODIFIED"):
+                            return  # deleted, or the watch has to begin anew
+                        self._saw(event["object"])
+                        wait = self._wait()
+                        if wait <= 0:
+                            return
+                        limit.reschedule(asyncio.get_running_loop().time() + wait)
+        except TimeoutError:
+            return
+        await asyncio.sleep(self._period())  # a server that closes each watch at once
+
+    async def _take(self) -> None:
+        before = self._seen
+        transitions = 0
+        now = _micro_time()
+        if before is not None:
+            transitions = int(before.lease.get("spec", {}).get("leaseTransitions") or 0) + 1
+        spec = {
+            "holderIdentity": self._identity,
+            "leaseDurationSeconds": int(self._settings.lease_duration.total_seconds()),
+            "acquireTime": now,
+            "renewTime": now,
+            "leaseTransitions": transitions,
+        }
+        asked_at = self._monotonic()
+        if before is None:
+            body = {"metadata": {"name": self._settings.name}, "spec": spec}
+            lease = await self._request("POST", self._collection, body)
+        else:
+            lease = await self._request("PUT", self._path, {**before.lease, "spec": spec})
+        self._renewed_at = asked_at
+        self._seen = _Sighting(lease, asked_at)
+
+    # Lead
+
+    async def _renew(self) -> None:
+        """Renew, trying again until the deadline."""
+        deadline = self._renewed_at + self._settings.renew_deadline.total_seconds()
+        while True:
+            asked_at = self._monotonic()
+            if asked_at >= deadline:
+                raise LeaseLost("the Lease could not be renewed in time")
+            try:
+                async with asyncio.timeout(deadline - asked_at):
+                    lease = await self._renewal()
+            except TimeoutError:
+                continue
+            except ApiError as error:
+                logger.warning("The Lease could not be renewed (%s); trying on", error)
+                left = deadline - self._monotonic()
+                await asyncio.sleep(max(0.0, min(self._period() / 2, left)))
+                continue
+            self._renewed_at = asked_at
+            self._seen = _Sighting(lease, asked_at)
+            return
+
+    async def _renewal(self) -> dict[str, Any]:
+        """Write the Lease as it was written last; where that is refused, look who has it now."""
+        if self._seen is None:
+            raise AssertionError("nothing is renewed before it was taken")
+        lease = self._seen.lease
+        spec = {**lease["spec"], "renewTime": _micro_time()}
+        try:
+            return await self._request("PUT", self._path, {**lease, "spec": spec})
+        except ApiError as error:
+            if error.http_status not in (_CONFLICT, _NOT_FOUND):
+                raise
+        await self._look()
+        if self._seen is None or self._seen.holder != self._identity:
+            raise LeaseLost("another replica has the Lease, or somebody deleted it")
+        raise ApiError(_CONFLICT, "Conflict", "somebody else changed the Lease")
+
+    def _period(self) -> float:
+        """Return seconds until the next try."""
+        return self._settings.retry_period.total_seconds() * self._rng.uniform(1 - _JITTER, 1)
+
+    async def _request(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        patience = min(_PATIENCE, self._settings.renew_deadline / 2)
+        return await self._api.request(method, path, body=body, timeout=patience)
+
+
+def _micro_time() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+class Fence:
+    """The API server for those who may write only while this process leads.
+
+    A process that was stopped for longer than the Lease goes on, once it is woken, with the write
+    that it was about to make: here it is refused.
+    """
+
+    def __init__(self, api: FencedApi, may_write: Callable[[], bool]) -> None:
+        self._api = api
+        self._may_write = may_write
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        content_type: str = "application/json",
+    ) -> dict[str, Any]:
+        """Return the reply's object.
+
+        Raises:
+            ApiError: the API server refused or did not answer, or this process must not write.
+        """
+        if method != "GET" and not self._may_write():
+            raise ApiError(0, "NotLeading", f"{method} {path}: the Lease was not renewed in time")
+        return await self._api.request(method, path, body=body, content_type=content_type)
+
+    def pages(
+        self,
+        path: str,
+        *,
+        query: Sequence[tuple[str, str]] = (),
+        accept: str = "application/json",
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Yield the pages of a list."""
+        return self._api.pages(path, query=query, accept=accept)

@@ -1,0 +1,151 @@
+"""Two replicas: one works, the other stands by, and takes over whatever becomes of the first."""
+
+import signal
+import time
+from collections.abc import Sequence
+
+import pytest
+
+from tests.support.api import Kube, eventually, token_path
+from tests.support.operator_process import Operator, StartOperator
+from tests.support.token_endpoint import TokenEndpoint
+
+LEASE_LOST = 4
+# Whole seconds, and as short as the settings allow them to be sensible.
+QUICK = (
+    "--leader-election-lease-duration=4s",
+    "--leader-election-renew-deadline=3s",
+    "--leader-election-retry-period=1s",
+)
+
+
+@pytest.fixture
+def start_two(namespace: str, start_operator: StartOperator) -> "StartTwo":
+    return StartTwo(namespace, start_operator)
+
+
+class StartTwo:
+    def __init__(self, namespace: str, start: StartOperator) -> None:
+        self._namespace = namespace
+        self._start = start
+
+    def __call__(self, *options: str) -> tuple[Operator, Operator]:
+        """Return the leader and the one that stands by, both ready."""
+        leader = self.start(options)
+        eventually(lambda: logged(leader, "Leading as"), "the first leads")
+        other = self.start(options)
+        eventually(lambda: logged(other, "Standing by"), "the second stands by")
+        return leader, other
+
+    def start(self, options: Sequence[str]) -> Operator:
+        election = ("--leader-elect", f"--leader-election-namespace={self._namespace}")
+        return self._start(options=(*election, *options))
+
+
+def test_one_works_and_the_other_is_ready(
+    kube: Kube, endpoint: TokenEndpoint, namespace: str, start_two: StartTwo
+) -> None:
+    leader, other = start_two()
+    kube.create_credentials(namespace)
+    for name in ("a", "b", "c"):
+        kube.create_token(namespace, name)
+    for name in ("a", "b", "c"):
+        has_token(kube, namespace, name)
+    assert endpoint.exchanges == 3
+    assert other.get("/readyz")[0] == 200
+    assert other.get("/livez")[0] == 200
+    assert other.metric("pinecone_token_exchanges_total") == 0
+    assert leader.metric("pinecone_token_exchanges_total") == 3
+    assert leader.metric("pinecone_token_leader") == 1
+    assert other.metric("pinecone_token_leader") == 0
+
+
+def test_after_sigterm_the_other_takes_over_within_2_s_and_it_costs_nothing(
+    kube: Kube, endpoint: TokenEndpoint, namespace: str, start_two: StartTwo
+) -> None:
+    leader, other = start_two()
+    kube.create_credentials(namespace)
+    kube.create_token(namespace, "before")
+    has_token(kube, namespace, "before")
+    versions = [version(kube, namespace, "before")]
+
+    told_at = time.monotonic()
+    assert leader.stop() == 0
+    eventually(lambda: logged(other, "Leading as"), "the other leads", timeout=10)
+    took = time.monotonic() - told_at
+    print(f"fail-over after SIGTERM: {took:.2f} s")
+    assert took < 2
+    kube.create_token(namespace, "after")
+    has_token(kube, namespace, "after")
+    assert endpoint.exchanges == 2
+    versions.append(version(kube, namespace, "before"))
+    assert versions[0] == versions[1]
+
+
+def test_after_sigkill_the_other_takes_over_within_17_s(
+    kube: Kube, endpoint: TokenEndpoint, namespace: str, start_two: StartTwo
+) -> None:
+    leader, other = start_two()
+    kube.create_credentials(namespace)
+    kube.create_token(namespace, "before")
+    has_token(kube, namespace, "before")
+
+    killed_at = time.monotonic()
+    leader.kill()
+    eventually(lambda: logged(other, "Leading as"), "the other leads", timeout=30)
+    took = time.monotonic() - killed_at
+    print(f"fail-over after SIGKILL: {took:.2f} s")
+    assert took < 17
+    assert endpoint.exchanges == 1
+
+
+def test_a_leader_that_was_frozen_writes_nothing_and_leaves(
+    kube: Kube, endpoint: TokenEndpoint, namespace: str, start_two: StartTwo
+) -> None:
+    leader, other = start_two(*QUICK)
+    leader.allow_errors = True
+    kube.create_credentials(namespace)
+    kube.create_token(namespace, "before")
+    has_token(kube, namespace, "before")
+
+    leader.signal(signal.SIGSTOP)
+    eventually(lambda: logged(other, "Leading as"), "the other leads", timeout=30)
+    # All of this the frozen one finds in its mail when it wakes.
+    kube.create_token(namespace, "meanwhile")
+    has_token(kube, namespace, "meanwhile")
+    exchanges = endpoint.exchanges
+    versions = [version(kube, namespace, name) for name in ("before", "meanwhile")]
+    leader.signal(signal.SIGCONT)
+
+    assert leader.wait(timeout=10) == LEASE_LOST
+    assert [version(kube, namespace, name) for name in ("before", "meanwhile")] == versions
+    assert endpoint.exchanges == exchanges
+
+
+def test_a_lease_that_somebody_deleted_is_made_anew(
+    kube: Kube, namespace: str, start_two: StartTwo
+) -> None:
+    leader, other = start_two(*QUICK)
+    leader.allow_errors = True
+    kube.delete(
+        f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/pinecone-token-operator"
+    )
+    assert leader.wait(timeout=10) == LEASE_LOST
+    eventually(lambda: logged(other, "Leading as"), "the other leads")
+
+
+def logged(operator: Operator, words: str) -> bool:
+    return words in operator.log.read_text("utf-8")
+
+
+def has_token(kube: Kube, namespace: str, name: str) -> None:
+    def ready() -> bool:
+        return (kube.condition(namespace, name, "Ready") or {}).get("status") == "True"
+
+    eventually(ready, f"{name} has a token")
+
+
+def version(kube: Kube, namespace: str, name: str) -> str:
+    resource = kube.get(token_path(namespace, name)) or {}
+    secret = kube.secret_object(namespace, name) or {}
+    return f"{resource['metadata']['resourceVersion']} {secret['metadata']['resourceVersion']}"
