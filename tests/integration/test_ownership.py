@@ -1,5 +1,7 @@
 """Whose the target is, and what becomes of it when the resource is deleted."""
 
+import math
+
 import pytest
 
 from pinecone_token_operator.models import PREFIX
@@ -166,11 +168,14 @@ def test_kubectl_delete_ends(
 def test_a_resource_that_waits_to_be_deleted_gets_no_new_token(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
 ) -> None:
-    start_operator()
+    operator = start_operator()
     kube.create_token(namespace)
     says(kube, namespace, "TokenValid")
     kube.patch_token(namespace, "search", {"metadata": {"finalizers": ["example.com/hold"]}})
     kube.delete(token_path(namespace, "search"))
+    # Resources and Secrets come by two watches, neither of which waits for the other.
+    expiry = "pinecone_token_expiry_timestamp_seconds"
+    eventually(lambda: math.isnan(operator.metric(expiry, name="search")), "it is known to go")
     kube.delete(secret_path(namespace, "search"))
 
     # The later resource has been dealt with, so the earlier deletion has too.
