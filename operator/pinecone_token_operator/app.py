@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, NoReturn
 
 from pinecone_token_operator import health, kube
+from pinecone_token_operator.clock import Clock
 from pinecone_token_operator.controller import Controller
 from pinecone_token_operator.errors import ApiError, LeaseLost
 from pinecone_token_operator.exchange import Exchange
@@ -32,6 +33,8 @@ STALE_AFTER: Final = timedelta(seconds=240)
 _MORE_WORKERS: Final = 8
 # Time for the looks under way to write what they fetched; the rest of 10 s is for closing.
 _DRAIN: Final = timedelta(seconds=7)
+# Clocks that differ by more than this deserve a word.
+_SKEW: Final = timedelta(seconds=5)
 # How long the API server may be away at the start.
 _PATIENCE: Final = timedelta(seconds=30)
 
@@ -63,6 +66,7 @@ class _App:
         self._metrics = Metrics()
         self._rng = random.Random()  # noqa: S311 - spreads load, guards nothing
         self._index = Index()
+        self._clock = Clock(time.monotonic, _machine_time)
         self._listed = False
 
     async def run(self) -> int:
@@ -71,7 +75,9 @@ class _App:
         for signal_number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signal_number, stop.set)
         async with contextlib.AsyncExitStack() as stack:
-            api = await kube.connect(self._settings.kubeconfig, self._settings.context)
+            api = await kube.connect(
+                self._settings.kubeconfig, self._settings.context, self._clock.heard
+            )
             stack.push_async_callback(api.aclose)
             tokens = TokenClient(
                 self._settings.token_url,
@@ -79,7 +85,7 @@ class _App:
                 self._settings.api_version,
                 self._settings.ca_bundle,
                 self._settings.max_concurrent_exchanges,
-                _now,
+                self._clock.now,
             )
             stack.push_async_callback(tokens.aclose)
             self._assemble(api, tokens)
@@ -125,10 +131,10 @@ class _App:
         reconciler = Reconciler(
             writable,
             observer,
-            Exchange(tokens, self._metrics, _now, self._rng),
+            Exchange(tokens, self._metrics, self._clock.now, self._rng),
             self._index,
             self._metrics,
-            _now,
+            self._clock.now,
             self._rng,
         )
         self._controller = Controller(
@@ -138,7 +144,7 @@ class _App:
             reconciler,
             self._forget_secret,
             self._metrics,
-            _now,
+            self._clock.now,
             time.monotonic,
             self._rng,
         )
@@ -202,11 +208,21 @@ class _App:
             try:
                 await self._controller.resync()
                 self._listed = True
+                self._tell_skew()
             except ApiError as error:
                 if time.monotonic() > deadline:
                     raise
                 logger.warning("Listing the resources failed (%s); trying on", error)
                 await asyncio.sleep(1.0)
+
+    def _tell_skew(self) -> None:
+        skew = self._clock.skew()
+        if abs(skew) > _SKEW:
+            logger.warning(
+                "The API server's clock differs from this machine's by %d s; times are told by the"
+                " API server's",
+                skew.total_seconds(),
+            )
 
     def _secrets(self, namespace: str) -> SecretWatch:
         return self._secret_watches.get(namespace) or self._secret_watches[None]
@@ -246,5 +262,5 @@ def _time_since_boot() -> float:
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
-def _now() -> datetime:
+def _machine_time() -> datetime:
     return datetime.now(UTC)

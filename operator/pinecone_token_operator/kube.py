@@ -44,13 +44,16 @@ Reload = Callable[[], Awaitable[None]]
 """Reads credentials into a `Configuration` again."""
 
 
-async def connect(kubeconfig: Path | None, context: str | None) -> "Api":
+async def connect(
+    kubeconfig: Path | None, context: str | None, heard: Callable[[str], None] = lambda _: None
+) -> "Api":
     """Find the API server and the credentials for it; no request is made.
 
     Args:
         kubeconfig: the file to use; None means the pod's service account if neither a file nor a
             context is given, else what kubectl would use.
         context: the kubeconfig's context; None means its current one.
+        heard: told the `Date` header of each reply.
 
     Raises:
         ApiError: nothing usable was found; the reason is `NotConfigured`.
@@ -62,10 +65,10 @@ async def connect(kubeconfig: Path | None, context: str | None) -> "Api":
     try:
         if kubeconfig is None and context is None:
             try:
-                return Api(configuration, await _load_pod(configuration))
+                return Api(configuration, await _load_pod(configuration), heard)
             except kube_config.ConfigException as error:
                 why_not_pod = f"No service account of a pod is here: {error} "
-        return Api(configuration, await _load_file(configuration, source, context))
+        return Api(configuration, await _load_file(configuration, source, context), heard)
     except Exception as error:  # noqa: BLE001 - a malformed kubeconfig raises about anything
         # Neither its text nor the cause: both can quote the user's entry, with its token.
         raise ApiError(
@@ -116,14 +119,18 @@ class Api:
     Args:
         configuration: where the API server is and how to authenticate, filled in.
         reload: reads the credentials into the configuration again.
+        heard: told the `Date` header of each reply.
 
     Attributes:
         proxy: the URL of the proxy on the way to the API server, if there is one.
     """
 
-    def __init__(self, configuration: Configuration, reload: Reload) -> None:
+    def __init__(
+        self, configuration: Configuration, reload: Reload, heard: Callable[[str], None]
+    ) -> None:
         self._configuration = configuration
         self._reload = reload
+        self._heard = heard
         self._loaded_at = asyncio.get_running_loop().time()
         self._origin = URL(configuration.host).origin()
         self._tls = ssl.create_default_context(
@@ -215,6 +222,7 @@ class Api:
                     total=timeout.total_seconds(), connect=CONNECT_TIMEOUT.total_seconds()
                 ),
             ) as response:
+                self._heard(response.headers.get("Date", ""))
                 content = await response.read()
         if response.status >= HTTPStatus.MULTIPLE_CHOICES:
             raise _refusal(response.status, content)

@@ -99,7 +99,9 @@ def parse_response(
     seconds = min(seconds, int(_MAX_LIFETIME.total_seconds()))
     expiry = _jwt_expiry(token)
     if expiry is not None:
-        seconds = min(seconds, expiry - int(requested_at.timestamp()))
+        # By the endpoint's own clock, which is the one that the token was made by.
+        answered_at = _date(headers) or requested_at
+        seconds = min(seconds, expiry - int(answered_at.timestamp()))
     if seconds <= 0:
         raise _invalid("the token endpoint's reply carries a token that has expired", status)
     return AccessToken(
@@ -141,6 +143,7 @@ def _oauth_error(body: bytes) -> str | None:
 
 def _retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
     """Return the wait asked for, cut to 15 minutes; a wait of nothing or less is no wish."""
+    now = _date(headers) or now
     found = {name.lower(): value.strip() for name, value in headers.items()}
     asked = found.get("retry-after", "")
     reset = _digits(found.get("x-ratelimit-reset", ""))
@@ -156,11 +159,22 @@ def _retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
 
 
 def _seconds_until_date(text: str, now: datetime) -> int | None:
+    date = _parse_date(text)
+    return None if date is None else math.ceil((date - now).total_seconds())
+
+
+def _date(headers: Mapping[str, str]) -> datetime | None:
+    """Return when a reply was sent, by its sender's clock."""
+    return next(
+        (_parse_date(value) for name, value in headers.items() if name.lower() == "date"), None
+    )
+
+
+def _parse_date(text: str) -> datetime | None:
     try:
-        date = parsedate_to_datetime(text)
+        date = parsedate_to_datetime(text.strip())
         # An HTTP date is always in GMT; `-0000` parses as a naive one.
-        date = date.replace(tzinfo=UTC) if date.tzinfo is None else date
-        return math.ceil((date - now).total_seconds())
+        return (date.replace(tzinfo=UTC) if date.tzinfo is None else date).astimezone(UTC)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
 

@@ -5,7 +5,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from pinecone_token_operator import schedule
@@ -20,6 +20,9 @@ from pinecone_token_operator.target import (
     format_time,
     is_owned_by,
 )
+
+# How far the clocks of several API servers may be apart.
+_SKEW = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,13 +268,22 @@ def _why_exchange(observed: Observed, now: datetime) -> str | None:
         return "the target does not exist"
     if times is None:
         return "the target holds no token that can be vouched for"
-    if times.expires_at <= now:
-        return "the token has expired"
+    if (why := _why_of_no_use(times, now)) is not None:
+        return why
     if times.credentials != observed.credentials:
         return "the credentials changed"
     # Whole seconds, like the time that it is compared with.
     if requested_at and times.refreshed_at < requested_at.replace(microsecond=0) <= now:
         return f"a refresh was requested for {format_time(requested_at)}"
+    return None
+
+
+def _why_of_no_use(times: TokenTimes, now: datetime) -> str | None:
+    if times.expires_at <= now:
+        return "the token has expired"
+    # Its expiry is not to be believed either: whoever wrote it went by a clock that was ahead.
+    if times.refreshed_at > now + _SKEW:
+        return "the token was fetched in the future"
     return None
 
 

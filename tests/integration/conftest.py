@@ -7,7 +7,7 @@ import contextlib
 import http.client
 import json
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -75,6 +75,7 @@ def start_operator(
             *namespaces: str,
             options: Sequence[str] = (),
             endpoint: TokenEndpoint | None = None,
+            environ: Mapping[str, str] | None = None,
             wait: bool = True,
         ) -> Operator:
             source = endpoint or default_endpoint
@@ -86,6 +87,7 @@ def start_operator(
                 tmp_path / f"operator-{len(operators)}",
                 namespaces=() if EVERYWHERE in names else names,
                 options=options,
+                environ=environ,
             )
             operators.append(operator)
             endpoints.append(source)

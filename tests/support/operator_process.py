@@ -257,6 +257,7 @@ class StartOperator(Protocol):
         *namespaces: str,
         options: Sequence[str] = (),
         endpoint: TokenEndpoint | None = None,
+        environ: Mapping[str, str] | None = None,
         wait: bool = True,
     ) -> Operator: ...
 

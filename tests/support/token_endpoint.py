@@ -21,6 +21,7 @@ import time
 import uuid
 from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any, Self, TypeVar
 from urllib.parse import parse_qs, urlsplit
@@ -289,7 +290,8 @@ class TokenEndpoint:
 
 
 def _head(status: int, length: int, content_type: str, headers: dict[str, str]) -> bytes:
-    fields = {"Content-Type": content_type, "Content-Length": str(length), **headers}
+    date = formatdate(usegmt=True)
+    fields = {"Date": date, "Content-Type": content_type, "Content-Length": str(length), **headers}
     lines = [f"HTTP/1.1 {status} Status", *(f"{name}: {value}" for name, value in fields.items())]
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 

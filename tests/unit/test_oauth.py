@@ -133,6 +133,19 @@ def test_an_unknown_error_code_is_not_repeated(code: object) -> None:
 
 
 @pytest.mark.parametrize(
+    ("date", "exp", "lifetime"),
+    [
+        pytest.param("Wed, 25 Nov 2026 13:00:00 GMT", EPOCH + 3660, 60, id="an hour ahead"),
+        pytest.param("Wed, 25 Nov 2026 11:00:00 GMT", EPOCH - 3540, 60, id="an hour behind"),
+        pytest.param("soon", EPOCH + 60, 60, id="no clock"),
+    ],
+)
+def test_exp_is_read_by_the_endpoints_own_clock(date: str, exp: int, lifetime: int) -> None:
+    token = parse(GOOD | {"access_token": jwt(b'{"exp": %d}' % exp)}, Date=date)
+    assert token.lifetime == timedelta(seconds=lifetime)
+
+
+@pytest.mark.parametrize(
     ("headers", "seconds"),
     [
         pytest.param({}, None, id="no wish"),
@@ -140,6 +153,19 @@ def test_an_unknown_error_code_is_not_repeated(code: object) -> None:
         pytest.param({"retry_after": "7"}, 7, id="seconds in lower case"),
         pytest.param({"Retry_After": "Wed, 25 Nov 2026 12:00:30 GMT"}, 30, id="a date"),
         pytest.param({"Retry_After": "Wed, 25 Nov 2026 11:00:00 GMT"}, None, id="a past date"),
+        pytest.param(
+            {
+                "Retry_After": "Wed, 25 Nov 2026 11:00:30 GMT",
+                "Date": "Wed, 25 Nov 2026 11:00:00 GMT",
+            },
+            30,
+            id="a date by a clock that is an hour behind",
+        ),
+        pytest.param(
+            {"x_ratelimit_reset": str(EPOCH + 3620), "Date": "Wed, 25 Nov 2026 13:00:00 GMT"},
+            20,
+            id="a reset by a clock that is an hour ahead",
+        ),
         pytest.param({"Retry_After": "-5"}, None, id="negative seconds"),
         pytest.param({"Retry_After": "0"}, None, id="nothing"),
         pytest.param({"Retry_After": "soon"}, None, id="garbage"),

@@ -212,6 +212,7 @@ TO_EXCHANGE = [
     ),
     pytest.param(make_observed(), after(30), "expired", id="it expires this second"),
     pytest.param(make_observed(), after(300), "expired", id="it expired long ago"),
+    pytest.param(make_observed(), after(-1), "future", id="a clock that was ahead wrote it"),
     pytest.param(
         make_observed(credentials="new"), after(1), "credentials", id="the credentials changed"
     ),

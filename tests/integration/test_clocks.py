@@ -1,0 +1,78 @@
+"""Clocks that are wrong, and clocks that are set: tokens' times are told by the API server's."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.support import faketime
+from tests.support.api import Kube, eventually
+from tests.support.faketime import WallClock
+from tests.support.operator_process import StartOperator
+from tests.support.token_endpoint import TokenEndpoint
+
+pytestmark = pytest.mark.skipif(faketime.LIBRARY is None, reason=faketime.MISSING)
+
+LIFETIME = timedelta(seconds=6)
+
+
+@pytest.mark.parametrize("minutes", [5, -5])
+def test_a_wall_clock_that_is_set_makes_no_gap_and_costs_nothing(
+    kube: Kube,
+    endpoint: TokenEndpoint,
+    namespace: str,
+    start_operator: StartOperator,
+    tmp_path: Path,
+    minutes: int,
+) -> None:
+    endpoint.lifetime = LIFETIME.seconds
+    clock = WallClock(tmp_path)
+    start_operator(environ=clock.environ)
+    kube.create_credentials(namespace)
+    kube.create_token(namespace)
+    eventually(lambda: kube.secret(namespace, "search"), "a first token")
+    started = time.monotonic()
+
+    lives = []
+    for step in (minutes, 0):
+        clock.set(timedelta(minutes=step))
+        exchanges = endpoint.exchanges
+        while endpoint.exchanges == exchanges:
+            lives.append(life_left(kube, namespace))
+            assert timedelta() < lives[-1] <= LIFETIME
+            time.sleep(0.05)  # how often an application might look
+    # The earliest refresh is a third and a tenth of the life before its end.
+    earliest = LIFETIME.total_seconds() - 2 - 1
+    assert endpoint.exchanges - 1 <= (time.monotonic() - started) / earliest + 1
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+def test_a_wrong_wall_clock_is_not_written_into_secrets(
+    kube: Kube,
+    endpoint: TokenEndpoint,
+    namespace: str,
+    start_operator: StartOperator,
+    tmp_path: Path,
+    hours: int,
+) -> None:
+    clock = WallClock(tmp_path, ahead=timedelta(hours=hours))
+    operator = start_operator(environ=clock.environ)
+    kube.create_credentials(namespace)
+    kube.create_token(namespace)
+    eventually(lambda: kube.secret(namespace, "search"), "a first token")
+    lifetime = timedelta(seconds=endpoint.lifetime)
+    assert lifetime - timedelta(seconds=10) < life_left(kube, namespace) <= lifetime
+    assert "API server's clock differs" in operator.log.read_text("utf-8")
+
+    # Another process, whose clock is right, takes the token for what it is.
+    operator.stop()
+    start_operator()
+    kube.create_token(namespace, "later")
+    eventually(lambda: kube.secret(namespace, "later"), "the second process works")
+    assert endpoint.exchanges == 2
+
+
+def life_left(kube: Kube, namespace: str) -> timedelta:
+    secret = kube.secret(namespace, "search") or {}
+    return datetime.fromisoformat(secret["expires_at"]) - datetime.now(UTC)
