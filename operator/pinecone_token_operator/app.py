@@ -15,6 +15,7 @@ from pinecone_token_operator import health, kube
 from pinecone_token_operator.clock import Clock
 from pinecone_token_operator.controller import Controller
 from pinecone_token_operator.errors import ApiError, LeaseLost
+from pinecone_token_operator.event_recorder import EventRecorder
 from pinecone_token_operator.exchange import Exchange
 from pinecone_token_operator.handlers import ResourceWatch
 from pinecone_token_operator.index import Index, Key
@@ -32,9 +33,10 @@ STOPPED, UNEXPECTED, NOT_REACHABLE, LEASE_LOST = 0, 1, 3, 4
 STALE_AFTER: Final = timedelta(seconds=240)
 _MORE_WORKERS: Final = 8
 # Time for the looks under way to write what they fetched; the rest of 10 s is for closing.
-_DRAIN: Final = timedelta(seconds=7)
+_DRAIN: Final = timedelta(seconds=6)
 # Clocks that differ by more than this deserve a word.
 _SKEW: Final = timedelta(seconds=5)
+_FLUSH: Final = timedelta(seconds=1)
 # How long the API server may be away at the start.
 _PATIENCE: Final = timedelta(seconds=30)
 
@@ -120,6 +122,7 @@ class _App:
             )
             for namespace in self._namespaces
         }
+        self._events = EventRecorder(api, self._clock.now)
         observer = Observer(
             api,
             self._secrets,
@@ -134,6 +137,7 @@ class _App:
             Exchange(tokens, self._metrics, self._clock.now, self._rng),
             self._index,
             self._metrics,
+            self._events.record,
             self._clock.now,
             self._rng,
         )
@@ -167,6 +171,7 @@ class _App:
                 await self._controller.drain(_DRAIN)
                 if self._elector:
                     await self._elector.release()
+                await self._events.flush(_FLUSH)
         finally:
             stopping.cancel()
             serving.cancel()
@@ -189,7 +194,8 @@ class _App:
         group.create_task(self._resources.run(), name="resource watch")
         for watch in self._secret_watches.values():
             group.create_task(watch.run(), name="secret watch")
-        group.create_task(self._controller.relist(self._settings.resync_interval))
+        group.create_task(self._controller.relist(self._settings.resync_interval), name="relist")
+        group.create_task(self._events.run(), name="events")
         for watch in self._secret_watches.values():
             await watch.synced.wait()
         logger.info("Watching %s", ", ".join(self._settings.namespaces) or "all namespaces")

@@ -16,6 +16,7 @@ from pinecone_token_operator.index import Index, Key
 from pinecone_token_operator.memory import Memory
 from pinecone_token_operator.metrics import Metrics
 from pinecone_token_operator.models import GROUP, PLURAL, VERSION, PineconeAccessToken
+from pinecone_token_operator.news import News, find_news
 from pinecone_token_operator.observe import Observer, secret_path
 from pinecone_token_operator.policies import Action, Decision, Observed, Problem, decide, wake_at
 from pinecone_token_operator.reasons import Reason
@@ -56,6 +57,7 @@ class Reconciler:
         exchange: fetches tokens.
         index: the resources.
         metrics: counts.
+        record: told what people should hear of; must not block.
         now: the clock; aware times in UTC.
         rng: spreads retries.
     """
@@ -67,6 +69,7 @@ class Reconciler:
         exchange: Exchange,
         index: Index,
         metrics: Metrics,
+        record: Callable[[PineconeAccessToken, News], None],
         now: Callable[[], datetime],
         rng: random.Random,
     ) -> None:
@@ -75,6 +78,7 @@ class Reconciler:
         self._exchange = exchange
         self._index = index
         self._metrics = metrics
+        self._record = record
         self._now = now
         self._rng = rng
         self._memories: dict[tuple[Key, str], Memory] = {}
@@ -237,4 +241,6 @@ class Reconciler:
             if error.http_status not in (_NOT_FOUND, _CONFLICT):
                 raise
             return  # it is gone, and its event is on the way
+        for news in find_news(status, memory.status):
+            self._record(resource, news)
         memory.status = status

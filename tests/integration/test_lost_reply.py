@@ -57,7 +57,7 @@ async def test_a_lost_reply(
     watch = SecretWatch(api, namespace, index.is_wanted, lambda _: None, lambda: 0.0, rng)
     observer = Observer(losing, lambda _: watch, index, rng, "audience", endpoint.url)
     exchange = Exchange(tokens, metrics, now, rng)
-    reconciler = Reconciler(losing, observer, exchange, index, metrics, now, rng)
+    reconciler = Reconciler(losing, observer, exchange, index, metrics, lambda *_: None, now, rng)
     try:
         if exists == "an older target":
             losing.losing = False

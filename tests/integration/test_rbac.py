@@ -54,6 +54,11 @@ def test_the_granted_rights_are_enough(
         )
         kube.delete(secret_path(namespace, "search"))
         eventually(lambda: kube.secret(namespace, "search"), "the target is back")
+        for _ in range(2):  # the second Event of a kind is counted up
+            kube.delete(secret_path(namespace, "account"))
+            eventually(lambda: refreshed(kube, namespace) == "False", "the failure is told")
+            kube.create_credentials(namespace)
+            eventually(lambda: refreshed(kube, namespace) == "True", "and its end")
         assert operator.stop() == 0
 
     # Neither too little nor too much. The audit log tells of a watch once it has ended.
@@ -65,6 +70,11 @@ def test_the_granted_rights_are_enough(
     assert [one for one in audit.since(mark) if one.code in (401, 403)] == []
     if watched:
         assert {one.namespace for one in audit.since(mark) if one.resource} <= {namespace}
+
+
+def refreshed(kube: Kube, namespace: str) -> str:
+    condition = kube.condition(namespace, "search", "Refreshed") or {}
+    return str(condition.get("status"))
 
 
 def used(requests: list[Request]) -> set[Right]:
