@@ -19,8 +19,8 @@ from cryptography.x509.oid import NameOID
 
 from pinecone_token_operator import kube
 from pinecone_token_operator.errors import ApiError
+from tests.support.certificates import make_certificates
 from tests.support.cluster import Cluster
-from tests.support.token_endpoint import make_certificates
 
 SECRETS = "/api/v1/namespaces/default/secrets"
 SOON = timedelta(seconds=0.3)

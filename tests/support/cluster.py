@@ -46,7 +46,14 @@ _AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
     "omitStages": ["RequestReceived"],
-    "rules": [{"level": "Metadata"}],
+    "rules": [
+        # Who leads is in the body.
+        {
+            "level": "RequestResponse",
+            "resources": [{"group": "coordination.k8s.io", "resources": ["leases"]}],
+        },
+        {"level": "Metadata"},
+    ],
 }
 
 
@@ -100,7 +107,7 @@ class Cluster:
         """Start all, and wait until the API server is ready."""
         try:
             self._write_files()
-            self._start_etcd()
+            self.start_etcd()
             self.start_apiserver()
             if "kube-controller-manager" in self._binaries:
                 self._start_controller_manager()
@@ -143,6 +150,27 @@ class Cluster:
         self._wait_for("kube-apiserver", "/readyz", "/api/v1/namespaces/default")
         self._write_kubeconfig()
 
+    def kill_etcd(self) -> None:
+        """Kill the API server's store at once, as a crash would."""
+        self._kill("etcd")
+
+    def start_etcd(self) -> None:
+        """Start the store, on the same port and with the same data as before."""
+        client = f"http://127.0.0.1:{self._etcd_port}"
+        peer = f"http://127.0.0.1:{self._peer_port}"
+        flags = {
+            "name": "tests",
+            "data-dir": str(self._directory / "etcd"),
+            "listen-client-urls": client,
+            "advertise-client-urls": client,
+            "listen-peer-urls": peer,
+            "initial-advertise-peer-urls": peer,
+            "initial-cluster": f"tests={peer}",
+            "unsafe-no-fsync": "true",
+            "log-level": "warn",
+        }
+        self._spawn("etcd", flags)
+
     def kubectl(self, *arguments: str, input: str | None = None) -> str:  # noqa: A002
         """Run kubectl as the user who may do everything, and return what it printed."""
         command = [str(self._binaries["kubectl"]), f"--kubeconfig={self.kubeconfig}"]
@@ -183,22 +211,6 @@ class Cluster:
         }
         self.kubeconfig.write_text(json.dumps(config, indent=2), "utf-8")
         self.kubeconfig.chmod(0o600)
-
-    def _start_etcd(self) -> None:
-        client = f"http://127.0.0.1:{self._etcd_port}"
-        peer = f"http://127.0.0.1:{self._peer_port}"
-        flags = {
-            "name": "tests",
-            "data-dir": str(self._directory / "etcd"),
-            "listen-client-urls": client,
-            "advertise-client-urls": client,
-            "listen-peer-urls": peer,
-            "initial-advertise-peer-urls": peer,
-            "initial-cluster": f"tests={peer}",
-            "unsafe-no-fsync": "true",
-            "log-level": "warn",
-        }
-        self._spawn("etcd", flags)
 
     def _start_controller_manager(self) -> None:
         flags = {

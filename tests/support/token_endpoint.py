@@ -12,26 +12,20 @@ import argparse
 import asyncio
 import base64
 import contextlib
-import ipaddress
 import json
 import ssl
 import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Coroutine
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-
-T = TypeVar("T")
+from tests.support.certificates import make_certificates
+from tests.support.loop_thread import LoopThread
 
 TOKEN_PREFIX = "pcsk-test-token-"
 
@@ -48,9 +42,22 @@ _REFUSALS: dict[str, tuple[int, str, dict[str, str]]] = {
 
 MODES = (
     *("ok", "down", "503-html", "hang", "drip", "truncated", "no-expires-in", "negative"),
-    *("text-expires", "long-expires", "huge", "redirect", "bad-token-type"),
+    *("text-expires", "word-expires", "long-expires", "huge", "redirect", "bad-token-type"),
+    "expired-certificate",
     *_REFUSALS,
 )
+
+_OF_USE = ("ok", "text-expires", "long-expires")
+_CERTIFICATES = {"expired-certificate": "expired"}
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """When a token was issued, and when it expires; monotonic seconds."""
+
+    client_id: str
+    issued_at: float
+    expires_at: float
 
 
 class TokenEndpoint:
@@ -61,6 +68,8 @@ class TokenEndpoint:
         exchanges: how many tokens were sent.
         requests: client id and monotonic time of every exchange request, refused ones too.
         tokens: every token sent.
+        issued: of each token that came in a reply of use, whose it is and when.
+        strayed: how many requests followed a redirect to another host.
         ca_bundle: a PEM file of the authority that signed the certificate.
         url: the token endpoint. control_url: where `/_control/...` is, in plain HTTP.
     """
@@ -80,6 +89,8 @@ class TokenEndpoint:
         self.exchanges = 0
         self.requests: list[tuple[str, float]] = []
         self.tokens: list[str] = []
+        self.issued: dict[str, Issue] = {}
+        self.strayed = 0
         self.url = ""
         self.control_url = ""
         self._tls = tls
@@ -91,24 +102,23 @@ class TokenEndpoint:
         self.ca_bundle = self._directory / "ca.pem"
         make_certificates(self._directory)
         self._mode = "ok"
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._loop = LoopThread("token endpoint")
         self._server: asyncio.Server | None = None
+        self._certificate = "leaf"
         self._control: asyncio.Server | None = None
+        self._elsewhere: asyncio.Server | None = None
         self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     # Life
 
     def start(self) -> Self:
-        self._thread.start()
-        self._call(self._open())
+        self._loop.start()
+        self._loop.call(self._open())
         return self
 
     def stop(self) -> None:
-        self._call(self._close(control=True))
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        self._loop.call(self._close(control=True))
+        self._loop.stop()
         if self._own_directory is not None:
             self._own_directory.cleanup()
 
@@ -130,25 +140,21 @@ class TokenEndpoint:
 
     @mode.setter
     def mode(self, mode: str) -> None:
-        self._call(self._set_mode(mode))
-
-    def _call(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout=10)
+        self._loop.call(self._set_mode(mode))
 
     async def _set_mode(self, mode: str) -> None:
         if mode not in MODES:
             raise ValueError(f"no such mode: {mode}")
         self._mode = mode
-        if mode == "down":
+        certificate = _CERTIFICATES.get(mode, "leaf")
+        if mode == "down" or certificate != self._certificate:
             await self._close(control=False)
-        elif self._server is None:
+        self._certificate = certificate
+        if mode != "down" and self._server is None:
             await self._open()
 
     async def _open(self) -> None:
-        context = None
-        if self._tls:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(self._directory / "leaf.pem", self._directory / "leaf.key")
+        context = self._tls_context(self._certificate) if self._tls else None
         self._server = await asyncio.start_server(
             self._serve, "127.0.0.1", self._port, ssl=context, backlog=1024
         )
@@ -158,19 +164,33 @@ class TokenEndpoint:
             self._control = await asyncio.start_server(self._serve, "127.0.0.1", 0)
             control_port = self._control.sockets[0].getsockname()[1]
             self.control_url = f"http://127.0.0.1:{control_port}"
+        if self._elsewhere is None:
+            self._elsewhere = await asyncio.start_server(
+                self._count_stray, "127.0.0.1", 0, ssl=self._tls_context("leaf")
+            )
+
+    def _tls_context(self, name: str) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self._directory / f"{name}.pem", self._directory / f"{name}.key")
+        return context
 
     async def _close(self, *, control: bool) -> None:
         if self._server is not None:
             self._server.close()
             self._server = None
-        if control and self._control is not None:
+        if control and self._control is not None and self._elsewhere is not None:
             self._control.close()
-            self._control = None
+            self._elsewhere.close()
+            self._control = self._elsewhere = None
         tasks = [task for task in self._connections if task is not asyncio.current_task()]
         for task in tasks:
             self._connections[task].transport.abort()
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _count_stray(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.strayed += 1
+        writer.close()
 
     # HTTP
 
@@ -229,7 +249,10 @@ class TokenEndpoint:
         if mode == "503-html":
             await _send(writer, 503, b"<html>" + secret.encode() + b"</html>", "text/html")
         elif mode == "redirect":
-            await _send_json(writer, 307, {}, {"Location": self.url})
+            assert self._elsewhere is not None
+            port = self._elsewhere.sockets[0].getsockname()[1]
+            location = f"https://localhost:{port}/oauth/token"
+            await _send_json(writer, 307, {}, {"Location": location})
         elif mode in _REFUSALS:
             status, code, headers = _REFUSALS[mode]
             # A bad endpoint echoes what it was sent; nothing of this may reach a log.
@@ -241,7 +264,7 @@ class TokenEndpoint:
                 writer, 401, {"error": "access_denied", "error_description": f"bad {secret}"}
             )
         else:
-            return await self._send_token(writer, mode)
+            return await self._send_token(writer, mode, client_id)
         return True
 
     def _accepts(self, client_id: str, secret: str) -> bool:
@@ -249,27 +272,10 @@ class TokenEndpoint:
             return bool(client_id and secret)
         return bool(secret) and self.credentials.get(client_id) == secret
 
-    async def _send_token(self, writer: asyncio.StreamWriter, mode: str) -> bool:
-        token = f"{TOKEN_PREFIX}{uuid.uuid4().hex}"
-        reply: dict[str, Any] = {
-            "access_token": token,
-            "expires_in": self.lifetime,
-            "token_type": "Bearer",
-        }
-        if mode == "no-expires-in":
-            del reply["expires_in"]
-        elif mode == "negative":
-            reply["expires_in"] = -1
-        elif mode == "text-expires":
-            reply["expires_in"] = str(self.lifetime)
-        elif mode == "long-expires":
-            # The reply claims a day more than the JWT says.
-            reply["expires_in"] = self.lifetime + 86400
-            reply["access_token"] = token = _make_jwt(token, int(time.time()) + self.lifetime)
-        elif mode == "bad-token-type":
-            reply["token_type"] = "mac"
-        elif mode == "huge":
-            reply["padding"] = "x" * (10 * 1024 * 1024)
+    async def _send_token(self, writer: asyncio.StreamWriter, mode: str, client_id: str) -> bool:
+        issued_at = time.monotonic()
+        reply = self._reply(mode)
+        token = reply["access_token"]
         self.tokens.append(token)
         if mode == "truncated":
             text = json.dumps(reply).encode()
@@ -282,11 +288,34 @@ class TokenEndpoint:
             for byte in text:
                 writer.write(bytes([byte]))
                 await writer.drain()
-                await asyncio.sleep(0.25)
+                await asyncio.sleep(1.0)
             return True
         self.exchanges += 1
+        if mode in _OF_USE:
+            self.issued[token] = Issue(client_id, issued_at, issued_at + self.lifetime)
         await _send_json(writer, 200, reply)
         return True
+
+    def _reply(self, mode: str) -> dict[str, Any]:
+        token = f"{TOKEN_PREFIX}{uuid.uuid4().hex}"
+        expires_in: dict[str, object] = {
+            "negative": -1,
+            "text-expires": str(self.lifetime),
+            "word-expires": "soon",
+            "long-expires": self.lifetime + 86400,  # a day more than the JWT says
+        }
+        reply: dict[str, Any] = {
+            "access_token": token,
+            "expires_in": expires_in.get(mode, self.lifetime),
+            "token_type": "mac" if mode == "bad-token-type" else "Bearer",
+        }
+        if mode == "no-expires-in":
+            del reply["expires_in"]
+        elif mode == "long-expires":
+            reply["access_token"] = _make_jwt(token, int(time.time()) + self.lifetime)
+        elif mode == "huge":
+            reply["padding"] = "x" * (10 * 1024 * 1024)
+        return reply
 
 
 def _head(status: int, length: int, content_type: str, headers: dict[str, str]) -> bytes:
@@ -320,67 +349,6 @@ def _make_jwt(token: str, expiry: int) -> str:
     # The header's place holds the token's unique text, so that a scan for the prefix finds it.
     payload = base64.urlsafe_b64encode(json.dumps({"exp": expiry}).encode()).decode().rstrip("=")
     return f"{token}.{payload}.signature"
-
-
-def make_certificates(directory: Path) -> None:
-    """Write `ca.pem`, `leaf.pem` and `leaf.key` into a directory, unless they are there."""
-    directory.mkdir(parents=True, exist_ok=True)
-    if (directory / "leaf.key").exists():
-        return
-    ca_key, leaf_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "token endpoint test CA")])
-    leaf_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "token endpoint")])
-    now = datetime.now(UTC)
-
-    def begin(subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(ca_name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(hours=1))
-            .not_valid_after(now + timedelta(days=30))
-            .add_extension(
-                x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
-            )
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()),
-                critical=False,
-            )
-        )
-
-    ca_usage = x509.KeyUsage(
-        digital_signature=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=True,
-        crl_sign=True,
-        encipher_only=False,
-        decipher_only=False,
-    )
-    ca = (
-        begin(ca_name, ca_key)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(ca_usage, critical=True)
-        .sign(ca_key, hashes.SHA256())
-    )
-    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    leaf = (
-        begin(leaf_name, leaf_key)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .sign(ca_key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    (directory / "ca.pem").write_bytes(ca.public_bytes(pem))
-    (directory / "leaf.pem").write_bytes(leaf.public_bytes(pem))
-    (directory / "leaf.key").write_bytes(
-        leaf_key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
 
 
 def main() -> None:

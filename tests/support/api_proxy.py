@@ -1,0 +1,248 @@
+"""A reverse proxy before the API server that makes the trouble a network and a server can make.
+
+    with ApiProxy(cluster.url, cluster.ca_file, tmp_path, ["operator-0", "operator-1"]) as proxy:
+        proxy.lines["operator-0"].stalled = True
+
+It ends TLS with a certificate of its own (`ca_file` vouches for it) and passes the client's token
+on; client certificates do not get through. Each client has a line of its own, with its own trouble.
+"""
+
+import asyncio
+import json
+import ssl
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+from aiohttp import web
+from yarl import URL
+
+from tests.support.certificates import make_certificates
+from tests.support.loop_thread import LoopThread
+
+_POLL_SECONDS = 0.05
+_BODY_BYTES = 4 * 1024 * 1024
+# RFC 9110 section 7.6.1, and what aiohttp sets by itself.
+_OF_ONE_HOP = {"connection", "host", "keep-alive", "transfer-encoding", "upgrade", "content-length"}
+
+_EXPIRED = {
+    "kind": "Status",
+    "apiVersion": "v1",
+    "metadata": {},
+    "status": "Failure",
+    "message": "too old resource version",
+    "reason": "Expired",
+    "code": 410,
+}
+
+Handled = web.StreamResponse
+
+
+class Line:
+    """One client's line to the API server. Whatever thread may set what is trouble.
+
+    Attributes:
+        url: where the client finds its API server.
+        refusal: the status that every request is answered with; None passes them on.
+        refusals: how many requests to answer so, before the line recovers; None means all.
+        delay: how many seconds each request waits before it is passed on.
+        stalled: nothing moves in either direction, and nothing is closed.
+        closes_watches: each watch ends as soon as it has begun.
+        expires_watches: each watch that resumes is told 410, in turns at once and in an event.
+        silent_watches: watches tell nothing. Those that were open at any moment of this stay silent
+            and open until the client ends them.
+    """
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.refusal: int | None = None
+        self.refusals: int | None = None
+        self.delay = 0.0
+        self.stalled = False
+        self.closes_watches = False
+        self.expires_watches = False
+        self._silent_watches = False
+        self._silences = 0
+        self._expired = 0
+
+    @property
+    def silent_watches(self) -> bool:
+        return self._silent_watches
+
+    @silent_watches.setter
+    def silent_watches(self, silent: bool) -> None:
+        self._silences += silent
+        self._silent_watches = silent
+
+    def silence(self) -> int | None:
+        """Return which silence this is, for a watch to compare; None while watches are silent."""
+        return None if self._silent_watches else self._silences
+
+    def take_refusal(self) -> int | None:
+        """Return the status to refuse this request with, if it is to be refused."""
+        refusal = self.refusal
+        if refusal is not None and self.refusals is not None:
+            self.refusals -= 1
+            if self.refusals <= 0:
+                self.refusal = self.refusals = None
+        return refusal
+
+    def take_expiry(self) -> bool:
+        """Return whether this watch is told in an event that it is expired."""
+        self._expired += 1
+        return self._expired % 2 == 0
+
+
+class ApiProxy:
+    """The proxy, with a line for each name.
+
+    Attributes:
+        lines: the lines by name.
+        ca_file: the certificates that vouch for the proxy.
+    """
+
+    def __init__(self, url: str, ca_file: Path, directory: Path, names: Iterable[str]) -> None:
+        make_certificates(directory)
+        self.lines = {name: Line() for name in names}
+        self.ca_file = directory / "ca.pem"
+        self._api = url
+        self._api_ca_file = ca_file
+        self._directory = directory
+        self._loop = LoopThread("api proxy")
+        self._servers: dict[str, web.Server] = {}
+        self._listeners: list[asyncio.Server] = []
+        self._watches: dict[str, set[web.BaseRequest]] = {name: set() for name in self.lines}
+        self._session: aiohttp.ClientSession
+
+    def __enter__(self) -> Self:
+        self._loop.start()
+        self._loop.call(self._open())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call(self._close())
+        self._loop.stop()
+
+    def cut(self, name: str) -> None:
+        """Break off all connections of a line, as a router that restarts would."""
+        self._loop.call(self._cut(name))
+
+    def cut_watches(self, name: str) -> None:
+        """Break off all watches of a line."""
+        self._loop.call(self._cut_watches(name))
+
+    async def _open(self) -> None:
+        trust = ssl.create_default_context(cafile=self._api_ca_file)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=trust, limit=0),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+            timeout=aiohttp.ClientTimeout(total=None),
+        )
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(self._directory / "leaf.pem", self._directory / "leaf.key")
+        for name, line in self.lines.items():
+            server = web.Server(
+                self._handler(name, line), handler_cancellation=True, access_log=None
+            )
+            listener = await asyncio.get_running_loop().create_server(
+                server, "127.0.0.1", 0, ssl=tls, backlog=1024
+            )
+            self._servers[name] = server
+            self._listeners.append(listener)
+            line.url = f"https://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+
+    async def _close(self) -> None:
+        for listener in self._listeners:
+            listener.close()
+        for name, server in self._servers.items():
+            await self._cut(name)
+            await server.shutdown(timeout=0.1)
+        await self._session.close()
+
+    async def _cut(self, name: str) -> None:
+        for connection in list(self._servers[name].connections):
+            if connection.transport is not None:
+                connection.transport.abort()
+
+    async def _cut_watches(self, name: str) -> None:
+        for request in list(self._watches[name]):
+            _abort(request)
+
+    def _handler(self, name: str, line: Line) -> Any:
+        async def handle(request: web.BaseRequest) -> Handled:
+            is_watch = request.query.get("watch") in {"true", "1"}
+            if is_watch:
+                self._watches[name].add(request)
+            try:
+                return await self._handle(line, request, is_watch=is_watch)
+            # The client sees a connection that breaks, whichever of the two it was.
+            except (aiohttp.ClientError, OSError):
+                _abort(request)
+                return web.Response(status=502)
+            finally:
+                self._watches[name].discard(request)
+
+        return handle
+
+    async def _handle(self, line: Line, request: web.BaseRequest, *, is_watch: bool) -> Handled:
+        await _flowing(line)
+        if line.delay:
+            await asyncio.sleep(line.delay)
+        refusal = line.take_refusal()
+        if refusal is not None:
+            return web.json_response(_status(refusal), status=refusal)
+        if is_watch:
+            if line.closes_watches:
+                return web.Response(content_type="application/json")
+            if line.expires_watches and request.query.get("resourceVersion", "0") != "0":
+                if not line.take_expiry():
+                    return web.json_response(_EXPIRED, status=410)
+                event = json.dumps({"type": "ERROR", "object": _EXPIRED}) + "\n"
+                return web.Response(text=event, content_type="application/json")
+        async with self._session.request(
+            request.method,
+            URL(self._api + request.raw_path, encoded=True),
+            data=await request.read() or None,
+            headers=_passed_on(request.headers),
+            allow_redirects=False,
+        ) as answer:
+            response = web.StreamResponse(status=answer.status, headers=_passed_on(answer.headers))
+            response.content_length = answer.content_length
+            await _flowing(line)
+            await response.prepare(request)
+            silence = line.silence()
+            async for chunk in answer.content.iter_any():
+                await _flowing(line)
+                if is_watch and (silence is None or silence != line.silence()):
+                    break
+                await response.write(chunk)
+            else:
+                await response.write_eof()
+                return response
+        # Nothing more comes, not even the end; that is the client's to notice.
+        await asyncio.Event().wait()
+        return response
+
+
+async def _flowing(line: Line) -> None:
+    while line.stalled:  # noqa: ASYNC110 - another thread ends it
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+def _passed_on(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in headers.items() if name.lower() not in _OF_ONE_HOP}
+
+
+def _abort(request: web.BaseRequest) -> None:
+    if request.transport is not None:
+        request.transport.abort()
+
+
+def _status(code: int) -> dict[str, Any]:
+    reasons = {401: "Unauthorized", 429: "TooManyRequests", 503: "ServiceUnavailable"}
+    message = {"message": "trouble made by a test", "reason": reasons.get(code, "Unknown")}
+    head = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
+    return {**head, **message, "code": code}

@@ -1,0 +1,97 @@
+"""Certificates for servers of tests on loopback, by an authority of their own."""
+
+import ipaddress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+_PEM = serialization.Encoding.PEM
+_CA_USAGE = x509.KeyUsage(
+    digital_signature=True,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
+
+
+def make_certificates(directory: Path) -> None:
+    """Write an authority and two certificates of a server into a directory, unless they are there.
+
+    `ca.pem` is the authority's, `leaf.pem` and `leaf.key` are a server's, and `expired.pem` and
+    `expired.key` are one's whose time is over.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    if (directory / "expired.pem").exists():
+        return
+    ca_key, ca_name = ec.generate_private_key(ec.SECP256R1()), _name("test CA")
+    now = datetime.now(UTC)
+    ca = (
+        _builder(ca_name, ca_key, ca_key, now - timedelta(days=3), now + timedelta(days=30))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_CA_USAGE, critical=True)
+        .sign(ca_key, hashes.SHA256())
+    )
+    (directory / "ca.pem").write_bytes(ca.public_bytes(_PEM))
+    lives = {
+        "leaf": (now - timedelta(hours=1), now + timedelta(days=30)),
+        "expired": (now - timedelta(days=2), now - timedelta(days=1)),
+    }
+    for file, (begin, end) in lives.items():
+        _write_leaf(directory, file, ca_key, begin, end)
+
+
+def _write_leaf(
+    directory: Path,
+    file: str,
+    ca_key: ec.EllipticCurvePrivateKey,
+    begin: datetime,
+    end: datetime,
+) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    leaf = (
+        _builder(_name("test server"), key, ca_key, begin, end)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .sign(ca_key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        _PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (directory / f"{file}.key").write_bytes(private)
+    (directory / f"{file}.pem").write_bytes(leaf.public_bytes(_PEM))
+
+
+def _builder(
+    subject: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    ca_key: ec.EllipticCurvePrivateKey,
+    begin: datetime,
+    end: datetime,
+) -> x509.CertificateBuilder:
+    authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(_name("test CA"))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(begin)
+        .not_valid_after(end)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(authority, critical=False)
+    )
+
+
+def _name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
