@@ -53,8 +53,9 @@ NOT_FOUND: Final = 404
 logger = logging.getLogger(__name__)
 
 # At each start they warn that a thread handles no signals, and at an end they log one traceback
-# for each task that it passes through. `run` says once why kopf ended.
-for _name in ("running", "orchestration"):
+# for each task that it passes through, and what was asked for meanwhile as errors. `run` says once
+# why kopf ended.
+for _name in ("running", "orchestration", "observation"):
     logging.getLogger(f"kopf._core.reactor.{_name}").setLevel(logging.CRITICAL)
 
 

@@ -22,6 +22,7 @@ class Memory:
         status: the status that the API server has.
         generation: of the spec that the rest belongs to.
         target: the target as it was read or written last; its data only during a look.
+        had_target: whether a token was in the target at an earlier look.
         times: the times of the token in it, if they were proven.
         credentials_version: the resourceVersion of the credentials Secret as it was read last.
         credentials: the fingerprint of what it held.
@@ -32,6 +33,7 @@ class Memory:
     status: Mapping[str, Any]
     generation: int = -1
     target: Target | None = None
+    had_target: bool = False
     times: TokenTimes | None = None
     credentials_version: str | None = None
     credentials: str | None = None
@@ -52,6 +54,7 @@ class Memory:
         if token is self.in_hand or (problem and problem.reason is Reason.TARGET_NOT_WRITABLE):
             self.attempts = Attempts()
         self.target = target.without_data()
+        self.had_target = True
         self.times = times_of(token)
         self.in_hand = None
 

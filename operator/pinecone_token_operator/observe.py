@@ -146,6 +146,7 @@ class Observer:
         memory.target = read_target(secret)
         stored = stored_token(memory.target, resource.metadata.uid)
         memory.times = times_of(stored) if stored else None
+        memory.had_target = stored is not None
         return stored
 
     async def _credentials(

@@ -96,7 +96,11 @@ class Reconciler:
         for tries_left in reversed(range(_TRIES)):
             observed, credentials = await self._observer.observe(resource, memory)
             decision = decide(observed, self._now())
+            vanished = observed.target is None and memory.had_target
             try:
+                # Of a resource that goes, its Secret's end may be heard of first.
+                if vanished and decision.action is not Action.REST and await self._goes(resource):
+                    return None
                 observed = await self._apply(observed, decision, credentials, memory)
                 break
             except ApiError as error:
@@ -128,6 +132,16 @@ class Reconciler:
         if identity not in self._memories:
             self._memories[identity] = Memory.of(resource)
         return self._memories[identity]
+
+    async def _goes(self, resource: PineconeAccessToken) -> bool:
+        try:
+            found = await self._api.request("GET", _path(resource))
+        except ApiError as error:
+            if error.http_status == _NOT_FOUND:
+                return True
+            raise
+        metadata = found["metadata"]
+        return metadata["uid"] != resource.metadata.uid or "deletionTimestamp" in metadata
 
     # Apply
 
@@ -231,12 +245,12 @@ class Reconciler:
         patch = status_patch(status, memory.status)
         if patch is None:
             return
-        namespace, name = resource.key
-        path = f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}/{name}/status"
         # The UID keeps it from a resource of the same name that was created meanwhile.
         body = {"metadata": {"uid": resource.metadata.uid}, **patch}
         try:
-            await self._api.request("PATCH", path, body=body, content_type=MERGE_PATCH)
+            await self._api.request(
+                "PATCH", f"{_path(resource)}/status", body=body, content_type=MERGE_PATCH
+            )
         except ApiError as error:
             if error.http_status not in (_NOT_FOUND, _CONFLICT):
                 raise
@@ -244,3 +258,8 @@ class Reconciler:
         for news in find_news(status, memory.status):
             self._record(resource, news)
         memory.status = status
+
+
+def _path(resource: PineconeAccessToken) -> str:
+    namespace, name = resource.key
+    return f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}/{name}"

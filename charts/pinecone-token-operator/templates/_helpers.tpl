@@ -37,7 +37,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- define "pinecone-token-operator.rules" -}}
 - apiGroups: [pinecone.token-operator.dev]
   resources: [pineconeaccesstokens]
-  verbs: [list, watch]
+  verbs: [get, list, watch]
 - apiGroups: [pinecone.token-operator.dev]
   resources: [pineconeaccesstokens/status]
   verbs: [patch]

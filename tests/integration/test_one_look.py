@@ -1,0 +1,132 @@
+"""One look at one resource, at moments that are hard to hit from outside the process."""
+
+import random
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from pinecone_token_operator import kube as operator_kube
+from pinecone_token_operator.errors import ApiError
+from pinecone_token_operator.exchange import Exchange
+from pinecone_token_operator.index import Index
+from pinecone_token_operator.metrics import Metrics
+from pinecone_token_operator.models import parse_resource
+from pinecone_token_operator.observe import Observer
+from pinecone_token_operator.reconcile import Reconciler
+from pinecone_token_operator.secret_watch import SecretWatch
+from pinecone_token_operator.token_client import TokenClient
+from tests.support.api import Kube, secret_path, token_path
+from tests.support.cluster import Cluster
+from tests.support.token_endpoint import TokenEndpoint
+
+
+class LosesReplies:
+    """The real API server, over a connection that may break after each write of a Secret."""
+
+    def __init__(self, api: operator_kube.Api) -> None:
+        self._api = api
+        self.losing = False
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        content_type: str = "application/json",
+    ) -> dict[str, Any]:
+        answer = await self._api.request(method, path, body=body, content_type=content_type)
+        if self.losing and method != "GET" and "/secrets" in path:
+            raise ApiError(0, "ConnectionFailed", "The connection broke")
+        return answer
+
+
+class Looks:
+    """A reconciler that is told of nothing, so that each look is the test's to ask for."""
+
+    def __init__(
+        self, api: operator_kube.Api, tokens: TokenClient, namespace: str, token_url: str
+    ) -> None:
+        self.api = LosesReplies(api)
+        self.index = Index()
+        rng, metrics = random.Random(1), Metrics()
+        self.watch = SecretWatch(
+            api, namespace, self.index.is_wanted, lambda _: None, lambda: 0.0, rng
+        )
+        observer = Observer(self.api, lambda _: self.watch, self.index, rng, "audience", token_url)
+        exchange = Exchange(tokens, metrics, now, rng)
+        self._reconciler = Reconciler(
+            self.api, observer, exchange, self.index, metrics, lambda *_: None, now, rng
+        )
+
+    def put(self, resource: dict[str, Any]) -> None:
+        self.index.put(parse_resource(resource))
+
+    async def look(self, key: tuple[str, str]) -> None:
+        await self._reconciler.reconcile(key)
+
+
+@pytest.fixture
+async def looks(cluster: Cluster, endpoint: TokenEndpoint, namespace: str) -> AsyncIterator[Looks]:
+    api = await operator_kube.connect(cluster.kubeconfig, None)
+    tokens = TokenClient(endpoint.url, "audience", "2025-04", endpoint.ca_bundle, 1, now)
+    try:
+        yield Looks(api, tokens, namespace, endpoint.url)
+    finally:
+        await tokens.aclose()
+        await api.aclose()
+
+
+@pytest.mark.parametrize("exists", ["a new target", "an older target"])
+async def test_a_write_whose_reply_was_lost_costs_nothing_and_blocks_nothing(
+    kube: Kube, endpoint: TokenEndpoint, namespace: str, looks: Looks, exists: str
+) -> None:
+    key = namespace, "search"
+    kube.create_credentials(namespace)
+    looks.put(kube.create_token(namespace))
+    if exists == "an older target":
+        await looks.look(key)
+        kube.create_credentials(namespace, "other", client_id="other")
+        patch = {"spec": {"credentialsSecretRef": {"name": "other"}}}
+        looks.put(kube.patch_token(namespace, "search", patch))
+    exchanges = endpoint.exchanges
+    looks.api.losing = True
+    with pytest.raises(ApiError):
+        await looks.look(key)
+    looks.api.losing = False
+
+    await looks.look(key)
+    await looks.look(key)
+
+    assert endpoint.exchanges == exchanges + 1
+    assert (kube.secret(namespace, "search") or {})["access_token"] == endpoint.tokens[-1]
+    assert (kube.condition(namespace, "search", "Refreshed") or {})["status"] == "True"
+
+
+@pytest.mark.parametrize("cascade", ["it is gone", "it waits for what depends on it"])
+async def test_a_resource_that_goes_gets_no_token_if_its_secrets_end_is_heard_of_first(
+    kube: Kube, endpoint: TokenEndpoint, namespace: str, looks: Looks, cascade: str
+) -> None:
+    key = namespace, "search"
+    kube.create_credentials(namespace)
+    looks.put(kube.create_token(namespace))
+    await looks.look(key)
+    if cascade == "it waits for what depends on it":
+        held = {"metadata": {"finalizers": ["example.com/hold"]}}
+        kube.patch_token(namespace, "search", held)
+    kube.delete(token_path(namespace, "search"))
+    kube.delete(secret_path(namespace, "search"))
+    looks.watch.forget(key)
+
+    await looks.look(key)
+
+    assert kube.secret(namespace, "search") is None
+    assert endpoint.exchanges == 1
+    if cascade == "it waits for what depends on it":
+        kube.patch_token(namespace, "search", {"metadata": {"finalizers": None}})
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
