@@ -20,6 +20,7 @@ from pinecone_token_operator.news import News, find_news
 from pinecone_token_operator.observe import Observer, secret_path
 from pinecone_token_operator.policies import Action, Decision, Observed, Problem, decide, wake_at
 from pinecone_token_operator.reasons import Reason
+from pinecone_token_operator.refusals import explain_refusal
 from pinecone_token_operator.status import compute_status, status_patch
 from pinecone_token_operator.target import StoredToken, read_target
 
@@ -216,15 +217,7 @@ class Reconciler:
         memory.written(read_target(secret), token)
 
     def _write_refused(self, observed: Observed, memory: Memory, error: ApiError) -> None:
-        # Not the API server's message: an admission policy may quote the object in it.
-        message = (
-            f"the API server refused to write the Secret {observed.resource.target_name} "
-            f"({error.http_status} {error.reason}): "
-        )
-        if memory.target is not None and memory.target.immutable:
-            message += "it is immutable; delete it, and it is made anew"
-        else:
-            message += "see whether a quota or an admission policy forbids it"
+        message = explain_refusal(error, observed.resource.target_name, memory.target)
         now = self._now()
         life_left = memory.times.expires_at - now if memory.times else timedelta()
         wait = schedule.back_off(memory.attempts.failures + 1, life_left, self._rng.random())
