@@ -87,6 +87,8 @@ class ResourceWatch:
             deleted meanwhile.
         monotonic: seconds of a clock that never goes back.
         rng: spreads the delays.
+        inactivity: after how long without a single byte kopf takes a watch for dead.
+        stale: after how long without any sign of life kopf itself is.
 
     Attributes:
         last_progress: when the API server last answered or sent an event, or an error was dealt
@@ -100,12 +102,16 @@ class ResourceWatch:
         feed: Feed,
         monotonic: Callable[[], float],
         rng: random.Random,
+        inactivity: timedelta = INACTIVITY,
+        stale: timedelta = STALE,
     ) -> None:
         self._api = api
         self._namespaces = namespaces
         self._feed = feed
         self._monotonic = monotonic
         self._rng = rng
+        self._inactivity = inactivity
+        self._stale = stale
         flood = FLOOD + FLOOD_PER_NAMESPACE * len(namespaces)
         self._answers: collections.deque[float] = collections.deque(maxlen=flood)
         self.last_progress = monotonic()
@@ -166,8 +172,8 @@ class ResourceWatch:
                 await asyncio.wait({guest.ended}, timeout=CHECK_EVERY.total_seconds())
                 if guest.ended.done():
                     return guest.ended.result()
-                if self._monotonic() - self.last_progress > STALE.total_seconds():
-                    return f"no sign of life for {STALE.total_seconds():.0f} s"
+                if self._monotonic() - self.last_progress > self._stale.total_seconds():
+                    return f"no sign of life for {self._stale.total_seconds():.0f} s"
                 if self._is_flooding():
                     return "the API server closes each watch at once"
         finally:
@@ -218,7 +224,7 @@ class ResourceWatch:
         settings.process.ultimate_exiting_timeout = None
         settings.networking.request_timeout = REQUEST_TIMEOUT.total_seconds()
         settings.networking.error_backoffs = ERROR_BACKOFFS
-        settings.watching.inactivity_timeout = INACTIVITY.total_seconds()
+        settings.watching.inactivity_timeout = self._inactivity.total_seconds()
         settings.watching.server_timeout = self._rng.randint(*WATCH_SECONDS)  # not 120.0
         return settings
 

@@ -72,6 +72,7 @@ class SecretWatch:
         changed: told the Secret's key; must not block.
         monotonic: seconds of a clock that never goes back.
         rng: spreads the delays.
+        inactivity: after how long without a single byte a watch is taken for dead.
 
     Attributes:
         last_progress: when the API server last told anything, or an error was dealt with, by
@@ -87,6 +88,7 @@ class SecretWatch:
         changed: Callable[[Key], None],
         monotonic: Callable[[], float],
         rng: random.Random,
+        inactivity: timedelta = INACTIVITY,
     ) -> None:
         self._api = api
         self._path = f"/api/v1/namespaces/{namespace}/secrets" if namespace else "/api/v1/secrets"
@@ -94,6 +96,7 @@ class SecretWatch:
         self._changed = changed
         self._monotonic = monotonic
         self._rng = rng
+        self._inactivity = inactivity
         self._known: dict[Key, Identity] = {}
         self._position: str | None = None  # resourceVersion to watch from; None means list first
         self.last_progress = monotonic()
@@ -173,7 +176,7 @@ class SecretWatch:
             ("timeoutSeconds", str(self._rng.randint(*WATCH_SECONDS))),
         ]
         events = self._api.watch(
-            self._path, query=query, accept=ACCEPT_WATCH, inactivity=INACTIVITY
+            self._path, query=query, accept=ACCEPT_WATCH, inactivity=self._inactivity
         )
         try:
             async for event in events:

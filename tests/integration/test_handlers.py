@@ -1,7 +1,6 @@
 """kopf against a real API server: what is fed, and that nothing ends the feed for good."""
 
 import asyncio
-import base64
 import contextlib
 import json
 import logging
@@ -20,6 +19,7 @@ from pinecone_token_operator import kube
 from pinecone_token_operator.handlers import ResourceWatch
 from pinecone_token_operator.models import GROUP, PLURAL, VERSION
 from tests.support.cluster import Cluster
+from tests.support.kubeconfig import write_kubeconfig
 
 CRD = Path(__file__).resolve().parents[2] / "crds" / "pineconeaccesstokens.yaml"
 DEADLINE = 15.0
@@ -103,20 +103,8 @@ def kubeconfig_of_reader(cluster: Cluster, directory: Path, *namespaces: str) ->
         kubectl("create", "role", "reader", *may, "-n", each)
         who = ("--role=reader", f"--serviceaccount={home}:reader")
         kubectl("create", "rolebinding", "reader", *who, "-n", each)
-    authority = base64.b64encode(cluster.ca_file.read_bytes()).decode()
     user = {"token": kubectl("create", "token", "reader", "-n", home).strip()}
-    api = {"server": cluster.url, "certificate-authority-data": authority}
-    config = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "tests", "cluster": api}],
-        "users": [{"name": "reader", "user": user}],
-        "contexts": [{"name": "tests", "context": {"cluster": "tests", "user": "reader"}}],
-        "current-context": "tests",
-    }
-    path = directory / "reader.kubeconfig"
-    path.write_text(json.dumps(config), "utf-8")
-    return path
+    return write_kubeconfig(directory / "reader.kubeconfig", cluster.url, cluster.ca_file, user)
 
 
 async def test_tells_what_exists_and_each_change(

@@ -1,7 +1,6 @@
 """The rights that the chart grants are enough, and the operator asks for nothing beyond them."""
 
 import base64
-import json
 import subprocess
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from tests.support.api import Kube, eventually, secret_path
 from tests.support.audit import AuditLog, Request
 from tests.support.cluster import Cluster
 from tests.support.control_plane import binaries
+from tests.support.kubeconfig import write_kubeconfig
 from tests.support.operator_process import Operator
 from tests.support.token_endpoint import TokenEndpoint
 
@@ -115,8 +115,6 @@ def install(cluster: Cluster, namespace: str, watched: list[str]) -> set[Right]:
 def service_account_kubeconfig(cluster: Cluster, namespace: str, directory: Path) -> Path:
     """Return a kubeconfig of the service account, without the rights of the cluster's own."""
     token = cluster.kubectl("create", "token", "-n", namespace, "operator").strip()
-    config = json.loads(cluster.kubeconfig.read_text("utf-8"))
-    config["users"][0]["user"] = {"token": token}
-    path = directory / "kubeconfig"
-    path.write_text(json.dumps(config), "utf-8")
-    return path
+    return write_kubeconfig(
+        directory / "kubeconfig", cluster.url, cluster.ca_file, {"token": token}
+    )

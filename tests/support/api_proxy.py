@@ -50,6 +50,8 @@ class Line:
         stalled: nothing moves in either direction, and nothing is closed.
         closes_watches: each watch ends as soon as it has begun.
         expires_watches: each watch that resumes is told 410, in turns at once and in an event.
+        fails_watches: each watch is told 500 in an event.
+        requests: how many requests were made.
         silent_watches: watches tell nothing. Those that were open at any moment of this stay silent
             and open until the client ends them.
     """
@@ -62,6 +64,8 @@ class Line:
         self.stalled = False
         self.closes_watches = False
         self.expires_watches = False
+        self.fails_watches = False
+        self.requests = 0
         self._silent_watches = False
         self._silences = 0
         self._expired = 0
@@ -188,20 +192,15 @@ class ApiProxy:
         return handle
 
     async def _handle(self, line: Line, request: web.BaseRequest, *, is_watch: bool) -> Handled:
+        line.requests += 1
         await _flowing(line)
         if line.delay:
             await asyncio.sleep(line.delay)
         refusal = line.take_refusal()
         if refusal is not None:
             return web.json_response(_status(refusal), status=refusal)
-        if is_watch:
-            if line.closes_watches:
-                return web.Response(content_type="application/json")
-            if line.expires_watches and request.query.get("resourceVersion", "0") != "0":
-                if not line.take_expiry():
-                    return web.json_response(_EXPIRED, status=410)
-                event = json.dumps({"type": "ERROR", "object": _EXPIRED}) + "\n"
-                return web.Response(text=event, content_type="application/json")
+        if is_watch and (trouble := _watch_trouble(line, request)) is not None:
+            return trouble
         async with self._session.request(
             request.method,
             URL(self._api + request.raw_path, encoded=True),
@@ -227,6 +226,19 @@ class ApiProxy:
         return response
 
 
+def _watch_trouble(line: Line, request: web.BaseRequest) -> web.Response | None:
+    """Return what a watch is answered with instead of events."""
+    if line.closes_watches:
+        return web.Response(content_type="application/json")
+    if line.fails_watches:
+        return _error_event(500)
+    if line.expires_watches and request.query.get("resourceVersion", "0") != "0":
+        if line.take_expiry():
+            return _error_event(410)
+        return web.json_response(_status(410), status=410)
+    return None
+
+
 async def _flowing(line: Line) -> None:
     while line.stalled:  # noqa: ASYNC110 - another thread ends it
         await asyncio.sleep(_POLL_SECONDS)
@@ -239,6 +251,11 @@ def _passed_on(headers: Mapping[str, str]) -> dict[str, str]:
 def _abort(request: web.BaseRequest) -> None:
     if request.transport is not None:
         request.transport.abort()
+
+
+def _error_event(code: int) -> web.Response:
+    event = json.dumps({"type": "ERROR", "object": _status(code)}) + "\n"
+    return web.Response(text=event, content_type="application/json")
 
 
 def _status(code: int) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.support.control_plane import binaries
+from tests.support.kubeconfig import write_kubeconfig
 
 _START_SECONDS = 60.0
 _KUBECTL_SECONDS = 300.0
@@ -148,7 +149,7 @@ class Cluster:
             flags["audit-log-format"] = "json"
         self._spawn("kube-apiserver", flags)
         self._wait_for("kube-apiserver", "/readyz", "/api/v1/namespaces/default")
-        self._write_kubeconfig()
+        write_kubeconfig(self.kubeconfig, self.url, self.ca_file, {"token": self.token})
 
     def kill_etcd(self) -> None:
         """Kill the API server's store at once, as a crash would."""
@@ -197,20 +198,6 @@ class Cluster:
         (self._directory / "tokens.csv").write_text(tokens, "utf-8")
         (self._directory / "audit-policy.json").write_text(json.dumps(_AUDIT_POLICY), "utf-8")
         self._service_account_key.write_text(_private_key(), "ascii")
-
-    def _write_kubeconfig(self) -> None:
-        authority = base64.b64encode(self.ca_file.read_bytes()).decode()
-        cluster = {"server": self.url, "certificate-authority-data": authority}
-        config = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": "tests", "cluster": cluster}],
-            "users": [{"name": "admin", "user": {"token": self.token}}],
-            "contexts": [{"name": "tests", "context": {"cluster": "tests", "user": "admin"}}],
-            "current-context": "tests",
-        }
-        self.kubeconfig.write_text(json.dumps(config, indent=2), "utf-8")
-        self.kubeconfig.chmod(0o600)
 
     def _start_controller_manager(self) -> None:
         flags = {
