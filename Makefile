@@ -28,6 +28,10 @@ bench: .venv/.synced ## measure latency, and what a refresh costs (prints, never
 	$(bin)/python -m tests.bench.latency
 	$(bin)/python -m tests.bench.steady
 
+.PHONY: chaos
+chaos: .venv/.synced ## break everything around the operator, and see what it keeps (CHAOS_MINUTES, CHAOS_SEED)
+	$(bin)/python -m tests.chaos
+
 .PHONY: lint
 lint: .venv/.synced ## check style, types and the direction of imports
 	$(bin)/ruff check

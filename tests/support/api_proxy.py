@@ -22,18 +22,14 @@ from tests.support.certificates import make_certificates
 from tests.support.loop_thread import LoopThread
 
 _POLL_SECONDS = 0.05
-_BODY_BYTES = 4 * 1024 * 1024
 # RFC 9110 section 7.6.1, and what aiohttp sets by itself.
 _OF_ONE_HOP = {"connection", "host", "keep-alive", "transfer-encoding", "upgrade", "content-length"}
 
-_EXPIRED = {
-    "kind": "Status",
-    "apiVersion": "v1",
-    "metadata": {},
-    "status": "Failure",
-    "message": "too old resource version",
-    "reason": "Expired",
-    "code": 410,
+_REASONS = {
+    401: "Unauthorized",
+    410: "Expired",
+    429: "TooManyRequests",
+    503: "ServiceUnavailable",
 }
 
 Handled = web.StreamResponse
@@ -116,7 +112,8 @@ class ApiProxy:
         self._loop = LoopThread("api proxy")
         self._servers: dict[str, web.Server] = {}
         self._listeners: list[asyncio.Server] = []
-        self._watches: dict[str, set[web.BaseRequest]] = {name: set() for name in self.lines}
+        # By identity: a request is a mapping and so cannot be hashed.
+        self._watches: dict[str, dict[int, web.BaseRequest]] = {name: {} for name in self.lines}
         self._session: aiohttp.ClientSession
 
     def __enter__(self) -> Self:
@@ -172,14 +169,14 @@ class ApiProxy:
                 connection.transport.abort()
 
     async def _cut_watches(self, name: str) -> None:
-        for request in list(self._watches[name]):
+        for request in list(self._watches[name].values()):
             _abort(request)
 
     def _handler(self, name: str, line: Line) -> Any:
         async def handle(request: web.BaseRequest) -> Handled:
             is_watch = request.query.get("watch") in {"true", "1"}
             if is_watch:
-                self._watches[name].add(request)
+                self._watches[name][id(request)] = request
             try:
                 return await self._handle(line, request, is_watch=is_watch)
             # The client sees a connection that breaks, whichever of the two it was.
@@ -187,7 +184,7 @@ class ApiProxy:
                 _abort(request)
                 return web.Response(status=502)
             finally:
-                self._watches[name].discard(request)
+                self._watches[name].pop(id(request), None)
 
         return handle
 
@@ -259,7 +256,12 @@ def _error_event(code: int) -> web.Response:
 
 
 def _status(code: int) -> dict[str, Any]:
-    reasons = {401: "Unauthorized", 429: "TooManyRequests", 503: "ServiceUnavailable"}
-    message = {"message": "trouble made by a test", "reason": reasons.get(code, "Unknown")}
-    head = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
-    return {**head, **message, "code": code}
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Failure",
+        "message": "trouble made by a test",
+        "reason": _REASONS[code],
+        "code": code,
+    }

@@ -1,13 +1,20 @@
 """What the API server was asked, by its own account."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request that was answered; what does not apply to it is empty."""
+    """A request that was answered; what does not apply to it is empty.
+
+    Attributes:
+        holder: who holds the Lease that was asked for or written; None for anything else.
+    """
 
     verb: str
     resource: str
@@ -15,6 +22,10 @@ class Request:
     namespace: str
     name: str
     code: int
+    user: str
+    received_at: datetime
+    answered_at: datetime
+    holder: str | None
 
 
 class AuditLog:
@@ -44,27 +55,47 @@ class AuditLog:
             user_agent: what the client's name begins with; empty for all clients.
             namespace: the namespace asked about; None for any, or none.
         """
+        found, _ = self.read(mark, user_agent=user_agent)
+        return [request for request in found if namespace in (None, request.namespace)]
+
+    def read(
+        self, mark: int, *, user_agent: str = "pinecone-token-operator"
+    ) -> tuple[list[Request], int]:
+        """Return what `since` would, and the mark to go on from."""
         if self.mark() < mark:
             raise ValueError("The audit log was rotated since the mark.")
         with self._path.open("rb") as log:
             log.seek(mark)
-            lines = log.read().split(b"\n")[:-1]  # the last one is empty, or being written
-        found = []
-        for line in lines:
+            text = log.read()
+        whole = text[: text.rfind(b"\n") + 1]  # the last line may be being written
+        return list(_requests(whole, user_agent)), mark + len(whole)
+
+
+def _requests(text: bytes, user_agent: str) -> Iterator[Request]:
+    for line in text.splitlines():
+        try:
             event = json.loads(line)
-            if event["stage"] != "ResponseComplete":
-                continue
-            if not event.get("userAgent", "").startswith(user_agent):
-                continue
-            subject = event.get("objectRef", {})
-            request = Request(
-                verb=event["verb"],
-                resource=subject.get("resource", ""),
-                subresource=subject.get("subresource", ""),
-                namespace=subject.get("namespace", ""),
-                name=subject.get("name", ""),
-                code=event.get("responseStatus", {}).get("code", 0),
-            )
-            if namespace in (None, request.namespace):
-                found.append(request)
-        return found
+        except ValueError:
+            continue  # cut in two when the API server was killed
+        if event["stage"] != "ResponseComplete":
+            continue
+        if not event.get("userAgent", "").startswith(user_agent):
+            continue
+        subject = event.get("objectRef", {})
+        yield Request(
+            verb=event["verb"],
+            resource=subject.get("resource", ""),
+            subresource=subject.get("subresource", ""),
+            namespace=subject.get("namespace", ""),
+            name=subject.get("name", ""),
+            code=event.get("responseStatus", {}).get("code", 0),
+            user=event.get("user", {}).get("username", ""),
+            received_at=datetime.fromisoformat(event["requestReceivedTimestamp"]),
+            answered_at=datetime.fromisoformat(event["stageTimestamp"]),
+            holder=_holder(event) if subject.get("resource") == "leases" else None,
+        )
+
+
+def _holder(event: dict[str, Any]) -> str | None:
+    spec = event.get("responseObject", {}).get("spec")
+    return None if spec is None else spec.get("holderIdentity") or ""

@@ -176,6 +176,11 @@ class Operator:
         return self._process is not None and self._process.poll() is None
 
     @property
+    def exit_code(self) -> int | None:
+        """The exit code of a process that was started and has ended; negative is a signal."""
+        return None if self._process is None else self._process.poll()
+
+    @property
     def pid(self) -> int:
         return self._running().pid
 

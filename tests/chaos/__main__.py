@@ -1,0 +1,94 @@
+"""Breaks everything around the operator on purpose, and tells whether its promises were kept.
+
+    make chaos
+
+CHAOS_MINUTES (10) is how long faults are made. CHAOS_SEED decides which; the same seed gives the
+same faults. CHAOS_RESOURCES (200) is how many resources there are. CHAOS_DIRECTORY (chaos-report)
+gets report.json, life.svg and the logs. Exit status: 0 all promises were kept; 1 one was broken, or
+the run could not go on; 2 a variable cannot be used; 130, 143 stopped by a signal.
+"""
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import NoReturn
+
+import httpx
+
+from tests.chaos import report
+from tests.chaos.place import REPLICAS, find_faketime
+from tests.chaos.run import run
+from tests.chaos.settings import SettingsError, read_settings
+from tests.chaos.stubborn import ChaosError
+from tests.support.api import KubeError
+from tests.support.cluster import ClusterError
+from tests.support.control_plane import BuildError
+from tests.support.operator_process import OperatorError
+
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
+_KEPT = ("report.json", "life.svg", *(f"{name}/operator.log" for name in REPLICAS))
+
+
+def main() -> int:
+    """Run, and return the exit status."""
+    for number in _STOPPING:
+        signal.signal(number, _stop)
+    try:
+        settings = read_settings(os.environ)
+    except SettingsError as error:
+        _complain(error)
+        return 2
+    _say(f"Seed {settings.seed}: CHAOS_SEED={settings.seed} makes the same faults again.")
+    if find_faketime() is None:
+        _say("libfaketime is not here, so no clock is stepped: apt-get install faketime")
+    with tempfile.TemporaryDirectory(prefix="chaos-") as scratch:
+        directory = Path(scratch)
+        try:
+            outcome = run(settings, directory, _say)
+        except (ChaosError, BuildError, ClusterError, OperatorError, KubeError) as error:
+            _complain(error)
+            return 1
+        except httpx.HTTPError as error:
+            _complain(f"the API server does not answer any more: {error!r}")
+            return 1
+        finally:
+            _ignore_signals()
+            _keep(directory, settings.directory)
+        for line in report.lines(outcome):
+            _say(line)
+        _say(f"  more in {settings.directory}: {', '.join(_KEPT)}")
+        return int(not outcome.kept)
+
+
+def _keep(directory: Path, target: Path) -> None:
+    for name in _KEPT:
+        if (directory / name).exists():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(directory / name, target / name)
+
+
+def _stop(number: int, _frame: object) -> NoReturn:
+    _ignore_signals()
+    _say("Cleaning up.")
+    raise SystemExit(128 + number)
+
+
+def _ignore_signals() -> None:
+    # A second Ctrl-C would leave behind what the first set out to remove.
+    for number in _STOPPING:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _complain(error: object) -> None:
+    print(f"chaos: {error}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,63 @@
+"""What the operator's replicas wrote, by the API server's account, and who leads."""
+
+import threading
+from typing import Self
+
+from tests.chaos.leaders import Write
+from tests.support.audit import AuditLog, Request
+
+_WRITES = ("create", "update", "patch", "delete")
+_POLL_SECONDS = 0.2
+
+
+class WriteLog:
+    """Follows the audit log until it is left.
+
+    Attributes:
+        writes: what was accepted so far.
+        leader: the replica that wrote the Lease last; None if it gave it back.
+    """
+
+    def __init__(self, audit: AuditLog, user_prefix: str, start_wall: float) -> None:
+        self.writes: list[Write] = []
+        self.leader: str | None = None
+        self._audit = audit
+        self._user_prefix = user_prefix
+        self._start_wall = start_wall
+        self._mark = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="write log", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(_POLL_SECONDS):
+            self._follow()
+        self._follow()
+
+    def _follow(self) -> None:
+        requests, self._mark = self._audit.read(self._mark)
+        for request in requests:
+            if request.verb in _WRITES and request.code < 300:
+                self._take(request)
+
+    def _take(self, request: Request) -> None:
+        replica = request.user.removeprefix(self._user_prefix)
+        subject = f"{request.resource}/{request.subresource}".rstrip("/")
+        if request.holder is not None:
+            self.leader = replica if request.holder else None
+        self.writes.append(
+            Write(
+                replica=replica,
+                received=request.received_at.timestamp() - self._start_wall,
+                answered=request.answered_at.timestamp() - self._start_wall,
+                what=f"{request.verb} {subject} {request.namespace}/{request.name}".rstrip("/"),
+                holder=request.holder,
+            )
+        )
