@@ -17,7 +17,8 @@ _THINNEST = 2.0
 _SHORT = 180.0  # seconds; a longer run has an axis in minutes
 _END, _MIDDLE_ANCHOR = "text-anchor='end'", "text-anchor='middle'"
 _LEGEND = (
-    f"remaining life: <tspan fill='{_LEAST}'>least</tspan>, <tspan fill='{_MEDIAN}'>median</tspan>; "
+    f"remaining life: <tspan fill='{_LEAST}'>least</tspan>, "
+    f"<tspan fill='{_MEDIAN}'>median</tspan>; "
     f"faults: <tspan fill='{_BLOCKING}'>no exchange possible</tspan>, "
     f"<tspan fill='{_HARMLESS}'>other</tspan>"
 )
@@ -54,8 +55,10 @@ def svg(
         *(axis(life) for life in range(0, int(lifetime) + 1, 15)),
     ]
     step, unit, name = (10, 1, "s") if seconds <= _SHORT else (60, 60, "min")
-    for at in range(0, int(seconds) + 1, step):
-        parts.append(label(x(at), _TOP + _CHART + 18, f"{at // unit} {name}", _MIDDLE_ANCHOR))
+    parts += [
+        label(x(at), _TOP + _CHART + 18, f"{at // unit} {name}", _MIDDLE_ANCHOR)
+        for at in range(0, int(seconds) + 1, step)
+    ]
     middles = [(x(one.at), y(one.middle)) for one in samples if one.middle is not None]
     leasts = [(x(one.at), y(one.least)) for one in samples if one.least is not None]
     parts += [_line(middles, _MEDIAN), _line(leasts, _LEAST)]

@@ -28,7 +28,7 @@ def lines(report: Report) -> list[str]:
         *(f"    left out: {name}" for name in report.left_out),
         f"  least life of a token seen in a target: {least} of {report.lifetime} s",
         "  looks at an expired token:",
-        f"    {len(reads.unexcused):>4}  although the faults left {report.margin:.0f} s to exchange",
+        f"    {len(reads.unexcused):>4}  although the faults left {report.margin:.0f} s for it",
         f"    {len(reads.in_short_outages):>4}  in outages shorter than that, with less between",
         f"    {len(reads.excused):>4}  in outages longer than that",
         f"  looks at what is no token of the endpoint's: {report.damaged_reads}",

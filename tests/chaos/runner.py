@@ -84,7 +84,7 @@ class Runner:
         try:
             with FAULTS[kind.name](self._place, rng) as made:
                 note = f" ({made.note})" if made.note else ""
-                hold = f" for {planned.hold:.0f} s" if planned.hold else ""
+                hold = f" for {planned.hold:.0f} s" if kind.longest > kind.shortest else ""
                 self._say(f"{kind.name}{hold}{note}")
                 self._place.stop.wait(planned.hold)
             fault = Fault(kind, made.began, self._place.seconds(), made.concerns, made.note)

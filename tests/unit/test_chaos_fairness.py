@@ -1,0 +1,133 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.chaos.fairness import ExpiredRead, Fault, Interval, blocked, chance, longest_gap
+from tests.chaos.judge import judge_reads
+from tests.chaos.kinds import BY_NAME, FAIL_OVER
+
+KEY = ("default", "search")
+OTHER = ("default", "other")
+MARGIN = 30.0
+
+
+def fault(name: str, began: float, ended: float, *concerns: tuple[str, str]) -> Fault:
+    return Fault(BY_NAME[name], began, ended, frozenset(concerns) if concerns else None)
+
+
+@pytest.mark.parametrize(
+    ("faults", "expected"),
+    [
+        pytest.param([], [], id="no faults block nothing"),
+        pytest.param(
+            [fault("endpoint: down", 10, 20)], [(10, 20)], id="an outage blocks while it lasts"
+        ),
+        pytest.param([fault("line: cut", 10, 20)], [], id="what does not block does not count"),
+        pytest.param(
+            [fault("endpoint: down", 10, 20), fault("endpoint: hang", 15, 30)],
+            [(10, 30)],
+            id="outages that overlap are one",
+        ),
+        pytest.param(
+            [fault("endpoint: hang", 20, 30), fault("endpoint: down", 10, 20)],
+            [(10, 30)],
+            id="outages that touch are one, in any order",
+        ),
+        pytest.param(
+            [fault("endpoint: down", 10, 40), fault("endpoint: hang", 15, 30)],
+            [(10, 40)],
+            id="an outage within another adds nothing",
+        ),
+        pytest.param(
+            [fault("credentials: wrong and back", 10, 20, KEY)],
+            [(10, 20)],
+            id="wrong credentials block those that use them",
+        ),
+        pytest.param(
+            [fault("credentials: wrong and back", 10, 20, OTHER)],
+            [],
+            id="wrong credentials block no others",
+        ),
+        pytest.param(
+            [fault("operator: leader killed", 10, 10)],
+            [(10, 10 + FAIL_OVER)],
+            id="a killed leader blocks until the promised fail-over",
+        ),
+        pytest.param(
+            [fault("operator: leader stopped and continued", 10, 34)],
+            [(10, 10 + FAIL_OVER)],
+            id="a stopped leader blocks no longer than that",
+        ),
+    ],
+)
+def test_when_an_exchange_is_impossible(faults: list[Fault], expected: list[Interval]) -> None:
+    assert blocked(faults, KEY) == expected
+
+
+@pytest.mark.parametrize(
+    ("intervals", "gap"),
+    [
+        pytest.param([], 40, id="all is free"),
+        pytest.param([(90, 150)], 0, id="nothing is free"),
+        pytest.param([(110, 115)], 25, id="the longer of two gaps"),
+        pytest.param([(105, 110), (120, 125)], 15, id="the longest of three gaps"),
+        pytest.param([(90, 110)], 30, id="blocked at the beginning"),
+        pytest.param([(130, 150)], 30, id="blocked at the end"),
+        pytest.param([(50, 60), (150, 160)], 40, id="blocked before and after"),
+    ],
+)
+def test_the_longest_free_time(intervals: list[Interval], gap: float) -> None:
+    assert longest_gap(intervals, 100, 140) == gap
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 99), st.integers(1, 30)), max_size=6),
+    st.integers(0, 60),
+    st.integers(1, 60),
+)
+def test_the_longest_free_time_is_what_counting_seconds_gives(
+    spans: list[tuple[int, int]], begin: int, length: int
+) -> None:
+    faults = [fault("endpoint: down", at, at + long) for at, long in spans]
+    longest = run = 0
+    for second in range(begin, begin + length):
+        free = not any(at <= second < at + long for at, long in spans)
+        run = run + 1 if free else 0
+        longest = max(longest, run)
+    assert longest_gap(blocked(faults, KEY), begin, begin + length) == longest
+
+
+@pytest.mark.parametrize(
+    ("intervals", "read_at", "expected"),
+    [
+        pytest.param([], 100, 30, id="nothing was in the way"),
+        pytest.param([(75, 80)], 100, 20, id="a short outage left most of the margin"),
+        pytest.param([(60, 100)], 100, 0, id="an outage took all of it"),
+        pytest.param([(60, 100)], 145, 45, id="what comes after the expiry counts too"),
+        pytest.param([(0, 60)], 100, 30, id="an outage before the token was due does not count"),
+    ],
+)
+def test_the_chance_that_there_was(
+    intervals: list[Interval], read_at: float, expected: float
+) -> None:
+    assert chance(ExpiredRead(KEY, read_at, expired_at=100), intervals, MARGIN) == expected
+
+
+@pytest.mark.parametrize(
+    ("faults", "verdict"),
+    [
+        pytest.param([], "unexcused", id="without any fault"),
+        pytest.param([fault("line: cut", 80, 80)], "unexcused", id="without a fault that blocks"),
+        pytest.param([fault("endpoint: down", 60, 101)], "excused", id="in a long outage"),
+        pytest.param([fault("endpoint: down", 80, 101)], "short", id="in a short outage"),
+    ],
+)
+def test_whose_doing_an_expired_token_is(faults: list[Fault], verdict: str) -> None:
+    read = ExpiredRead(KEY, 100.5, expired_at=100)
+    judged = judge_reads([read], faults, MARGIN)
+    found = {
+        "unexcused": judged.unexcused,
+        "short": judged.in_short_outages,
+        "excused": judged.excused,
+    }
+    assert [name for name, reads in found.items() if reads] == [verdict]
