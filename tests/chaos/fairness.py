@@ -69,6 +69,11 @@ def longest_gap(intervals: Sequence[Interval], begin: float, end: float) -> floa
     return max(longest, end - free_from, 0.0)
 
 
+def overlap(intervals: Iterable[Interval], begin: float, end: float) -> float:
+    """Return how much of the time from begin to end is in one of the intervals."""
+    return sum(max(0.0, min(last, end) - max(first, begin)) for first, last in intervals)
+
+
 def chance(read: ExpiredRead, intervals: Sequence[Interval], margin: float) -> float:
     """Return the longest time in which an exchange could have prevented the read.
 

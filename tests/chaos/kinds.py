@@ -37,6 +37,7 @@ class Kind:
         blocks: whether an exchange is impossible meanwhile for the resources that it concerns.
         aftermath: how long an exchange stays impossible after it has ended, by contract.
         at_most: how long it blocks at most, because a standby takes over.
+        apart: how long two of this kind are apart at least.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Kind:
     blocks: bool = True
     aftermath: float = 0.0
     at_most: float = float("inf")
+    apart: float = 30.0
 
 
 # The names of the token endpoint's are those of its modes.
@@ -75,7 +77,8 @@ KINDS = (
     Kind("line: watches expired", Lane.LINE, 5, 12, blocks=False),
     Kind("control plane: API server killed", Lane.CONTROL_PLANE, 0, 4, takes=6, aftermath=2),
     Kind("control plane: etcd killed", Lane.CONTROL_PLANE, 1, 6, takes=2, aftermath=2),
-    Kind("control plane: CRD reinstalled", Lane.CONTROL_PLANE, 0, 2, takes=8, aftermath=2),
+    # All resources and targets go with it.
+    Kind("control plane: CRD reinstalled", Lane.CONTROL_PLANE, 0, 2, 8, aftermath=2, apart=500),
     Kind("operator: leader killed", Lane.OPERATOR, aftermath=FAIL_OVER),
     Kind("operator: leader terminated", Lane.OPERATOR, aftermath=HAND_OVER),
     Kind("operator: leader stopped and continued", Lane.OPERATOR, 18, 24, at_most=FAIL_OVER),

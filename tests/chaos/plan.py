@@ -77,21 +77,24 @@ class _Deck:
         self._kinds = kinds
         self._rng = rng
         self._left: list[Kind] = []
+        self._latest: dict[str, float] = {}
 
-    def deal(self, room: float) -> tuple[Kind, float] | None:
-        """Return the first kind that fits, and how long to hold it; None if none does."""
-        dealt = self._first(room)
+    def deal(self, at: float, end: float) -> tuple[Kind, float] | None:
+        """Return the first kind that fits between, and how long to hold it; None if none does."""
+        dealt = self._first(at, end)
         if dealt is None:
             # Those that did not fit stay in front.
             self._left += [kind for kind in self.whole() if kind not in self._left]
-            dealt = self._first(room)
+            dealt = self._first(at, end)
         return dealt
 
-    def _first(self, room: float) -> tuple[Kind, float] | None:
+    def _first(self, at: float, end: float) -> tuple[Kind, float] | None:
         for kind in self._left:
-            spare = room - _footprint(kind)
-            if spare >= kind.shortest:
+            spare = end - at - _footprint(kind)
+            again = at - self._latest.get(kind.name, -kind.apart) >= kind.apart
+            if again and spare >= kind.shortest:
                 self._left.remove(kind)
+                self._latest[kind.name] = at
                 return kind, self._rng.uniform(kind.shortest, min(kind.longest, spare))
         return None
 
@@ -108,7 +111,7 @@ def _waves(decks: Mapping[Lane, _Deck], seconds: float, rng: random.Random) -> I
         end = min(begin + length, seconds)
         for lane in (*OUTAGES, Lane.CLOCK):
             at = begin + rng.uniform(0.0, 3.0)
-            while dealt := decks[lane].deal(end - at):
+            while dealt := decks[lane].deal(at, end):
                 kind, hold = dealt
                 if kind.name != _SILENT or at < seconds - _SILENT_UNTIL_END:
                     yield kind, at, hold
@@ -119,7 +122,7 @@ def _waves(decks: Mapping[Lane, _Deck], seconds: float, rng: random.Random) -> I
 def _elsewhere(decks: Mapping[Lane, _Deck], seconds: float, rng: random.Random) -> Iterator[Drawn]:
     for lane in (Lane.CREDENTIALS, Lane.PEOPLE):
         at = rng.uniform(*_ELSEWHERE)
-        while dealt := decks[lane].deal(seconds - at):
+        while dealt := decks[lane].deal(at, seconds):
             kind, hold = dealt
             yield kind, at, hold
             at += hold + kind.takes + rng.uniform(*_ELSEWHERE)

@@ -14,8 +14,9 @@ from tests.chaos import leaders, place
 from tests.chaos.convergence import problem
 from tests.chaos.evidence import Evidence
 from tests.chaos.exchanges import Exchange, tally
-from tests.chaos.fairness import Fault
+from tests.chaos.fairness import Fault, blocked, overlap
 from tests.chaos.judge import Report, crashes, judge_reads
+from tests.chaos.kinds import Lane
 from tests.chaos.people_faults import populate
 from tests.chaos.place import LIFETIME, Place
 from tests.chaos.plan import make_plan
@@ -36,6 +37,8 @@ _CONVERGED_WITHIN = 60.0
 _PROGRESS_SECONDS = 10.0
 _POLL_SECONDS = 0.5
 _CLOCKS = frozenset({"clock: 5 min ahead", "clock: 5 min behind"})
+_API = (Lane.REPLIES, Lane.LINE, Lane.CONTROL_PLANE)
+_NO_KEY = ("", "")  # what concerns all concerns it too
 _LEADERS_ENDS = ("operator: leader killed", "operator: leader terminated")
 
 
@@ -180,6 +183,7 @@ def _report(
         reads=judge_reads(here.watcher.expired, faults, MARGIN),
         damaged_reads=here.watcher.damaged,
         overstated_reads=here.watcher.overstated,
+        latest_look=here.watcher.late,
         exchanges=here.endpoint.exchanges,
         tally=tally(
             _exchanges(here), faults, [end.at - here.start for end in ends], _EARLIEST_REFRESH
@@ -210,11 +214,13 @@ def _exchanges(here: Place) -> list[Exchange]:
 
 def _fail_overs(faults: Sequence[Fault], held: Sequence[leaders.Tenure]) -> dict[str, list[float]]:
     found = defaultdict(list)
+    outages = blocked((one for one in faults if one.kind.lane in _API), _NO_KEY)
     for fault in faults:
         if fault.kind.name in _LEADERS_ENDS:
             took = leaders.fail_over(held, fault.began)
             if took is not None:
-                found[fault.kind.name].append(took)
+                away = overlap(outages, fault.began, fault.began + took)
+                found[fault.kind.name].append(took - away)
     return dict(found)
 
 

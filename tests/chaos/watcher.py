@@ -46,6 +46,8 @@ class Watcher:
         damaged: how many looks found what the token endpoint never issued.
         overstated: how many looks found an `expires_at` beyond the token's true end.
         least: the least life ever seen.
+        late: how many seconds after its time a look began at most: more than a few tenths mean that
+            the machine was too busy for all that runs on it.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Watcher:
         self.holders: dict[str, Key] = {}
         self.damaged = self.overstated = 0
         self.least: float | None = None
+        self.late = 0.0
         self._cluster = cluster
         self._endpoint = endpoint
         self._keys = frozenset(member.key for member in members)
@@ -112,6 +115,7 @@ class Watcher:
     def _watch(self) -> None:
         due = time.monotonic()
         while not self._stop.wait(max(0.0, due - time.monotonic())):
+            self.late = max(self.late, time.monotonic() - due)
             with self._lock:
                 self._look(time.monotonic())
             due += 1.0

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.chaos.fairness import ExpiredRead, Fault, Interval, blocked, chance, longest_gap
+from tests.chaos.fairness import ExpiredRead, Fault, Interval, blocked, chance, longest_gap, overlap
 from tests.chaos.judge import judge_reads
 from tests.chaos.kinds import BY_NAME, FAIL_OVER
 
@@ -94,7 +94,10 @@ def test_the_longest_free_time_is_what_counting_seconds_gives(
         free = not any(at <= second < at + long for at, long in spans)
         run = run + 1 if free else 0
         longest = max(longest, run)
-    assert longest_gap(blocked(faults, KEY), begin, begin + length) == longest
+    outages = blocked(faults, KEY)
+    assert longest_gap(outages, begin, begin + length) == longest
+    apart = length - overlap(outages, begin, begin + length)
+    assert longest <= apart <= length
 
 
 @pytest.mark.parametrize(
