@@ -33,7 +33,7 @@ def lines(report: Report) -> list[str]:
         f"    {len(reads.excused):>4}  in outages longer than that",
         f"  looks at what is no token of the endpoint's: {report.damaged_reads}",
         f"  looks at an expires_at that is too late: {report.overstated_reads}",
-        f"  looks came at most {report.latest_look:.1f} s late (beyond 1 s, the machine is too busy)",
+        f"  looks came at most {report.latest_look:.1f} s late (beyond 1 s: too busy a machine)",
         f"  exchanges: {report.exchanges}",
         *(f"    {count:>4}  {why}" for why, count in sorted(tally.needed.items())),
         f"  of these beyond the needed ones: {sum(tally.beyond.values())}",
