@@ -20,6 +20,7 @@ from pinecone_token_operator.exchange import Exchange
 from pinecone_token_operator.handlers import ResourceWatch
 from pinecone_token_operator.index import Index, Key
 from pinecone_token_operator.leader_election import Elector, Fence
+from pinecone_token_operator.liveness import Liveness
 from pinecone_token_operator.metrics import Metrics
 from pinecone_token_operator.observe import Observer
 from pinecone_token_operator.reconcile import Reconciler
@@ -29,8 +30,6 @@ from pinecone_token_operator.token_client import TokenClient
 
 STOPPED, UNEXPECTED, NOT_REACHABLE, LEASE_LOST = 0, 1, 3, 4
 
-# Each watch deals with its own silence sooner than this: one that has not is stuck.
-STALE_AFTER: Final = timedelta(seconds=240)
 _MORE_WORKERS: Final = 8
 # Time for the looks under way to write what they fetched; the rest of 10 s is for closing.
 _DRAIN: Final = timedelta(seconds=6)
@@ -94,7 +93,7 @@ class _App:
             runner = await health.serve(
                 self._settings.health_host,
                 self._settings.health_port,
-                self._not_live,
+                self._liveness.problems,
                 self._not_ready,
                 self._metrics.render,
             )
@@ -158,6 +157,12 @@ class _App:
             self._controller.resource_event,
             time.monotonic,
             self._rng,
+        )
+
+        self._liveness = Liveness(
+            [self._resources, *self._secret_watches.values()],
+            self._controller.problems,
+            time.monotonic,
         )
 
     async def _serve_until(self, stop: asyncio.Event) -> None:
@@ -239,23 +244,11 @@ class _App:
     def _forget_secret(self, secret: Key) -> None:
         self._secrets(secret[0]).forget(secret)
 
-    def _not_live(self) -> list[str]:
-        problems = self._controller.problems()
-        if self._listed:
-            progress = [watch.last_progress for watch in self._secret_watches.values()]
-            stale = sum(_is_stale(moment) for moment in (self._resources.last_progress, *progress))
-            problems += [f"{stale} watches are silent"] if stale else []
-        return problems
-
     def _not_ready(self) -> list[str]:
         problems = [] if self._listed else ["the resources are not listed yet"]
         if not all(watch.synced.is_set() for watch in self._secret_watches.values()):
             problems.append("the Secrets are not listed yet")
         return problems
-
-
-def _is_stale(last_progress: float) -> bool:
-    return time.monotonic() - last_progress > STALE_AFTER.total_seconds()
 
 
 def _identity() -> str:

@@ -15,7 +15,7 @@ import contextlib
 import logging
 import random
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
 from typing import Any, Final, NoReturn, Protocol
 
@@ -39,7 +39,8 @@ STALE: Final = timedelta(seconds=180)
 # More answers than this in so short a time: watches that close at once, which kopf reopens at once.
 FLOOD: Final = 50
 FLOOD_PER_NAMESPACE: Final = 10
-FLOOD_WITHIN: Final = timedelta(seconds=5)
+FLOOD_WITHIN: Final = timedelta(seconds=30)
+FLOOD_PAUSE: Final = timedelta(seconds=1)
 CHECK_EVERY: Final = timedelta(seconds=1)
 STOP_WITHIN: Final = timedelta(seconds=5)
 FAREWELL: Final = timedelta(seconds=0.1)
@@ -71,8 +72,10 @@ class WatchApi(Protocol):
         """Return the reply's object, or raise `ApiError`."""
         ...
 
-    def session(self, on_answer: Callable[[], None] | None = None) -> aiohttp.ClientSession:
-        """Return a new session that calls `on_answer` for the headers of each reply."""
+    def session(
+        self, on_answer: Callable[[], None], pace: Callable[[], Awaitable[None]]
+    ) -> aiohttp.ClientSession:
+        """Return a new session: it tells of each reply, and awaits before each request."""
         ...
 
 
@@ -174,8 +177,6 @@ class ResourceWatch:
                     return guest.ended.result()
                 if self._monotonic() - self.last_progress > self._stale.total_seconds():
                     return f"no sign of life for {self._stale.total_seconds():.0f} s"
-                if self._is_flooding():
-                    return "the API server closes each watch at once"
         finally:
             await guest.stop()
 
@@ -192,7 +193,7 @@ class ResourceWatch:
         registry = kopf.OperatorRegistry()
         # One for each life: kopf takes a session that met a 401 for spent, and ends when the login
         # returns the same again. A new one at each login would be tried again without any delay.
-        async with self._api.session(self._note_answer) as session:
+        async with self._api.session(self._note_answer, self._pace) as session:
 
             @kopf.on.login(registry=registry)
             async def log_in(**_: object) -> kopf.AiohttpSession:
@@ -232,10 +233,11 @@ class ResourceWatch:
         self.last_progress = self._monotonic()
         self._answers.append(self.last_progress)
 
-    def _is_flooding(self) -> bool:
-        if len(self._answers) < (self._answers.maxlen or 0):
-            return False
-        return self._answers[-1] - self._answers[0] < FLOOD_WITHIN.total_seconds()
+    async def _pace(self) -> None:
+        """Hold back a request that follows too many others."""
+        answers, most = self._answers, self._answers.maxlen or 0
+        if len(answers) == most and answers[-1] - answers[0] < FLOOD_WITHIN.total_seconds():
+            await asyncio.sleep(FLOOD_PAUSE.total_seconds())
 
     def _take(self, event_type: str | None, obj: dict[str, Any]) -> None:
         try:

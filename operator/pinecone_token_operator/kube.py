@@ -152,10 +152,15 @@ class Api:
         host: str = self._configuration.host
         return host
 
-    def session(self, on_answer: Callable[[], None] | None = None) -> aiohttp.ClientSession:
+    def session(
+        self,
+        on_answer: Callable[[], None] | None = None,
+        pace: Callable[[], Awaitable[None]] | None = None,
+    ) -> aiohttp.ClientSession:
         """Return a new session that reaches and authenticates to the API server.
 
         Args:
+            pace: awaited before each request.
             on_answer: called when a reply's headers have arrived, whatever its status; not for a
                 401 after which renewed credentials are tried.
         """
@@ -165,6 +170,8 @@ class Api:
         ) -> aiohttp.ClientResponse:
             # A redirect elsewhere must not take the credentials along.
             ours = request.url.origin() == self._origin
+            if pace is not None:
+                await pace()
             if ours:
                 await self._authorize(request, RELOAD_EVERY)
                 request.server_hostname = self._configuration.tls_server_name

@@ -29,6 +29,7 @@ _REASONS = {
     401: "Unauthorized",
     410: "Expired",
     429: "TooManyRequests",
+    500: "InternalError",
     503: "ServiceUnavailable",
 }
 

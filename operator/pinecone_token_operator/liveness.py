@@ -1,0 +1,41 @@
+"""Whether the process makes progress, which is more than that it answers."""
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Final, Protocol
+
+# Each watch deals with its own silence sooner than this: one that has not is stuck.
+STALE_AFTER: Final = timedelta(seconds=240)
+
+
+class Watch(Protocol):
+    """What is needed of a watch."""
+
+    last_progress: float
+
+
+class Liveness:
+    """What a kubelet should restart the process for; an API server that is away is no such thing.
+
+    Args:
+        watches: all that should hear of something now and then.
+        queue_problems: tells what stands still of the work.
+        monotonic: the clock of the watches.
+    """
+
+    def __init__(
+        self,
+        watches: Sequence[Watch],
+        queue_problems: Callable[[], list[str]],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._watches = watches
+        self._queue_problems = queue_problems
+        self._monotonic = monotonic
+
+    def problems(self) -> list[str]:
+        """Return what stands still; nothing means alive."""
+        oldest = self._monotonic() - STALE_AFTER.total_seconds()
+        stale = sum(watch.last_progress < oldest for watch in self._watches)
+        silent = [f"{stale} of {len(self._watches)} watches are silent"] if stale else []
+        return self._queue_problems() + silent

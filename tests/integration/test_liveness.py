@@ -1,0 +1,122 @@
+"""/livez fails when a watch is stuck or the queue does not move, and for nothing else."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+
+from pinecone_token_operator import health
+from pinecone_token_operator import kube as operator_kube
+from pinecone_token_operator.controller import STUCK_AFTER, Controller
+from pinecone_token_operator.exchange import Exchange
+from pinecone_token_operator.handlers import ResourceWatch
+from pinecone_token_operator.index import Index
+from pinecone_token_operator.liveness import STALE_AFTER, Liveness
+from pinecone_token_operator.metrics import Metrics
+from pinecone_token_operator.observe import Observer
+from pinecone_token_operator.reconcile import Reconciler
+from pinecone_token_operator.secret_watch import SecretWatch
+from pinecone_token_operator.token_client import TokenClient
+from tests.support.api import Kube
+from tests.support.api_proxy import ApiProxy
+from tests.support.cluster import Cluster
+from tests.support.kubeconfig import write_kubeconfig
+from tests.support.token_endpoint import TokenEndpoint
+
+
+class Living:
+    """All that liveness is about, by a clock in the test's hands, behind a line that can stall."""
+
+    def __init__(
+        self, api: operator_kube.Api, proxy: ApiProxy, tokens: TokenClient, namespace: str
+    ) -> None:
+        self.seconds = 0.0
+        self.line = proxy.lines["line"]
+        rng, metrics, index = random.Random(1), Metrics(), Index()
+        self.secrets = SecretWatch(api, namespace, index.is_wanted, self._changed, self._clock, rng)
+        observer = Observer(api, lambda _: self.secrets, index, rng, "audience", "url")
+        exchange = Exchange(tokens, metrics, now, rng)
+        reconciler = Reconciler(api, observer, exchange, index, metrics, lambda *_: None, now, rng)
+        self.controller = Controller(
+            api, [namespace], index, reconciler, self.secrets.forget, metrics, now, self._clock, rng
+        )
+        self.resources = ResourceWatch(
+            api, (namespace,), self.controller.resource_event, self._clock, rng
+        )
+        liveness = Liveness([self.resources, self.secrets], self.controller.problems, self._clock)
+        self.problems = liveness.problems
+
+    def _clock(self) -> float:
+        return self.seconds
+
+    def _changed(self, secret: tuple[str, str]) -> None:
+        self.controller.secret_changed(secret)
+
+
+@pytest.fixture
+async def living(
+    cluster: Cluster, endpoint: TokenEndpoint, namespace: str, tmp_path: Path
+) -> AsyncIterator[Living]:
+    with ApiProxy(cluster.url, cluster.ca_file, tmp_path, ["line"]) as proxy:
+        path, line = tmp_path / "kubeconfig", proxy.lines["line"]
+        write_kubeconfig(path, line.url, proxy.ca_file, {"token": cluster.token})
+        tokens = TokenClient(endpoint.url, "audience", "2025-04", endpoint.ca_bundle, 1, now)
+        async with aclosing(await operator_kube.connect(path, None)) as api, aclosing(tokens):
+            yield Living(api, proxy, tokens, namespace)
+
+
+async def test_a_watch_that_is_stuck_fails_livez(living: Living) -> None:
+    runner = await health.serve("127.0.0.1", 0, living.problems, list, bytes)
+    host, port = runner.addresses[0]
+    watching = [asyncio.create_task(watch.run()) for watch in (living.resources, living.secrets)]
+    async with httpx.AsyncClient(base_url=f"http://{host}:{port}") as client:
+
+        async def livez() -> tuple[int, str]:
+            answer = await client.get("/livez")
+            return answer.status_code, answer.text
+
+        await asyncio.wait_for(living.secrets.synced.wait(), 15)
+        assert await livez() == (200, "ok\n")
+        for watch in watching:  # a watch that ended is stuck for ever
+            watch.cancel()
+        await asyncio.wait(watching)
+        living.seconds += STALE_AFTER.total_seconds()
+        assert await livez() == (200, "ok\n")
+        living.seconds += 1
+        assert await livez() == (503, "2 of 2 watches are silent\n")
+    await runner.cleanup()
+    await asyncio.sleep(0.1)  # for the TLS farewell of requests that were cancelled
+
+
+async def test_a_queue_that_does_not_move_is_told_until_it_does(
+    kube: Kube, living: Living, namespace: str
+) -> None:
+    kube.create_credentials(namespace)
+    kube.create_token(namespace)
+    await living.controller.resync()
+    living.line.stalled = True
+    working = asyncio.create_task(living.controller.run(1))
+    try:
+        await asyncio.sleep(0)
+        assert living.problems() == []
+        living.seconds += STUCK_AFTER.total_seconds() + 1
+        assert living.problems() == ["the queue of 1 resources does not move"]
+        living.line.stalled = False
+        async with asyncio.timeout(15):
+            while living.problems():  # noqa: ASYNC110 - there is no event to wait for
+                await asyncio.sleep(0.02)
+        # And nothing to do is no standstill.
+        living.seconds += STUCK_AFTER.total_seconds() + 1
+        assert living.problems() == []
+    finally:
+        working.cancel()
+        await asyncio.wait({working})
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
