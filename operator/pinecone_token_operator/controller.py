@@ -202,7 +202,7 @@ class Controller:
     def _enqueue(self, key: Key) -> None:
         if not self._working:
             return
-        if self._queue.idle:
+        if not self._queue.unfinished:
             self._last_progress = self._monotonic()
         self._queue.add(key)
         self._metrics.queue_length(len(self._queue))
@@ -247,9 +247,9 @@ class Controller:
     def problems(self) -> list[str]:
         """Return what stands still."""
         stuck = self._monotonic() - self._last_progress > STUCK_AFTER.total_seconds()
-        if self._queue.idle or not stuck:
+        if not self._queue.unfinished or not stuck:
             return []
-        return [f"the queue of {len(self._queue)} resources does not move"]
+        return [f"the queue of {self._queue.unfinished} resources does not move"]
 
     async def _work(self) -> NoReturn:
         while True:

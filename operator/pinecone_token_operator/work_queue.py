@@ -40,9 +40,9 @@ class WorkQueue:
         return len(self._waiting)
 
     @property
-    def idle(self) -> bool:
-        """Whether nothing waits and nothing is in hand."""
-        return not self._waiting and not self._in_hand
+    def unfinished(self) -> int:
+        """How many keys wait or are in hand."""
+        return len(self._waiting) + len(self._in_hand)
 
     def add(self, key: Key) -> None:
         """Ask for a look at a resource; one that is in hand is looked at again afterwards."""

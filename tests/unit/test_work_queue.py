@@ -56,7 +56,7 @@ async def test_a_key_waits_only_once() -> None:
         queue.add(one)
     assert len(queue) == 2
     assert await take_all(queue) == [A, B]
-    assert queue.idle
+    assert not queue.unfinished
 
 
 async def test_a_key_in_hand_is_handed_out_again_but_only_afterwards_and_once() -> None:
@@ -72,7 +72,7 @@ async def test_a_key_in_hand_is_handed_out_again_but_only_afterwards_and_once() 
     assert await other == A
     assert len(queue) == 0
     queue.done(A)
-    assert queue.idle
+    assert not queue.unfinished
 
 
 async def test_a_worker_that_waits_gets_what_is_added() -> None:
@@ -96,13 +96,13 @@ async def test_a_worker_that_gives_up_loses_nothing() -> None:
 
 async def test_idle_means_nothing_waits_and_nothing_is_in_hand() -> None:
     queue = make_queue()
-    assert queue.idle
+    assert not queue.unfinished
     queue.add(A)
-    assert not queue.idle
+    assert queue.unfinished
     await queue.take()
-    assert not queue.idle
+    assert queue.unfinished
     queue.done(A)
-    assert queue.idle
+    assert not queue.unfinished
 
 
 async def test_an_empty_queue_drains_at_once() -> None:
