@@ -1,4 +1,4 @@
-"""The command line: `pinecone-token-operator run`."""
+"""The command line: `pinecone-token-operator run` and `pinecone-token-operator check`."""
 
 import argparse
 import importlib.metadata
@@ -18,6 +18,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code (see `settings.EXIT_CODES`)."""
     try:
         arguments = _parser().parse_args(argv)
+        if arguments.command == "check":
+            from pinecone_token_operator import install_check  # noqa: PLC0415 - as below
+
+            return install_check.run(arguments.options)
         chosen = settings.parse(arguments.options, os.environ)
     except SettingsInvalid as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)  # noqa: T201 - logging is not set up yet
@@ -34,12 +38,16 @@ def _parser() -> settings.Parser:
     parser = settings.Parser(
         prog=PROGRAM,
         description="Keeps a fresh Pinecone access token in a Kubernetes Secret.",
-        epilog=f"'{PROGRAM} run --help' documents every option.\n\n{settings.EXIT_CODES}",
+        epilog=f"'{PROGRAM} COMMAND --help' documents every option.\n\n{settings.EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {_version()}")
-    parser.add_argument("command", choices=["run"], help="run the operator until it is stopped")
+    parser.add_argument(
+        "command",
+        choices=["run", "check"],
+        help="run the operator until it is stopped, or check an installed one, as helm test does",
+    )
     parser.add_argument("options", nargs=argparse.REMAINDER, help="options of the command")
     return parser
 

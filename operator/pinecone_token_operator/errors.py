@@ -9,7 +9,8 @@ token, a client secret, a request or a response body: upstream text is not to be
     ├── CredentialsInvalid       a credentials Secret that lacks a key, is blank or is no UTF-8
     ├── ExchangeError            the token endpoint gave no token
     ├── ApiError                 the API server refused or did not answer
-    └── LeaseLost                another replica may lead by now
+    ├── LeaseLost                another replica may lead by now
+    └── CheckFailed              an installed operator does not do what it should
 """
 
 from dataclasses import dataclass
@@ -89,3 +90,7 @@ class ApiError(OperatorError):
     def __str__(self) -> str:
         """Return status, reason and message in one line."""
         return f"{self.http_status} {self.reason}: {self.message}"
+
+
+class CheckFailed(OperatorError):  # noqa: N818 - reads as the fact it states
+    """An installed operator does not do what it should; the message says what was seen."""
