@@ -12,7 +12,7 @@ compile := $(uv) pip compile -q --universal --generate-hashes --python-version 3
 
 .PHONY: help
 help: ## show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
 demo: .venv/.synced ## show the operator at work, on a cluster of its own (DEMO_SECONDS, DEMO_KEEP, DEMO_CLUSTER)
@@ -43,6 +43,14 @@ lint: .venv/.synced ## check style, types and the direction of imports
 format: .venv/.synced ## put the code into its one format
 	$(bin)/ruff check --fix-only
 	$(bin)/ruff format
+
+.PHONY: docs
+docs: .venv/.synced ## write the chart's README anew, from the comments in its values.yaml
+	$(bin)/python -m tests.support.chart_readme
+
+.PHONY: snapshots
+snapshots: .venv/.synced ## write tests/chart/snapshots anew, after a change of the chart that is meant
+	RENEW_SNAPSHOTS=1 $(bin)/pytest -q tests/chart/test_snapshots.py
 
 .PHONY: cluster
 cluster: .venv/.synced ## start a control plane to try things on, until Ctrl-C

@@ -1,21 +1,17 @@
 """The rights that the chart grants are enough, and the operator asks for nothing beyond them."""
 
 import base64
-import subprocess
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.support.api import Kube, eventually, secret_path
 from tests.support.audit import AuditLog, Request
+from tests.support.chart import install_rights, service_account_token
 from tests.support.cluster import Cluster
-from tests.support.control_plane import binaries
 from tests.support.kubeconfig import write_kubeconfig
 from tests.support.operator_process import Operator
 from tests.support.token_endpoint import TokenEndpoint
-
-CHART = Path(__file__).resolve().parents[2] / "charts" / "pinecone-token-operator"
 
 Right = tuple[str, str]  # resource and verb
 
@@ -31,42 +27,53 @@ def test_the_granted_rights_are_enough(
 ) -> None:
     watched = [] if scope == "in all namespaces" else [namespace]
     granted = install(cluster, namespace, watched)
+    user = {"token": service_account_token(cluster, namespace, "operator")}
+    kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", cluster.url, cluster.ca_file, user)
     audit = AuditLog(cluster.audit_log)
     mark = audit.mark()
-    operator = Operator(
-        service_account_kubeconfig(cluster, namespace, tmp_path),
-        endpoint.url,
-        endpoint.ca_bundle,
-        tmp_path / "operator",
-        namespaces=watched,
-    )
-    with operator:
-        operator.wait_ready()
-        kube.create_credentials(namespace)
-        kube.create_token(namespace)
-        first = eventually(lambda: kube.secret(namespace, "search"), "a first token")
-        # Beside the first token, which is created, one that is written over.
-        changed = {"data": {"client_secret": base64.b64encode(b"changed").decode()}}
-        kube.patch(secret_path(namespace, "account"), changed)
-        eventually(
-            lambda: kube.secret(namespace, "search") not in (None, first),
-            "a token by the new secret",
+    election = ("--leader-elect", f"--leader-election-namespace={namespace}")
+    leader, other = (
+        Operator(
+            kubeconfig,
+            endpoint.url,
+            endpoint.ca_bundle,
+            tmp_path / name,
+            namespaces=watched,
+            options=(*election, "--leader-election-lease-name=operator"),
         )
-        kube.delete(secret_path(namespace, "search"))
-        eventually(lambda: kube.secret(namespace, "search"), "the target is back")
-        for _ in range(2):  # the second Event of a kind is counted up
-            kube.delete(secret_path(namespace, "account"))
-            eventually(lambda: refreshed(kube, namespace) == "False", "the failure is told")
+        for name in ("leader", "other")
+    )
+    with leader:
+        leader.wait_ready()
+        eventually(lambda: leader.metric("pinecone_token_leader") == 1, "the first leads")
+        with other:  # it watches the Lease
+            other.wait_ready()
             kube.create_credentials(namespace)
-            eventually(lambda: refreshed(kube, namespace) == "True", "and its end")
-        assert operator.stop() == 0
+            kube.create_token(namespace)
+            first = eventually(lambda: kube.secret(namespace, "search"), "a first token")
+            # Beside the first token, which is created, one that is written over.
+            changed = {"data": {"client_secret": base64.b64encode(b"changed").decode()}}
+            kube.patch(secret_path(namespace, "account"), changed)
+            eventually(
+                lambda: kube.secret(namespace, "search") not in (None, first),
+                "a token by the new secret",
+            )
+            kube.delete(secret_path(namespace, "search"))
+            eventually(lambda: kube.secret(namespace, "search"), "the target is back")
+            for _ in range(2):  # the second Event of a kind is counted up
+                kube.delete(secret_path(namespace, "account"))
+                eventually(lambda: refreshed(kube, namespace) == "False", "the failure is told")
+                kube.create_credentials(namespace)
+                eventually(lambda: refreshed(kube, namespace) == "True", "and its end")
+            assert other.stop() == 0
+        assert leader.stop() == 0
 
     # Neither too little nor too much. The audit log tells of a watch once it has ended.
     eventually(
         lambda: used(audit.since(mark)) == granted,
         f"all of {sorted(granted)} used, and nothing else",
     )
-    assert operator.errors() == []
+    assert leader.errors() + other.errors() == []
     assert [one for one in audit.since(mark) if one.code in (401, 403)] == []
     if watched:
         assert {one.namespace for one in audit.since(mark) if one.resource} <= {namespace}
@@ -87,34 +94,12 @@ def used(requests: list[Request]) -> set[Right]:
 
 
 def install(cluster: Cluster, namespace: str, watched: list[str]) -> set[Right]:
-    """Apply the chart's service account and rights, nothing else of it; return the rights."""
+    """Install the operator's rights, and return them."""
     options = ["--set", f"watchNamespaces={{{','.join(watched)}}}"] if watched else []
-    command = [str(binaries("helm")["helm"]), "template", namespace, str(CHART)]
-    command += ["--namespace", namespace]
-    rendered = subprocess.run(
-        [*command, "--set", "fullnameOverride=operator", *options, "--kube-version", "1.37.2"],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    wanted = [
-        found
-        for found in yaml.safe_load_all(rendered)
-        if found and (found["kind"] == "ServiceAccount" or "rbac" in found["apiVersion"])
-    ]
-    cluster.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(wanted))
     return {
         (resource, verb)
-        for found in wanted
+        for found in install_rights(cluster, namespace, "operator", options)
         for rule in found.get("rules", ())
         for resource in rule["resources"]
         for verb in rule["verbs"]
     }
-
-
-def service_account_kubeconfig(cluster: Cluster, namespace: str, directory: Path) -> Path:
-    """Return a kubeconfig of the service account, without the rights of the cluster's own."""
-    token = cluster.kubectl("create", "token", "-n", namespace, "operator").strip()
-    return write_kubeconfig(
-        directory / "kubeconfig", cluster.url, cluster.ca_file, {"token": token}
-    )

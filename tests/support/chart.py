@@ -1,5 +1,6 @@
-"""What the chart grants, applied to a cluster of tests."""
+"""The chart, rendered by helm; what it grants, applied to a cluster of tests."""
 
+import json
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,15 +11,63 @@ import yaml
 from tests.support.cluster import Cluster
 from tests.support.control_plane import binaries
 
-CHART = Path(__file__).resolve().parents[2] / "charts" / "pinecone-token-operator"
+ROOT = Path(__file__).resolve().parents[2]
+CHART = ROOT / "charts" / "pinecone-token-operator"
+VALUES = ROOT / "tests" / "chart" / "values"
+SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text("utf-8"))
+RELEASE = "release"
+NAMESPACE = "chart-operator"
 
-_KUBERNETES = "1.37.2"
+# The least that shows every branch of the templates; a file each.
+ROWS = sorted(path.stem for path in VALUES.glob("*.yaml"))
+
+
+def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run helm, and return whatever came of it."""
+    return subprocess.run(
+        [str(binaries("helm")["helm"]), *arguments], check=False, capture_output=True, text=True
+    )
+
+
+def template(*options: str) -> subprocess.CompletedProcess[str]:
+    """Render the chart, as a newest cluster would get it, and return whatever came of it."""
+    command = ("template", RELEASE, str(CHART), "--namespace", NAMESPACE)
+    return helm(*command, "--kube-version", "1.37.2", *options)
+
+
+def render(*options: str) -> str:
+    """Return the rendered chart."""
+    answer = template(*options)
+    assert answer.returncode == 0, answer.stderr
+    return answer.stdout
+
+
+def objects(*options: str) -> list[dict[str, Any]]:
+    """Return the rendered objects, those for `helm test` among them."""
+    return [found for found in yaml.safe_load_all(render(*options)) if found]
+
+
+def row(name: str) -> tuple[str, str]:
+    """Return the options that give helm a row's values."""
+    return ("--values", str(VALUES / f"{name}.yaml"))
+
+
+def of_kind(found: list[dict[str, Any]], kind: str, suffix: str = "") -> dict[str, Any]:
+    """Return the one object of this kind whose name ends so, those for `helm test` left out."""
+    (only,) = [
+        each
+        for each in found
+        if each["kind"] == kind
+        and each["metadata"]["name"].endswith(f"pinecone-token-operator{suffix}")
+        and "helm.sh/hook" not in each["metadata"].get("annotations", {})
+    ]
+    return only
 
 
 def install_rights(
     cluster: Cluster, namespace: str, name: str, options: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
-    """Apply the chart's service account and rights, nothing else of it; return what was applied.
+    """Apply the operator's service account and rights, nothing else; return what was applied.
 
     Args:
         cluster: where to.
@@ -26,14 +75,13 @@ def install_rights(
         name: what the service account and the rest are called.
         options: further ones of `helm template`.
     """
-    command = [str(binaries("helm")["helm"]), "template", name, str(CHART)]
-    command += ["--namespace", namespace, "--set", f"fullnameOverride={name}"]
-    command += [*options, "--kube-version", _KUBERNETES]
-    rendered = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    chosen = ["--namespace", namespace, "--set", f"fullnameOverride={name}"]
+    # These are the users' rights and the check's, not the operator's.
+    chosen += ["--set", "rbac.aggregateClusterRoles=false,helmTest.enabled=false"]
     wanted = [
         found
-        for found in yaml.safe_load_all(rendered)
-        if found and (found["kind"] == "ServiceAccount" or "rbac" in found["apiVersion"])
+        for found in objects(*chosen, *options)
+        if found["kind"] == "ServiceAccount" or "rbac" in found["apiVersion"]
     ]
     cluster.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(wanted))
     return wanted

@@ -1,7 +1,8 @@
 """The programs of a Kubernetes control plane for tests, built from pinned Go modules.
 
-`tests/cluster/go.mod` says which, and `tests/promtool/go.mod` which checker of metrics. Each is
-built once, into the user's cache folder:
+`tests/cluster/go.mod` says which, `tests/promtool/go.mod` which checker of metrics, and
+`tests/helmdocs/go.mod` which writer of the chart's README. Each is built once, into the user's
+cache folder:
 
     python -m tests.support.control_plane build
 
@@ -25,6 +26,7 @@ from pathlib import Path
 
 _CLUSTER = Path(__file__).resolve().parents[1] / "cluster"
 _PROMTOOL = Path(__file__).resolve().parents[1] / "promtool"
+_HELMDOCS = Path(__file__).resolve().parents[1] / "helmdocs"
 
 # Each program's main package, and the directory of the module that pins it.
 PACKAGES = {
@@ -34,6 +36,7 @@ PACKAGES = {
     "kube-controller-manager": ("k8s.io/kubernetes/cmd/kube-controller-manager", _CLUSTER),
     "helm": ("helm.sh/helm/v4/cmd/helm", _CLUSTER),
     "promtool": ("github.com/prometheus/prometheus/cmd/promtool", _PROMTOOL),
+    "helm-docs": ("github.com/norwoodj/helm-docs/cmd/helm-docs", _HELMDOCS),
 }
 
 _PROGRESS_SECONDS = 15.0

@@ -13,16 +13,32 @@
 {{- end }}
 {{- end }}
 
+{{- /* What selects the operator's pods, and no others of the release. */}}
 {{- define "pinecone-token-operator.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "pinecone-token-operator.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: operator
 {{- end }}
 
-{{- define "pinecone-token-operator.labels" -}}
+{{- define "pinecone-token-operator.ownLabels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{ include "pinecone-token-operator.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{- /*
+Labels and annotations, from a dict with `root`, and `labels` and `annotations` of the object's own.
+The chart's labels win, since selectors depend on them; then the object's own; then common ones.
+*/}}
+{{- define "pinecone-token-operator.labelsAndAnnotations" -}}
+{{- $own := include "pinecone-token-operator.ownLabels" .root | fromYaml | merge dict (default dict .ownLabels) -}}
+labels:
+  {{- merge $own (default dict .labels) .root.Values.commonLabels | toYaml | nindent 2 }}
+{{- with merge dict (default dict .annotations) .root.Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end }}
 
 {{- define "pinecone-token-operator.serviceAccountName" -}}
@@ -31,6 +47,18 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- else }}
 {{- default "default" .Values.serviceAccount.name }}
 {{- end }}
+{{- end }}
+
+{{- define "pinecone-token-operator.image" -}}
+{{- if .Values.image.digest }}
+{{- printf "%s@%s" .Values.image.repository .Values.image.digest }}
+{{- else }}
+{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) }}
+{{- end }}
+{{- end }}
+
+{{- define "pinecone-token-operator.leaseName" -}}
+{{- default (include "pinecone-token-operator.fullname" .) .Values.leaderElection.leaseName }}
 {{- end }}
 
 {{- /* What the operator may do in each namespace that it serves. No delete: owned Secrets are collected by Kubernetes. */}}
@@ -47,4 +75,20 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 - apiGroups: [""]
   resources: [events]
   verbs: [get, create, patch]
+{{- end }}
+
+{{- /* Fails where values contradict each other, which the schema cannot say clearly. */}}
+{{- define "pinecone-token-operator.validate" -}}
+{{- if and (gt (int .Values.replicas) 1) (not .Values.leaderElection.enabled) }}
+{{- fail (printf "replicas is %d, but leaderElection.enabled is false: without leader election, all replicas would fetch every token; set replicas to 1 or leaderElection.enabled to true" (int .Values.replicas)) }}
+{{- end }}
+{{- if and .Values.tokenEndpoint.caBundle.configMapName .Values.tokenEndpoint.caBundle.secretName }}
+{{- fail "tokenEndpoint.caBundle names both a ConfigMap and a Secret: set configMapName or secretName, not both" }}
+{{- end }}
+{{- if and .Values.metrics.serviceMonitor.enabled .Values.metrics.podMonitor.enabled }}
+{{- fail "metrics.serviceMonitor and metrics.podMonitor are both enabled, and would scrape each pod twice: enable one of them" }}
+{{- end }}
+{{- if and .Values.metrics.serviceMonitor.enabled (not .Values.metrics.service.enabled) }}
+{{- fail "metrics.serviceMonitor needs the Service: set metrics.service.enabled to true, or use metrics.podMonitor" }}
+{{- end }}
 {{- end }}

@@ -1,0 +1,23 @@
+"""The chart's README, as helm-docs makes it from README.md.gotmpl and the comments in values.yaml.
+
+python -m tests.support.chart_readme
+"""
+
+import subprocess
+
+from tests.support.chart import CHART
+from tests.support.control_plane import binaries
+
+README = CHART / "README.md"
+
+
+def rendered() -> str:
+    """Return what the README should be."""
+    command = [str(binaries("helm-docs")["helm-docs"]), "--chart-search-root", str(CHART)]
+    command += ["--sort-values-order", "file", "--dry-run"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return done.stdout.strip() + "\n"
+
+
+if __name__ == "__main__":
+    README.write_text(rendered(), "utf-8")
