@@ -1,0 +1,169 @@
+"""What `helm test` runs tells a good installation from a bad one, and leaves nothing behind."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.api import Kube, secret_path, token_path
+from tests.support.audit import AuditLog
+from tests.support.chart import objects, service_account_token
+from tests.support.cluster import Cluster
+from tests.support.kubeconfig import write_kubeconfig
+from tests.support.operator_process import StartOperator
+from tests.support.token_endpoint import TokenEndpoint
+
+NAME = "operator-test"
+
+
+class Check:
+    """The pod of `helm test`, run as a process with that pod's arguments and account."""
+
+    def __init__(self, cluster: Cluster, namespace: str, directory: Path) -> None:
+        found = [each for each in rendered(namespace) if NAME in each["metadata"]["name"]]
+        pods = [each for each in found if each["kind"] == "Pod"]
+        self.rights = {
+            (resource, verb)
+            for each in found
+            for rule in each.get("rules", ())
+            for resource in rule["resources"]
+            for verb in rule["verbs"]
+        }
+        others = [each for each in found if each["kind"] != "Pod"]
+        cluster.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(others))
+        kubeconfig = account_kubeconfig(cluster, namespace, NAME, directory)
+        self._command = [sys.executable, "-m", "pinecone_token_operator"]
+        self._command += [*pods[0]["spec"]["containers"][0]["args"], f"--kubeconfig={kubeconfig}"]
+
+    def run(self, *options: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*self._command, *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+
+def account_kubeconfig(cluster: Cluster, namespace: str, account: str, directory: Path) -> Path:
+    user = {"token": service_account_token(cluster, namespace, account)}
+    path = directory / "account-kubeconfig"
+    return write_kubeconfig(path, cluster.url, cluster.ca_file, user)
+
+
+@pytest.fixture
+def check(cluster: Cluster, namespace: str, tmp_path: Path) -> Check:
+    return Check(cluster, namespace, tmp_path)
+
+
+def rendered(namespace: str) -> list[dict[str, Any]]:
+    options = ("--namespace", namespace, "--set", "fullnameOverride=operator")
+    return objects(*options)
+
+
+def left_behind(kube: Kube, namespace: str) -> list[str]:
+    paths = token_path(namespace, NAME), secret_path(namespace, f"{NAME}-credentials")
+    return [path for path in paths if kube.get(path)]
+
+
+def test_it_passes_where_the_operator_works_and_uses_all_of_its_rights(
+    cluster: Cluster,
+    kube: Kube,
+    endpoint: TokenEndpoint,
+    namespace: str,
+    start_operator: StartOperator,
+    check: Check,
+) -> None:
+    endpoint.credentials = {}
+    start_operator()
+    audit = AuditLog(cluster.audit_log)
+    mark = audit.mark()
+
+    answer = check.run()
+
+    assert answer.returncode == 0, answer.stdout
+    first, second, last = answer.stdout.splitlines()
+    assert first.startswith(f"Ready is False, CredentialsInvalid: Secret {NAME}-credentials: ")
+    assert second.startswith("Refreshed is False, Rejected: the token endpoint rejected the cred")
+    assert last == "passed"
+    assert left_behind(kube, namespace) == []
+    used = {
+        (one.resource, one.verb)
+        for one in audit.since(mark, namespace=namespace)
+        if one.name.startswith(NAME) or one.verb == "create"
+    }
+    assert check.rights <= used
+
+
+def test_it_cleans_up_what_an_earlier_one_left(
+    kube: Kube,
+    endpoint: TokenEndpoint,
+    namespace: str,
+    start_operator: StartOperator,
+    check: Check,
+) -> None:
+    endpoint.credentials = {}
+    kube.create_secret(namespace, f"{NAME}-credentials", {"client_id": "left"})
+    kube.create_token(namespace, NAME)
+    start_operator()
+
+    assert check.run().returncode == 0
+    assert left_behind(kube, namespace) == []
+
+
+def test_it_fails_where_no_operator_serves_the_namespace(
+    kube: Kube, namespace: str, check: Check
+) -> None:
+    answer = check.run("--timeout=2")
+
+    assert answer.returncode == 1
+    assert "the operator has told nothing about the resource" in answer.stdout
+    assert f"whether it serves the namespace {namespace}" in answer.stdout
+    assert left_behind(kube, namespace) == []
+
+
+def test_it_tells_of_an_endpoint_that_is_out_of_reach(
+    kube: Kube,
+    endpoint: TokenEndpoint,
+    namespace: str,
+    start_operator: StartOperator,
+    check: Check,
+) -> None:
+    endpoint.mode = "down"
+    start_operator()
+
+    answer = check.run("--timeout=3")
+
+    assert answer.returncode == 1
+    assert "it is False, Unavailable: " in answer.stdout
+    assert left_behind(kube, namespace) == []
+    # The operator itself works, which can be seen without the endpoint, too.
+    assert check.run("--no-ask-token-endpoint").returncode == 0
+
+
+def test_it_tells_of_an_endpoint_that_takes_anything(
+    kube: Kube, namespace: str, start_operator: StartOperator, check: Check
+) -> None:
+    start_operator()
+
+    answer = check.run("--timeout=3")
+
+    assert answer.returncode == 1
+    assert "it is True, Succeeded: " in answer.stdout
+    # A target goes with its owner, by the controller manager.
+    assert left_behind(kube, namespace) == []
+
+
+def test_it_fails_without_rights(cluster: Cluster, namespace: str, tmp_path: Path) -> None:
+    kubeconfig = account_kubeconfig(cluster, namespace, "default", tmp_path)
+    command = [sys.executable, "-m", "pinecone_token_operator", "check", "--name=x"]
+    command += [f"--namespace={namespace}", f"--kubeconfig={kubeconfig}"]
+
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert answer.returncode == 1
+    assert answer.stdout.startswith("FAILED: 403 Forbidden: ")
