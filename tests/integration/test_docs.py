@@ -8,11 +8,13 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from pinecone_token_operator.metrics import Metrics
 from pinecone_token_operator.reasons import Reason
 from tests.support.chart import SCHEMA, template
 from tests.support.cluster import Cluster
@@ -21,7 +23,7 @@ from tests.support.documents import DOCS, README, ROOT, anchors, blocks, links, 
 from tests.support.operator_process import Operator
 from tests.support.token_endpoint import TokenEndpoint
 
-NAMES = [document.stem for document in DOCS]
+DOCUMENTS = [README, *DOCS]
 # What a reader of these has done before.
 INSTALLED = {"consuming", "security", "troubleshooting", "uninstalling", "upgrading"}
 USED = {"security", "troubleshooting", "uninstalling", "upgrading"}
@@ -47,8 +49,10 @@ class Reader:
         programs.mkdir(parents=True)
         for name, path in binaries("kubectl", "helm").items():
             (programs / name).symlink_to(path)
-        for name in ("charts", "crds", "examples"):
+        for name in ("Makefile", "charts", "crds", "examples"):
             (directory / name).symlink_to(ROOT / name)
+        # As make sets it up; here, whatever runs the tests.
+        (directory / ".venv").symlink_to(Path(sys.executable).parents[1])
         self._environ = {
             "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
             "HOME": str(directory),
@@ -73,7 +77,7 @@ class Reader:
 
 @pytest.fixture
 def reader(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Reader]:
-    name = str(request.getfixturevalue("name"))
+    name = request.getfixturevalue("document").stem
     with Cluster(tmp_path / "cluster", controller_manager=True, audit=False) as cluster:
         found = Reader(cluster, tmp_path / "checkout")
         if name in INSTALLED:
@@ -89,30 +93,32 @@ def reader(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Reader]:
                 yield found
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_document_can_be_followed(name: str, reader: Reader) -> None:
-    document = ROOT / "docs" / f"{name}.md"
+each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
+
+
+@each_document
+def test_the_document_can_be_followed(document: Path, reader: Reader) -> None:
     found = blocks(document, "sh")
     assert found
 
     for block in found:
-        reader.type(script(block), f"docs/{name}.md, line {block.line}")
+        reader.type(script(block), f"{document.name}, line {block.line}")
 
     for block in blocks(document, "yaml"):
-        where = f"docs/{name}.md, line {block.line}"
+        where = f"{document.name}, line {block.line}"
         if block.text.startswith("apiVersion:"):
             apply = "kubectl apply --dry-run=server --validate=strict -f -"
             reader.type(f"{apply} <<'END'\n{block.text}END", where)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_values_in_it_are_values_of_the_chart(name: str, tmp_path: Path) -> None:
-    for block in blocks(ROOT / "docs" / f"{name}.md", "yaml"):
+@each_document
+def test_values_in_it_are_values_of_the_chart(document: Path, tmp_path: Path) -> None:
+    for block in blocks(document, "yaml"):
         if block.text.startswith("# values.yaml"):
             (tmp_path / "values.yaml").write_text(block.text, "utf-8")
             answer = template("--values", str(tmp_path / "values.yaml"))
             assert answer.returncode == 0, f"line {block.line}: {answer.stderr}"
-    for value in named_values(ROOT / "docs" / f"{name}.md"):
+    for value in named_values(document):
         assert "values don't meet the spec" not in template("--set", value).stderr, value
 
 
@@ -122,7 +128,7 @@ def named_values(document: Path) -> set[str]:
     return set(re.findall(rf"`((?:{roots})(?:\.\w+)*=\w+)`", document.read_text("utf-8")))
 
 
-@pytest.mark.parametrize("document", [README, *DOCS], ids=lambda path: path.name)
+@each_document
 def test_every_link_leads_somewhere(document: Path) -> None:
     for link in links(document):
         path, _, anchor = link.partition("#")
@@ -132,10 +138,11 @@ def test_every_link_leads_somewhere(document: Path) -> None:
             assert anchor in anchors(target), link
 
 
-def test_the_mount_is_that_of_the_example() -> None:
+@pytest.mark.parametrize("document", [README, ROOT / "docs" / "consuming.md"], ids=str)
+def test_the_mount_is_that_of_the_example(document: Path) -> None:
     (mount,) = [
         block
-        for block in blocks(ROOT / "docs" / "consuming.md", "yaml")
+        for block in blocks(document, "yaml")
         if block.text.lstrip().startswith("volumeMounts")
     ]
     # In the same order; comments and other settings may stand between.
@@ -155,6 +162,14 @@ def test_every_alert_has_its_answer() -> None:
 
     found = re.findall(r"^\| `(Pinecone\w+)` \|", text, re.MULTILINE)
     assert found == SCHEMA["definitions"]["alert"]["enum"]
+
+
+@each_document
+def test_every_metric_it_names_exists(document: Path) -> None:
+    named = set(re.findall(r"\bpinecone_token_\w+", document.read_text("utf-8")))
+    shown = set(re.findall(r"^# TYPE (\w+) ", Metrics().render().decode(), re.MULTILINE))
+
+    assert named - {"pinecone_token_operator"} <= shown
 
 
 def test_the_code_in_them_is_python() -> None:
