@@ -52,6 +52,10 @@ docs: .venv/.synced ## write the chart's README anew, from the comments in its v
 snapshots: .venv/.synced ## write tests/chart/snapshots anew, after a change of the chart that is meant
 	RENEW_SNAPSHOTS=1 $(bin)/pytest -q tests/chart/test_snapshots.py
 
+.PHONY: version
+version: .venv/.synced ## move operator, image and chart to one VERSION, such as VERSION=0.2.0
+	$(bin)/python -m tests.support.version "$(VERSION)"
+
 .PHONY: cluster
 cluster: .venv/.synced ## start a control plane to try things on, until Ctrl-C
 	$(bin)/python -m tests.support.cluster
