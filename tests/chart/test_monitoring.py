@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from pinecone_token_operator.metrics import Metrics
-from tests.support.chart import CHART, ROOT, SCHEMA, objects, of_kind
+from tests.support.chart import CHART, ROOT, SCHEMA, objects, of_kind, row
 from tests.support.control_plane import binaries
 
 CASES = ROOT / "tests" / "chart" / "alerts.yaml"
@@ -42,6 +42,44 @@ def names_in(expression: str) -> set[str]:
     """Return the metrics in an expression, by the family that /metrics shows."""
     found = re.findall(r"\b(?:pinecone|process)_\w+", expression)
     return {re.sub(r"_(bucket|sum|count)$", "", name) for name in found}
+
+
+def read_strictly(found: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+    """Read an object into the Prometheus Operator's own type."""
+    return subprocess.run(
+        [str(binaries("monitors")["monitors"])],
+        input=yaml.safe_dump(found),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [
+        ("everything", {"ServiceMonitor", "PrometheusRule"}),
+        ("pods-scraped", {"PodMonitor", "PrometheusRule"}),
+    ],
+)
+def test_the_prometheus_operator_knows_every_field(name: str, kinds: set[str]) -> None:
+    found = [each for each in objects(*row(name)) if each["kind"] in kinds]
+    assert {each["kind"] for each in found} == kinds
+
+    for each in found:
+        answer = read_strictly(each)
+        assert answer.returncode == 0, answer.stdout
+
+
+def test_an_unknown_field_would_be_found() -> None:
+    monitor = of_kind(objects(*row("everything")), "ServiceMonitor")
+    monitor["spec"]["endpoints"][0]["intervall"] = "1m"
+
+    answer = read_strictly(monitor)
+
+    assert answer.returncode == 1
+    assert 'unknown field "intervall"' in answer.stdout
 
 
 @pytest.fixture

@@ -29,9 +29,9 @@ def namespaces(cluster: Cluster) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def prometheus_operator(cluster: Cluster) -> Iterator[None]:
-    """Make the API server know the Prometheus Operator's kinds.
+    """Make the API server know the Prometheus Operator's kinds, whatever they say.
 
-    It takes whatever they say; that it is what they may say is for another test to show.
+    That it is what they may say is shown in tests/chart, by that operator's own types.
     """
     definitions = yaml.safe_dump_all(
         {

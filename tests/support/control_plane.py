@@ -1,8 +1,8 @@
 """The programs of a Kubernetes control plane for tests, built from pinned Go modules.
 
-`tests/cluster/go.mod` says which, `tests/promtool/go.mod` which checker of metrics, and
-`tests/helmdocs/go.mod` which writer of the chart's README. Each is built once, into the user's
-cache folder:
+`tests/cluster/go.mod` says which, and modules beside it which checker of metrics, which writer of
+the chart's README and which types of the Prometheus Operator. Each program is built once, into the
+user's cache folder:
 
     python -m tests.support.control_plane build
 
@@ -27,6 +27,7 @@ from pathlib import Path
 _CLUSTER = Path(__file__).resolve().parents[1] / "cluster"
 _PROMTOOL = Path(__file__).resolve().parents[1] / "promtool"
 _HELMDOCS = Path(__file__).resolve().parents[1] / "helmdocs"
+_MONITORS = Path(__file__).resolve().parents[1] / "monitors"
 
 # Each program's main package, and the directory of the module that pins it.
 PACKAGES = {
@@ -37,6 +38,7 @@ PACKAGES = {
     "helm": ("helm.sh/helm/v4/cmd/helm", _CLUSTER),
     "promtool": ("github.com/prometheus/prometheus/cmd/promtool", _PROMTOOL),
     "helm-docs": ("github.com/norwoodj/helm-docs/cmd/helm-docs", _HELMDOCS),
+    "monitors": (".", _MONITORS),
 }
 
 _PROGRESS_SECONDS = 15.0
@@ -47,10 +49,10 @@ class BuildError(Exception):
 
 
 def cache_directory(module: Path) -> Path:
-    """Return the folder of a module's programs, one for each content of its go.mod and go.sum."""
+    """Return the folder of a module's programs, one for each content of its files."""
     pinned = hashlib.sha256()
-    for name in ("go.mod", "go.sum"):
-        pinned.update((module / name).read_bytes())
+    for path in (module / "go.mod", module / "go.sum", *sorted(module.glob("*.go"))):
+        pinned.update(path.read_bytes())
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     directory = Path(base) / "pinecone-token-operator" / "control-plane"
     return directory / pinned.hexdigest()[:16]
