@@ -231,7 +231,8 @@ class Reconciler:
         self._metrics.token(
             resource.key,
             times.expires_at if times else None,
-            times.refresh_at if times else None,
+            # While suspended nothing is planned; alerts tell by that what is meant to expire.
+            times.refresh_at if times and not resource.spec.suspend else None,
             times.refreshed_at if times else None,
         )
         status = compute_status(observed, decision, memory.status, self._now())

@@ -1,6 +1,7 @@
 """From a resource to a fresh token in a Secret, and back to it after whatever people do to it."""
 
 import base64
+import math
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -294,12 +295,15 @@ def test_ready_turns_false_by_itself_when_the_token_expires(
 ) -> None:
     endpoint.lifetime = 3
     kube.create_credentials(namespace)
-    start_operator()
+    operator = start_operator()
     kube.create_token(namespace)
     eventually(ready(kube, namespace), "the resource is ready")
     kube.patch_token(namespace, "search", {"spec": {"suspend": True}})
 
     says(kube, namespace, "Ready", "TokenExpired")
+    # Its expiry is told, and that nothing is planned against it.
+    assert operator.metric("pinecone_token_expiry_timestamp_seconds") > 0
+    assert math.isnan(operator.metric("pinecone_token_refresh_timestamp_seconds"))
 
 
 def test_credentials_may_appear_later(

@@ -4,9 +4,11 @@ its resource, everything else that of the operator; only the leader shows times 
 replicas may both do so for a moment at a change of leader.
 */}}
 {{- define "pinecone-token-operator.alerts" -}}
+# Only with a planned refresh: a suspended resource has none, and its token is meant to expire.
 - alert: PineconeTokenExpired
   expr: |-
     max by (namespace, name) (pinecone_token_expiry_timestamp_seconds) <= time()
+    and max by (namespace, name) (pinecone_token_refresh_timestamp_seconds)
   for: 1m
   labels:
     severity: critical
