@@ -181,6 +181,25 @@ def test_what_contradicts_itself_is_refused_with_what_to_do(options: str, said: 
     assert said in answer.stderr
 
 
+def switches(values: dict[str, Any], path: str = "") -> Iterator[tuple[str, bool]]:
+    """Yield each value that is on or off, and its default."""
+    for name, value in values.items():
+        here = f"{path}.{name}".lstrip(".")
+        if isinstance(value, dict):
+            yield from switches(value, here)
+        elif isinstance(value, bool):
+            yield here, value
+
+
+@pytest.mark.parametrize(("name", "default"), list(switches(DEFAULTS)))
+def test_each_switch_can_be_turned_the_other_way(name: str, default: bool) -> None:
+    # Without leader election there can be one replica only.
+    answer = template("--set", f"replicas=1,{name}={str(not default).lower()}")
+
+    assert answer.returncode == 0, answer.stderr
+    assert [found for found in yaml.safe_load_all(answer.stdout) if found]
+
+
 @pytest.mark.parametrize("options", ["enabled=true", "global.imageRegistry=registry.example"])
 def test_a_chart_may_depend_on_this_one(options: str) -> None:
     assert template("--set", options).returncode == 0

@@ -1,5 +1,6 @@
 """The API server takes what the chart renders to, and the operator takes its arguments."""
 
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -240,6 +241,37 @@ def test_the_crd_on_uninstall_is(options: tuple[str, ...], annotation: str | Non
 
     found = crd["metadata"].get("annotations", {})
     assert found.get("helm.sh/resource-policy") == annotation
+
+
+def notes(*options: str) -> str:
+    """Return what Helm says after an installation."""
+    command = ("install", "release", str(CHART), "--namespace", NAMESPACE, "--dry-run=client")
+    answer = helm(*command, *options)
+    assert answer.returncode == 0, answer.stderr
+    return answer.stdout.split("\nNOTES:\n")[1]
+
+
+@pytest.mark.usefixtures("namespaces")
+def test_the_notes_say_what_works(cluster: Cluster) -> None:
+    said = notes()
+
+    assert f"kubectl -n {NAMESPACE} rollout status deployment/release-pinecone-tok" in said
+    assert f"helm -n {NAMESPACE} test release" in said
+    assert "Nothing scrapes the metrics yet." in said
+    manifest = textwrap.dedent(said.split("<<'END'\n")[1].split("   END\n")[0])
+    cluster.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", input=manifest)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("some-namespaces", "(one of chart-one, chart-two)"),
+        ("own-rights", "rbac.create is false: grant the operator its rights yourself"),
+        ("own-rights", "crds.enabled is false: install the CustomResourceDefinition yourself"),
+    ],
+)
+def test_the_notes_say_what_is_left_to_do(name: str, said: str) -> None:
+    assert said in notes(*row(name))
 
 
 def test_a_packaged_chart_carries_the_crd_and_the_dashboard(tmp_path: Path) -> None:

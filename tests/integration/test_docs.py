@@ -16,7 +16,7 @@ import pytest
 
 from pinecone_token_operator.metrics import Metrics
 from pinecone_token_operator.reasons import Reason
-from tests.support.chart import SCHEMA, template
+from tests.support.chart import CHART, SCHEMA, template
 from tests.support.cluster import Cluster
 from tests.support.control_plane import binaries
 from tests.support.documents import DOCS, README, ROOT, anchors, blocks, links, script
@@ -128,7 +128,7 @@ def named_values(document: Path) -> set[str]:
     return set(re.findall(rf"`((?:{roots})(?:\.\w+)*=\w+)`", document.read_text("utf-8")))
 
 
-@each_document
+@pytest.mark.parametrize("document", [*DOCUMENTS, CHART / "README.md"], ids=str)
 def test_every_link_leads_somewhere(document: Path) -> None:
     for link in links(document):
         path, _, anchor = link.partition("#")
