@@ -103,16 +103,16 @@ async def test_a_queue_that_does_not_move_is_told_until_it_does(
     working = asyncio.create_task(living.controller.run(1))
     try:
         await asyncio.sleep(0)
-        assert living.problems() == []
+        assert living.controller.problems() == []
         living.seconds += STUCK_AFTER.total_seconds() + 1
-        assert living.problems() == ["the queue of 1 resources does not move"]
+        assert living.controller.problems() == ["the queue of 1 resources does not move"]
         living.line.stalled = False
         async with asyncio.timeout(15):
-            while living.problems():  # noqa: ASYNC110 - there is no event to wait for
+            while living.controller.problems():  # noqa: ASYNC110 - there is no event to wait for
                 await asyncio.sleep(0.02)
         # And nothing to do is no standstill.
         living.seconds += STUCK_AFTER.total_seconds() + 1
-        assert living.problems() == []
+        assert living.controller.problems() == []
     finally:
         working.cancel()
         await asyncio.wait({working})
