@@ -155,10 +155,20 @@ def _changes(
 
 def _owners(target: Target, desired: Desired, uid: str) -> list[Mapping[str, Any]] | None:
     """Return all owner references as they should be, or None if they are."""
-    others = [reference for reference in target.owner_references if reference.get("uid") != uid]
-    wanted = [*others, desired.owner] if desired.owner else others
+    name = desired.annotations[found.RESOURCE]
     ours = [reference for reference in target.owner_references if reference.get("uid") == uid]
-    if desired.owner:
-        matches = any(desired.owner.items() <= dict(reference).items() for reference in ours)
-        return None if matches else wanted
-    return wanted if ours else None
+    others = [
+        reference
+        for reference in target.owner_references
+        if reference not in ours and not found.is_predecessor(reference, name, uid)
+    ]
+    matching = [
+        reference
+        for reference in ours
+        if desired.owner and desired.owner.items() <= dict(reference).items()
+    ]
+    if len(others) + len(matching) == len(target.owner_references) and (
+        matching or not desired.owner
+    ):
+        return None
+    return [*others, desired.owner] if desired.owner else others

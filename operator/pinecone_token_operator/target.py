@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from pinecone_token_operator.models import PREFIX, PineconeAccessToken
+from pinecone_token_operator.models import KIND, PREFIX, PineconeAccessToken
 
 ALLOW_MERGE = f"{PREFIX}allow-merge"
 RESOURCE_UID = f"{PREFIX}resource-uid"
@@ -126,18 +126,30 @@ def read_target(secret: Mapping[str, Any]) -> Target:
 def is_owned_by(target: Target, resource: PineconeAccessToken) -> bool:
     """Return whether a Secret is the resource's own.
 
-    Its owner reference or its label says so. What a resource of the same name left behind under
-    deletionPolicy Retain is taken over, unless it belongs to somebody by now or was only merged
-    into.
+    Its owner reference or its label says so. What a resource of the same name left behind is taken
+    over, unless it belongs to somebody by now or was only merged into: the garbage collector, which
+    may be about to delete it, looks once more at whose it is.
     """
-    uid = resource.metadata.uid
+    uid, name = resource.metadata.uid, resource.metadata.name
     if any(reference.get("uid") == uid for reference in target.owner_references):
         return True
-    if target.owner_references or DELETION_POLICY in target.annotations:
+    owners = [each for each in target.owner_references if not is_predecessor(each, name, uid)]
+    if owners or DELETION_POLICY in target.annotations:
         return False
     return (
         target.labels.get(RESOURCE_UID) == uid
-        or target.annotations.get(RESOURCE) == resource.metadata.name
+        or target.annotations.get(RESOURCE) == name
+        or bool(target.owner_references)
+    )
+
+
+def is_predecessor(reference: Mapping[str, Any], name: str, uid: str) -> bool:
+    """Return whether an owner reference is of a resource of the same name that is no more."""
+    return (
+        reference.get("kind") == KIND
+        and str(reference.get("apiVersion")).startswith(PREFIX)
+        and reference.get("name") == name
+        and reference.get("uid") != uid
     )
 
 

@@ -195,6 +195,17 @@ def test_damage_is_repaired_and_nothing_else_touched(
     assert (SOMEBODY in owners) == (SOMEBODY in secret["metadata"]["ownerReferences"])
 
 
+@pytest.mark.parametrize("policy", ["Delete", "Retain"])
+def test_a_predecessor_of_the_same_name_owns_it_no_longer(policy: str) -> None:
+    resource = make_resource(target={"deletionPolicy": policy})
+    gone = {**owner_reference(resource), "uid": "an-earlier-one"}
+    secret = merge(make_secret(resource), {"metadata": {"ownerReferences": [SOMEBODY, gone]}})
+    patch = secret_patch(read_target(secret), desire(resource, make_token()), UID)
+    assert patch is not None
+    ours = [owner_reference(resource)] if policy == "Delete" else []
+    assert patch["metadata"]["ownerReferences"] == [SOMEBODY, *ours]
+
+
 def test_fields_that_others_add_to_our_owner_reference_stay() -> None:
     resource = make_resource()
     reference = {**owner_reference(resource), "blockOwnerDeletion": False}

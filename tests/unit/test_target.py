@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pinecone_token_operator import target as found
+from pinecone_token_operator.desired import owner_reference
 from pinecone_token_operator.models import PREFIX
 from pinecone_token_operator.target import format_time, is_owned_by, read_target, seal, stored_token
 from tests.unit.builders import (
@@ -184,6 +185,21 @@ def test_a_seal_is_32_hex_digits_and_stays_the_same_between_releases() -> None:
         ),
         pytest.param(
             {"annotations": {found.RESOURCE: "shop"}}, False, id="another name's is not taken over"
+        ),
+        pytest.param(
+            {"ownerReferences": [{**owner_reference(make_resource()), "uid": "gone"}]},
+            True,
+            id="a predecessor of the same name left it behind",
+        ),
+        pytest.param(
+            {"ownerReferences": [{**owner_reference(make_resource()), "uid": "gone"}, SOMEBODY]},
+            False,
+            id="a predecessor shared it with somebody",
+        ),
+        pytest.param(
+            {"ownerReferences": [{**owner_reference(make_resource()), "name": "a", "uid": "b"}]},
+            False,
+            id="a resource of another name owns it",
         ),
     ],
 )
