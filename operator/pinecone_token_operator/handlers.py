@@ -53,11 +53,9 @@ NOT_FOUND: Final = 404
 
 logger = logging.getLogger(__name__)
 
-# At each start they warn that a thread handles no signals, and at an end they log one traceback
-# for each task that it passes through, and what was asked for meanwhile as errors. `run` says once
-# why kopf ended.
-for _name in ("running", "orchestration", "observation"):
-    logging.getLogger(f"kopf._core.reactor.{_name}").setLevel(logging.CRITICAL)
+# It warns at each start that a thread handles no signals, calls each request that it tries again an
+# error, and logs a traceback for each task that an end passes through. `run` says once why it ended.
+logging.getLogger("kopf").setLevel(logging.CRITICAL)
 
 
 class WatchApi(Protocol):
@@ -263,6 +261,8 @@ class _Guest:
     def __init__(self, coroutine: Coroutine[Any, Any, None]) -> None:
         self._home = asyncio.get_running_loop()
         self._loop = asyncio.new_event_loop()
+        # What a cancelled generator of its leaves behind.
+        self._loop.set_exception_handler(lambda _, what: logger.debug("kopf: %s", what["message"]))
         self._task = self._loop.create_task(coroutine)
         self.ended: asyncio.Future[str] = self._home.create_future()
         # A daemon, so that one that hangs does not keep the process from exiting.
