@@ -21,7 +21,7 @@ demo: .venv/.synced ## show the operator at work, on a cluster of its own (DEMO_
 .PHONY: test
 test: .venv/.synced ## run all tests, on a real API server (TESTS="-k name" runs some)
 	$(bin)/python -m tests.support.control_plane build
-	$(bin)/pytest $(TESTS)
+	$(bin)/pytest -n auto --maxprocesses=4 --dist=loadfile $(TESTS)
 
 .PHONY: bench
 bench: .venv/.synced ## measure latency, and what a refresh costs (prints, never fails on a figure)

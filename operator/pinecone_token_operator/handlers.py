@@ -54,7 +54,7 @@ NOT_FOUND: Final = 404
 logger = logging.getLogger(__name__)
 
 # It warns at each start that a thread handles no signals, calls each request that it tries again an
-# error, and logs a traceback for each task that an end passes through. `run` says once why it ended.
+# error, and logs a traceback for each task that an end passes through. `run` says why it ended.
 logging.getLogger("kopf").setLevel(logging.CRITICAL)
 
 
