@@ -19,7 +19,7 @@ from typing import NoReturn
 import httpx
 
 from tests.chaos import report
-from tests.chaos.place import REPLICAS, find_faketime
+from tests.chaos.place import REPLICAS
 from tests.chaos.run import run
 from tests.chaos.settings import SettingsError, read_settings
 from tests.chaos.stubborn import ChaosError
@@ -27,9 +27,14 @@ from tests.support.api import KubeError
 from tests.support.cluster import ClusterError
 from tests.support.control_plane import BuildError
 from tests.support.operator_process import OperatorError
+from tests.support.stepped_clock import has_compiler
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
-_KEPT = ("report.json", "life.svg", *(f"{name}/operator.log" for name in REPLICAS))
+_KEPT = ("report.json", "life.svg")
+_LOGS = (
+    *(f"{name}/operator.log" for name in REPLICAS),
+    *(f"cluster/{name}.log" for name in ("audit", "kube-apiserver", "kube-controller-manager")),
+)
 
 
 def main() -> int:
@@ -42,8 +47,8 @@ def main() -> int:
         _complain(error)
         return 2
     _say(f"Seed {settings.seed}: CHAOS_SEED={settings.seed} makes the same faults again.")
-    if find_faketime() is None:
-        _say("libfaketime is not here, so no clock is stepped: apt-get install faketime")
+    if not has_compiler():
+        _say("There is no C compiler (cc) here, without which no clock can be stepped.")
     with tempfile.TemporaryDirectory(prefix="chaos-") as scratch:
         directory = Path(scratch)
         try:
@@ -59,12 +64,12 @@ def main() -> int:
             _keep(directory, settings.directory)
         for line in report.lines(outcome):
             _say(line)
-        _say(f"  more in {settings.directory}: {', '.join(_KEPT)}")
+        _say(f"  more in {settings.directory}: {', '.join(_KEPT)} and logs")
         return int(not outcome.kept)
 
 
 def _keep(directory: Path, target: Path) -> None:
-    for name in _KEPT:
+    for name in (*_KEPT, *_LOGS):
         if (directory / name).exists():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(directory / name, target / name)

@@ -35,13 +35,14 @@ def problem(
     """
     if resource is None:
         return "the resource is not there"
+    status = _status_problem(resource)
     if secret is None:
-        return "the target is not there"
-    return (
-        _token_problem(secret.get("data") or {}, issued, rotated_at, now, ahead)
-        or _metadata_problem(member, resource, secret)
-        or _status_problem(resource)
-    )
+        wrong: str | None = "the target is not there"
+    else:
+        wrong = _token_problem(
+            secret.get("data") or {}, issued, rotated_at, now, ahead
+        ) or _metadata_problem(member, resource, secret)
+    return "; ".join(filter(None, (wrong, status))) or None
 
 
 def _token_problem(

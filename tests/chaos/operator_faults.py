@@ -49,11 +49,11 @@ def _clock_stepped(seconds: int) -> Inject:
     def inject(place: Place, rng: random.Random) -> Iterator[Made]:
         replica = _leader(place, rng)
         made = Made(place.seconds(), note=replica.name)
-        replica.step_clock(seconds)
+        replica.clock.step(seconds)
         try:
             yield made
         finally:
-            replica.step_clock(0)
+            replica.clock.step(0)
 
     return inject
 

@@ -19,6 +19,7 @@ from tests.support.audit import AuditLog
 from tests.support.chart import install_rights, service_account_token
 from tests.support.cluster import Cluster
 from tests.support.operator_process import Operator
+from tests.support.stepped_clock import SteppedClock, build_library
 from tests.support.token_endpoint import TokenEndpoint
 
 LIFETIME = 90
@@ -28,7 +29,6 @@ REPLICAS = ("operator-0", "operator-1")
 
 CRD = Path(__file__).resolve().parents[2] / "crds" / "pineconeaccesstokens.yaml"
 _ACCOUNT_PREFIX = "system:serviceaccount:"
-_FAKETIME = "faketime/libfaketimeMT.so.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +60,6 @@ class Place:
         return time.monotonic() - self.start
 
 
-def find_faketime() -> Path | None:
-    """Return libfaketime, if it is installed."""
-    return next(Path("/usr/lib").glob(f"*/{_FAKETIME}"), None)
-
-
 @contextlib.contextmanager
 def opened(directory: Path, members: tuple[Member, ...]) -> Iterator[Place]:
     """Start everything but the operator's replicas, which have to be entered."""
@@ -79,8 +74,12 @@ def opened(directory: Path, members: tuple[Member, ...]) -> Iterator[Place]:
         endpoint = stack.enter_context(TokenEndpoint(LIFETIME, directory=directory / "endpoint"))
         for namespace in (SYSTEM, *NAMESPACES):
             kube.create("/api/v1/namespaces", {"metadata": {"name": namespace}})
+        library = build_library(directory)
         replicas = Replicas(
-            [_replica(name, cluster, proxy, endpoint, directory / name) for name in REPLICAS]
+            [
+                _replica(name, cluster, proxy, endpoint, library, directory / name)
+                for name in REPLICAS
+            ]
         )
         start, start_wall = time.monotonic(), time.time()
         yield Place(
@@ -101,7 +100,12 @@ def opened(directory: Path, members: tuple[Member, ...]) -> Iterator[Place]:
 
 
 def _replica(
-    name: str, cluster: Cluster, proxy: ApiProxy, endpoint: TokenEndpoint, directory: Path
+    name: str,
+    cluster: Cluster,
+    proxy: ApiProxy,
+    endpoint: TokenEndpoint,
+    library: Path | None,
+    directory: Path,
 ) -> Replica:
     directory.mkdir()
     install_rights(cluster, SYSTEM, name)
@@ -110,26 +114,16 @@ def _replica(
     kubeconfig.touch(mode=0o600)
     user = {"token": service_account_token(cluster, SYSTEM, name)}
     kubeconfig.write_text(_kubeconfig(proxy.lines[name].url, proxy.ca_file, user), "utf-8")
-    clock = directory / "clock"
-    environ = {}
-    if faketime := find_faketime():
-        environ = {
-            "LD_PRELOAD": str(faketime),
-            "FAKETIME_TIMESTAMP_FILE": str(clock),
-            "FAKETIME_CACHE_DURATION": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        }
+    clock = SteppedClock(library, directory / "clock")
     operator = Operator(
         kubeconfig,
         endpoint.url,
         endpoint.ca_bundle,
         directory,
         options=["--leader-elect", "--leader-election-namespace", SYSTEM],
-        environ=environ,
+        environ=clock.environ,
     )
-    replica = Replica(name, operator, clock)
-    replica.step_clock(0)
-    return replica
+    return Replica(name, operator, clock)
 
 
 def _grant_leases(cluster: Cluster, name: str) -> None:

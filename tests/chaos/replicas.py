@@ -5,10 +5,10 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 
 from tests.support.operator_process import Operator
+from tests.support.stepped_clock import SteppedClock
 
 # The operator promises ten.
 _TERMINATION_SECONDS = 12.0
@@ -36,13 +36,9 @@ class End:
 
 
 class Replica:
-    """One replica.
+    """One replica, and the wall clock of its process."""
 
-    Attributes:
-        clock: a file that libfaketime reads, with the offset of the process's clock.
-    """
-
-    def __init__(self, name: str, operator: Operator, clock: Path) -> None:
+    def __init__(self, name: str, operator: Operator, clock: SteppedClock) -> None:
         self.name = name
         self.operator = operator
         self.clock = clock
@@ -65,12 +61,6 @@ class Replica:
     def proceed(self) -> None:
         """Send SIGCONT."""
         self._send(signal.SIGCONT)
-
-    def step_clock(self, seconds: int) -> None:
-        """Set how far the process's clock is ahead, now and after restarts."""
-        scratch = self.clock.with_suffix(".new")
-        scratch.write_text(f"{seconds:+}\n", "ascii")
-        scratch.replace(self.clock)
 
     def note_end(self) -> End | None:
         """Return how the process ended, once it has; kill one that does not end when told to."""

@@ -1,0 +1,43 @@
+"""The clock that tests step, seen by a program."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.stepped_clock import SteppedClock, build_library
+
+PROGRAM = """
+import sys, time
+from datetime import datetime
+for _ in sys.stdin:
+    print(time.time(), datetime.now().timestamp(), time.monotonic(), flush=True)
+"""
+
+
+def test_a_step_shows_at_once_and_leaves_the_monotonic_clock_alone(tmp_path: Path) -> None:
+    library = build_library(tmp_path)
+    if library is None:
+        pytest.skip("there is no C compiler here")
+    clock = SteppedClock(library, tmp_path / "clock")
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM],
+        env=os.environ | clock.environ,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for seconds in (0, 300, -300, 0):
+            clock.step(seconds)
+            process.stdin.write("\n")
+            wall, date, monotonic = map(float, process.stdout.readline().split())
+            assert wall - time.time() == pytest.approx(seconds, abs=1)
+            assert date - time.time() == pytest.approx(seconds, abs=1)
+            assert monotonic - time.monotonic() == pytest.approx(0, abs=1)
+        process.stdin.close()
