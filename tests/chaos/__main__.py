@@ -23,11 +23,11 @@ from tests.chaos.place import REPLICAS
 from tests.chaos.run import run
 from tests.chaos.settings import SettingsError, read_settings
 from tests.chaos.stubborn import ChaosError
+from tests.support import wall_clock
 from tests.support.api import KubeError
 from tests.support.cluster import ClusterError
 from tests.support.control_plane import BuildError
 from tests.support.operator_process import OperatorError
-from tests.support.stepped_clock import has_compiler
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 _KEPT = ("report.json", "life.svg")
@@ -47,8 +47,8 @@ def main() -> int:
         _complain(error)
         return 2
     _say(f"Seed {settings.seed}: CHAOS_SEED={settings.seed} makes the same faults again.")
-    if not has_compiler():
-        _say("There is no C compiler (cc) here, without which no clock can be stepped.")
+    if not wall_clock.can_be_set():
+        _say(f"One thing is left out: {wall_clock.MISSING}.")
     with tempfile.TemporaryDirectory(prefix="chaos-") as scratch:
         directory = Path(scratch)
         try:

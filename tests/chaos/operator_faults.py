@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 
 from tests.chaos.injection import Inject, Made
 from tests.chaos.place import Place
@@ -44,16 +45,17 @@ def _all_restarted(place: Place, rng: random.Random) -> Iterator[Made]:
     yield made
 
 
-def _clock_stepped(seconds: int) -> Inject:
+def _clock_stepped(step: timedelta) -> Inject:
     @contextmanager
     def inject(place: Place, rng: random.Random) -> Iterator[Made]:
         replica = _leader(place, rng)
+        assert replica.clock is not None  # or the plan would have left this out
         made = Made(place.seconds(), note=replica.name)
-        replica.clock.step(seconds)
+        replica.clock.set(step)
         try:
             yield made
         finally:
-            replica.clock.step(0)
+            replica.clock.set(timedelta())
 
     return inject
 
@@ -74,6 +76,6 @@ FAULTS: Mapping[str, Inject] = {
     "operator: leader terminated": _to_leader(Replica.terminate),
     "operator: leader stopped and continued": _stopped,
     "operator: all replicas restarted": _all_restarted,
-    "clock: 5 min ahead": _clock_stepped(300),
-    "clock: 5 min behind": _clock_stepped(-300),
+    "clock: 5 min ahead": _clock_stepped(timedelta(minutes=5)),
+    "clock: 5 min behind": _clock_stepped(timedelta(minutes=-5)),
 }

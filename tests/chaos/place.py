@@ -19,8 +19,8 @@ from tests.support.audit import AuditLog
 from tests.support.chart import install_rights, service_account_token
 from tests.support.cluster import Cluster
 from tests.support.operator_process import Operator
-from tests.support.stepped_clock import SteppedClock, build_library
 from tests.support.token_endpoint import TokenEndpoint
+from tests.support.wall_clock import WallClock, can_be_set
 
 LIFETIME = 90
 SYSTEM = "chaos-system"
@@ -74,12 +74,8 @@ def opened(directory: Path, members: tuple[Member, ...]) -> Iterator[Place]:
         endpoint = stack.enter_context(TokenEndpoint(LIFETIME, directory=directory / "endpoint"))
         for namespace in (SYSTEM, *NAMESPACES):
             kube.create("/api/v1/namespaces", {"metadata": {"name": namespace}})
-        library = build_library(directory)
         replicas = Replicas(
-            [
-                _replica(name, cluster, proxy, endpoint, library, directory / name)
-                for name in REPLICAS
-            ]
+            [_replica(name, cluster, proxy, endpoint, directory / name) for name in REPLICAS]
         )
         start, start_wall = time.monotonic(), time.time()
         yield Place(
@@ -100,12 +96,7 @@ def opened(directory: Path, members: tuple[Member, ...]) -> Iterator[Place]:
 
 
 def _replica(
-    name: str,
-    cluster: Cluster,
-    proxy: ApiProxy,
-    endpoint: TokenEndpoint,
-    library: Path | None,
-    directory: Path,
+    name: str, cluster: Cluster, proxy: ApiProxy, endpoint: TokenEndpoint, directory: Path
 ) -> Replica:
     directory.mkdir()
     install_rights(cluster, SYSTEM, name)
@@ -114,14 +105,14 @@ def _replica(
     kubeconfig.touch(mode=0o600)
     user = {"token": service_account_token(cluster, SYSTEM, name)}
     kubeconfig.write_text(_kubeconfig(proxy.lines[name].url, proxy.ca_file, user), "utf-8")
-    clock = SteppedClock(library, directory / "clock")
+    clock = WallClock(directory) if can_be_set() else None
     operator = Operator(
         kubeconfig,
         endpoint.url,
         endpoint.ca_bundle,
         directory,
         options=["--leader-elect", "--leader-election-namespace", SYSTEM],
-        environ=clock.environ,
+        environ=clock.environ if clock else {},
     )
     return Replica(name, operator, clock)
 

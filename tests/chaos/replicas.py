@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from tests.support.operator_process import Operator
-from tests.support.stepped_clock import SteppedClock
+from tests.support.wall_clock import WallClock
 
 # The operator promises ten.
 _TERMINATION_SECONDS = 12.0
@@ -36,9 +36,9 @@ class End:
 
 
 class Replica:
-    """One replica, and the wall clock of its process."""
+    """One replica, and the wall clock of its process where that can be set."""
 
-    def __init__(self, name: str, operator: Operator, clock: SteppedClock) -> None:
+    def __init__(self, name: str, operator: Operator, clock: WallClock | None) -> None:
         self.name = name
         self.operator = operator
         self.clock = clock

@@ -26,8 +26,8 @@ from tests.chaos.report import to_json
 from tests.chaos.runner import Runner, Say
 from tests.chaos.settings import Settings
 from tests.chaos.stubborn import ChaosError
+from tests.support import wall_clock
 from tests.support.api import KubeError
-from tests.support.stepped_clock import has_compiler
 
 MARGIN = LIFETIME / 3
 # The least age at which the schedule takes a token for due: its jitter is a tenth of the life.
@@ -54,7 +54,7 @@ def run(settings: Settings, directory: Path, say: Say) -> Report:
     Raises:
         ChaosError: the harness could not do its part.
     """
-    left_out = frozenset() if has_compiler() else _CLOCKS
+    left_out = frozenset() if wall_clock.can_be_set() else _CLOCKS
     members = make_members(settings.resources)
     plan = make_plan(settings.seed, settings.seconds, leave_out=left_out)
     with contextlib.ExitStack() as stack:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import faketime
+from tests.support import wall_clock
 from tests.support.api import Kube, eventually
-from tests.support.faketime import WallClock
 from tests.support.operator_process import StartOperator
 from tests.support.token_endpoint import TokenEndpoint
+from tests.support.wall_clock import WallClock
 
-pytestmark = pytest.mark.skipif(faketime.LIBRARY is None, reason=faketime.MISSING)
+pytestmark = pytest.mark.skipif(not wall_clock.can_be_set(), reason=wall_clock.MISSING)
 
 LIFETIME = timedelta(seconds=6)
 

@@ -1,14 +1,18 @@
-"""The clock that tests step, seen by a program."""
+"""The clock that tests set, seen by a program."""
 
 import os
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.support.stepped_clock import SteppedClock, build_library
+from tests.support import wall_clock
+from tests.support.wall_clock import WallClock
+
+pytestmark = pytest.mark.skipif(not wall_clock.can_be_set(), reason=wall_clock.MISSING)
 
 PROGRAM = """
 import sys, time
@@ -19,10 +23,7 @@ for _ in sys.stdin:
 
 
 def test_a_step_shows_at_once_and_leaves_the_monotonic_clock_alone(tmp_path: Path) -> None:
-    library = build_library(tmp_path)
-    if library is None:
-        pytest.skip("there is no C compiler here")
-    clock = SteppedClock(library, tmp_path / "clock")
+    clock = WallClock(tmp_path)
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM],
         env=os.environ | clock.environ,
@@ -34,7 +35,7 @@ def test_a_step_shows_at_once_and_leaves_the_monotonic_clock_alone(tmp_path: Pat
         assert process.stdin is not None
         assert process.stdout is not None
         for seconds in (0, 300, -300, 0):
-            clock.step(seconds)
+            clock.set(timedelta(seconds=seconds))
             process.stdin.write("\n")
             wall, date, monotonic = map(float, process.stdout.readline().split())
             assert wall - time.time() == pytest.approx(seconds, abs=1)

@@ -1,7 +1,7 @@
-/* Steps the wall clock of one process: preload it, and write seconds into STEPPED_CLOCK.
+/* Sets the wall clock of one process: preload it, and write seconds into the file WALL_CLOCK_STEP.
  *
- * The file's eight bytes are mapped, so a step takes effect at once and costs nothing to look for.
- * The monotonic clock and all waits stay as they are. */
+ * Its eight bytes are mapped, so a step takes effect at once and costs nothing to look for. The
+ * monotonic clock and all waits stay as they are. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -18,7 +18,7 @@ static int (*real)(clockid_t, struct timespec *);
 
 __attribute__((constructor)) static void begin(void) {
     real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
-    const char *path = getenv("STEPPED_CLOCK");
+    const char *path = getenv("WALL_CLOCK_STEP");
     int file = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
     if (file < 0)
         return;
