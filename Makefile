@@ -24,9 +24,8 @@ test: .venv/.synced ## run all tests, on a real API server (TESTS="-k name" runs
 	$(bin)/pytest -n auto --maxprocesses=4 --dist=loadfile $(TESTS)
 
 .PHONY: bench
-bench: .venv/.synced ## measure latency, and what a refresh costs (prints, never fails on a figure)
-	$(bin)/python -m tests.bench.latency
-	$(bin)/python -m tests.bench.steady
+bench: .venv/.synced ## measure speed and cost, in half an hour (N=100 BENCH_PARTS=steady,restart for less)
+	$(bin)/python -m tests.bench
 
 .PHONY: chaos
 chaos: .venv/.synced ## break everything around the operator, and see what it keeps (CHAOS_MINUTES, CHAOS_SEED)

@@ -147,6 +147,7 @@ class Cluster:
             flags["audit-policy-file"] = str(self._directory / "audit-policy.json")
             flags["audit-log-path"] = str(self.audit_log)
             flags["audit-log-format"] = "json"
+            flags["audit-log-maxsize"] = "8192"  # MB; not rotated while somebody reads it
         self._spawn("kube-apiserver", flags)
         self._wait_for("kube-apiserver", "/readyz", "/api/v1/namespaces/default")
         write_kubeconfig(self.kubeconfig, self.url, self.ca_file, {"token": self.token})

@@ -223,6 +223,11 @@ class Operator:
         """Return the memory that the process holds right now."""
         return int(self._proc("statm").split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
+    def peak_rss_bytes(self) -> int:
+        """Return the most memory that the process has held."""
+        status = self._proc("status")
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024  # type: ignore[index]
+
     def errors(self) -> list[str]:
         """Return the log's lines that tell of an error or hold a traceback."""
         lines = self.log.read_text("utf-8", "replace").splitlines()

@@ -1,0 +1,76 @@
+"""Measures the operator on a cluster of its own; it prints figures, and fails on none of them.
+
+    make bench
+
+N (1000) is the number of resources. BENCH_PARTS names the parts to run, of changes, burst, steady,
+restart, growth, others. BENCH_LATENCY_MS (50) is the endpoint's latency, BENCH_SECONDS (60) how
+long steady refreshing is measured, BENCH_GROWTH (100,1000,10000) what growth compares,
+BENCH_FOREIGN (50000) how many Secrets of others there are, BENCH_JSON the file for the figures.
+"""
+
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from typing import Any
+
+from tests.bench import burst, changes, growth, machine, others, restart, steady
+from tests.bench.figures import Figure, table
+from tests.bench.progress import say
+from tests.bench.settings import Settings, SettingsError, read_settings
+
+_PARTS: dict[str, Callable[[Settings], Iterator[Figure]]] = {
+    "changes": changes.measure,
+    "burst": burst.measure,
+    "steady": steady.measure,
+    "restart": restart.measure,
+    "growth": growth.measure,
+    "others": others.measure,
+}
+
+
+def main() -> int:
+    """Run the parts, and return the exit status."""
+    try:
+        settings = read_settings(os.environ)
+    except SettingsError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    about = {"machine": machine.describe(), "settings": asdict(settings)}
+    parts: dict[str, list[Figure]] = {}
+    times: dict[str, dict[str, float]] = {}
+    for part in settings.parts:
+        started = time.monotonic()
+        load = machine.load()
+        say(f"{part}, at a load of {load:.2f}")
+        parts[part] = []
+        for figure in _PARTS[part](settings):
+            parts[part].append(figure)
+            say(f"  {figure.name}: {figure.value:.4g} {figure.unit}")
+        times[part] = {"seconds": time.monotonic() - started, "load before": load}
+    print(table(parts))
+    _write(settings, {**about, "times": times, "parts": _as_json(parts)})
+    return 0
+
+
+def _as_json(parts: dict[str, list[Figure]]) -> dict[str, list[dict[str, Any]]]:
+    def one(figure: Figure) -> dict[str, Any]:
+        value = None if math.isnan(figure.value) else figure.value
+        return {key: what for key, what in {**asdict(figure), "value": value}.items() if what != ""}
+
+    return {part: [one(figure) for figure in figures] for part, figures in parts.items()}
+
+
+def _write(settings: Settings, everything: dict[str, Any]) -> None:
+    text = json.dumps(everything, indent=2, default=str)
+    if settings.json is None:
+        print(f"\n{text}")
+    else:
+        settings.json.write_text(text + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""The same with few and with many resources, and what each further one costs."""
+
+from collections.abc import Iterator
+
+from tests.bench import objects
+from tests.bench.figures import Figure
+from tests.bench.place import LIFETIME, place
+from tests.bench.progress import say
+from tests.bench.restart import restart
+from tests.bench.settings import Settings
+from tests.bench.steady import refreshes, start_scattered
+
+_LIKE = 10_000
+_SHORTEST = 6
+# By the name of the part's own figure; what a further resource adds is told for each.
+_COMPARED = ("CPU a refresh", "memory", "until all were looked at", "CPU until all were looked at")
+
+
+def measure(settings: Settings) -> Iterator[Figure]:
+    found: dict[int, dict[str, Figure]] = {}
+    for resources in settings.growth:
+        found[resources] = {}
+        for figure in _at(settings, resources):
+            if figure.name in _COMPARED:
+                found[resources].setdefault(figure.name, figure)
+        for figure in found[resources].values():
+            yield Figure(f"{resources:,}: {figure.name}", figure.value, figure.unit)
+    least, most = min(found), max(found)
+    if least == most:
+        return
+    for name in _COMPARED:
+        few, many = found[least][name], found[most][name]
+        if name == "CPU a refresh":
+            change = 100 * (many.value / few.value - 1)
+            yield Figure(f"{name}, from {least:,} to {most:,}", change, "%", "within 20")
+        else:
+            slope = (many.value - few.value) / (most - least) * 1000
+            yield Figure(f"{name}, for 1,000 more", slope, few.unit)
+
+
+def _at(settings: Settings, resources: int) -> Iterator[Figure]:
+    lifetime = max(_SHORTEST, round(LIFETIME * resources / _LIKE))
+    with place(settings.latency, lifetime) as here:
+        say(f"creating {resources:,} resources of {lifetime} s")
+        objects.create_resources(here.cluster, range(resources))
+        start_scattered(here, resources)
+        yield from refreshes(here, settings.seconds)
+        yield from restart(here, resources)
