@@ -155,6 +155,7 @@ class _App:
             api,
             self._settings.namespaces,
             self._controller.resource_event,
+            self._controller.is_news,
             time.monotonic,
             self._rng,
         )

@@ -80,6 +80,25 @@ class Controller:
 
     # Feed
 
+    def is_news(self, event_type: str | None, obj: Mapping[str, Any]) -> bool:
+        """Return whether an event may matter; safe to call in any thread.
+
+        Another event may be on its way here. So only what never goes back, the generation, is
+        compared with what was taken already.
+        """
+        metadata = obj["metadata"]
+        before = self._index.get((metadata["namespace"], metadata["name"]))
+        return (
+            before is None
+            or not self._working  # of what others write while this process stands by, all is news
+            or event_type == "DELETED"
+            or "deletionTimestamp" in metadata
+            or before.metadata.uid != metadata["uid"]
+            or before.metadata.generation != metadata.get("generation", 0)
+            or REFRESH_REQUESTED_AT in before.metadata.annotations
+            or REFRESH_REQUESTED_AT in (metadata.get("annotations") or ())
+        )
+
     def resource_event(self, event_type: str | None, obj: Mapping[str, Any]) -> None:
         """Take an event of the resource's watch; our own status writes are no news."""
         metadata = obj["metadata"]

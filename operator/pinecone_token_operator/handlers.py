@@ -15,7 +15,7 @@ import contextlib
 import logging
 import random
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import timedelta
 from typing import Any, Final, NoReturn, Protocol
 
@@ -27,6 +27,9 @@ from pinecone_token_operator.models import GROUP, PLURAL, VERSION
 
 Feed = Callable[[str | None, dict[str, Any]], None]
 """Takes an event's type (None from the listing, ADDED, MODIFIED, DELETED) and its object."""
+
+IsNews = Callable[[str | None, Mapping[str, Any]], bool]
+"""Tells of such an event whether to feed it."""
 
 REQUEST_TIMEOUT: Final = timedelta(seconds=30)
 INACTIVITY: Final = timedelta(seconds=70)
@@ -44,6 +47,8 @@ FLOOD_PAUSE: Final = timedelta(seconds=1)
 CHECK_EVERY: Final = timedelta(seconds=1)
 STOP_WITHIN: Final = timedelta(seconds=5)
 FAREWELL: Final = timedelta(seconds=0.1)
+# How long kopf keeps a task for an object after its event: a listing of many is many tasks.
+WORKER_IDLE: Final = timedelta(seconds=0.1)
 FIRST_DELAY: Final = timedelta(seconds=1)
 MAX_DELAY: Final = timedelta(seconds=30)
 MAX_POLL: Final = timedelta(seconds=10)
@@ -86,6 +91,7 @@ class ResourceWatch:
         feed: told each event in the event loop of `run`; must not block. Each restart tells all
             existing resources again, as the listing does, and does not tell of a resource that was
             deleted meanwhile.
+        is_news: asked before in kopf's thread, because most events are of our own writes.
         monotonic: seconds of a clock that never goes back.
         rng: spreads the delays.
         inactivity: after how long without a single byte kopf takes a watch for dead.
@@ -101,6 +107,7 @@ class ResourceWatch:
         api: WatchApi,
         namespaces: tuple[str, ...],
         feed: Feed,
+        is_news: IsNews,
         monotonic: Callable[[], float],
         rng: random.Random,
         inactivity: timedelta = INACTIVITY,
@@ -109,6 +116,7 @@ class ResourceWatch:
         self._api = api
         self._namespaces = namespaces
         self._feed = feed
+        self._is_news = is_news
         self._monotonic = monotonic
         self._rng = rng
         self._inactivity = inactivity
@@ -197,9 +205,13 @@ class ResourceWatch:
             async def log_in(**_: object) -> kopf.AiohttpSession:
                 return kopf.AiohttpSession(server=self._api.server, aiohttp_session=session)
 
-            @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
-            async def tell(event: kopf.RawEvent, **_: object) -> None:
+            # A filter, because calling a handler costs kopf as much as the rest of an event.
+            def is_news(event: kopf.RawEvent, **_: object) -> bool:
                 self.last_progress = self._monotonic()
+                return self._is_news(event["type"], event["object"])
+
+            @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry, when=is_news)
+            async def tell(event: kopf.RawEvent, **_: object) -> None:
                 home.call_soon_threadsafe(self._take, event["type"], dict(event["object"]))
 
             # Left to itself kopf looks up the user's name, which a container need not have, and the
@@ -221,6 +233,9 @@ class ResourceWatch:
         settings.posting.enabled = False
         settings.peering.standalone = True
         settings.process.ultimate_exiting_timeout = None
+        settings.queueing.idle_timeout = WORKER_IDLE.total_seconds()
+        settings.persistence.diffbase_storage = _NoDiffBase()
+        settings.persistence.progress_storage = _NoProgress()
         settings.networking.request_timeout = REQUEST_TIMEOUT.total_seconds()
         settings.networking.error_backoffs = ERROR_BACKOFFS
         settings.watching.inactivity_timeout = self._inactivity.total_seconds()
@@ -249,6 +264,38 @@ class ResourceWatch:
         """Return seconds to wait: exponential, capped, and half of it random."""
         longest = min(FIRST_DELAY.total_seconds() * 2.0 ** min(failures, 10), most.total_seconds())
         return self._rng.uniform(0.5, 1.0) * longest
+
+
+class _NoDiffBase(kopf.DiffBaseStorage):
+    """Compares nothing. kopf builds and compares two states of each event, used or not."""
+
+    def build(self, **_: object) -> kopf.BodyEssence:
+        return kopf.BodyEssence()
+
+    def fetch(self, **_: object) -> None:
+        return None
+
+    def store(self, **_: object) -> None:
+        raise NotImplementedError("there are no handlers of changes")
+
+
+class _NoProgress(kopf.ProgressStorage):
+    """Keeps nothing, because handlers of events make no progress."""
+
+    def fetch(self, **_: object) -> None:
+        return None
+
+    def store(self, **_: object) -> None:
+        raise NotImplementedError("there are no handlers of changes")
+
+    def purge(self, **_: object) -> None:
+        pass
+
+    def touch(self, **_: object) -> None:
+        pass
+
+    def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
+        return essence
 
 
 class _Guest:

@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,10 @@ class Fed:
         await until(lambda: set(wanted) <= set(self.events), lambda: f"{wanted}: {self.events}")
 
 
+def is_news(_: object, obj: Mapping[str, Any]) -> bool:
+    return bool(obj["metadata"]["name"] != "no-news")
+
+
 async def until(condition: Callable[[], bool], what: Callable[[], str]) -> None:
     deadline = time.monotonic() + DEADLINE
     while not condition():
@@ -57,7 +61,7 @@ async def watching(
     kubeconfig: Path, fed: Fed, *namespaces: str
 ) -> AsyncIterator[tuple[ResourceWatch, "asyncio.Task[None]"]]:
     api = await kube.connect(kubeconfig, None)
-    watch = ResourceWatch(api, namespaces, fed, time.monotonic, random.Random(1))
+    watch = ResourceWatch(api, namespaces, fed, is_news, time.monotonic, random.Random(1))
     task: asyncio.Task[None] = asyncio.create_task(watch.run())
     try:
         yield watch, task
@@ -111,8 +115,8 @@ async def test_tells_what_exists_and_each_change(
     cluster: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
     space = namespace(cluster)
-    apply(cluster, space, "old")
-    apply(cluster, space, "poison")
+    for name in ("no-news", "old", "poison"):
+        apply(cluster, space, name)
     fed = Fed()
     async with watching(cluster.kubeconfig, fed) as (watch, task):
         before = watch.last_progress
@@ -125,6 +129,7 @@ async def test_tells_what_exists_and_each_change(
         await asyncio.to_thread(cluster.kubectl, "delete", PLURAL, "new", "-n", space)
         await fed.until(("DELETED", space, "new"))
         assert not task.done()
+    assert not [event for event in fed.events if event[2] == "no-news"]
     assert fed.threads == {threading.main_thread()}
     assert all(type(each) is dict for each in fed.objects)
     # Neither a finalizer nor an annotation of kopf's, and what feed raised is in the log.
