@@ -155,9 +155,9 @@ class _App:
             api,
             self._settings.namespaces,
             self._controller.resource_event,
-            self._controller.is_news,
             time.monotonic,
             self._rng,
+            is_news=self._controller.is_news,
         )
 
         self._liveness = Liveness(

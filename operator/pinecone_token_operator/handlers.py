@@ -91,11 +91,11 @@ class ResourceWatch:
         feed: told each event in the event loop of `run`; must not block. Each restart tells all
             existing resources again, as the listing does, and does not tell of a resource that was
             deleted meanwhile.
-        is_news: asked before in kopf's thread, because most events are of our own writes.
         monotonic: seconds of a clock that never goes back.
         rng: spreads the delays.
         inactivity: after how long without a single byte kopf takes a watch for dead.
         stale: after how long without any sign of life kopf itself is.
+        is_news: asked before `feed`, in kopf's thread, because most events are of our own writes.
 
     Attributes:
         last_progress: when the API server last answered or sent an event, or an error was dealt
@@ -107,11 +107,11 @@ class ResourceWatch:
         api: WatchApi,
         namespaces: tuple[str, ...],
         feed: Feed,
-        is_news: IsNews,
         monotonic: Callable[[], float],
         rng: random.Random,
         inactivity: timedelta = INACTIVITY,
         stale: timedelta = STALE,
+        is_news: IsNews = lambda _type, _obj: True,
     ) -> None:
         self._api = api
         self._namespaces = namespaces

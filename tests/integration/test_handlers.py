@@ -61,7 +61,7 @@ async def watching(
     kubeconfig: Path, fed: Fed, *namespaces: str
 ) -> AsyncIterator[tuple[ResourceWatch, "asyncio.Task[None]"]]:
     api = await kube.connect(kubeconfig, None)
-    watch = ResourceWatch(api, namespaces, fed, is_news, time.monotonic, random.Random(1))
+    watch = ResourceWatch(api, namespaces, fed, time.monotonic, random.Random(1), is_news=is_news)
     task: asyncio.Task[None] = asyncio.create_task(watch.run())
     try:
         yield watch, task
