@@ -127,13 +127,13 @@ class Controller:
         for namespace in self._namespaces:
             # The Secrets first: whose resource is not in the later list has none any more.
             merged = await resync.merged_secrets(self._api, namespace)
-            items = await resync.list_resources(self._api, namespace)
-            for obj in items:
+            living = set()
+            async for obj in resync.list_resources(self._api, namespace):
                 self.resource_event(None, obj)
                 if self._working:
                     self._status_seen(obj)
                 found.add((obj["metadata"]["namespace"], obj["metadata"]["name"]))
-            living = {obj["metadata"]["uid"] for obj in items}
+                living.add(obj["metadata"]["uid"])
             for (where, name), uid in merged.items():
                 if uid not in living:
                     self._take_out(where, name, uid)

@@ -47,6 +47,8 @@ FLOOD_PAUSE: Final = timedelta(seconds=1)
 CHECK_EVERY: Final = timedelta(seconds=1)
 STOP_WITHIN: Final = timedelta(seconds=5)
 FAREWELL: Final = timedelta(seconds=0.1)
+# Objects in a page of kopf's listing, which it would ask for as a whole.
+PAGE: Final = 250
 # How long kopf keeps a task for an object after its event: a listing of many is many tasks.
 WORKER_IDLE: Final = timedelta(seconds=0.1)
 FIRST_DELAY: Final = timedelta(seconds=1)
@@ -234,6 +236,7 @@ class ResourceWatch:
         settings.peering.standalone = True
         settings.process.ultimate_exiting_timeout = None
         settings.queueing.idle_timeout = WORKER_IDLE.total_seconds()
+        settings.watching.chunk_size = PAGE
         settings.persistence.diffbase_storage = _NoDiffBase()
         settings.persistence.progress_storage = _NoProgress()
         settings.networking.request_timeout = REQUEST_TIMEOUT.total_seconds()

@@ -25,6 +25,10 @@ from pinecone_token_operator.target import (
 _SKEW = timedelta(seconds=30)
 
 
+# What falls due in one second is spread over so much of it.
+_SPREAD = timedelta(seconds=0.9)
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """Why something is not as it should be: a condition's reason and message."""
@@ -63,7 +67,7 @@ class Observed:
         credentials: the fingerprint of what a token is to be exchanged for, or why there is none.
         in_hand: a token that was fetched and could not be written yet.
         attempts: what failed lately.
-        fraction: a random number in [0, 1) for a new plan.
+        fraction: a random number in [0, 1), for a new plan and for the part of a second to act in.
     """
 
     resource: PineconeAccessToken
@@ -133,7 +137,9 @@ def wake_at(observed: Observed, decision: Decision, now: datetime) -> datetime |
     if decision.not_refreshed is None:
         moments.append(observed.attempts.retry_at)
         moments.append(observed.resource.refresh_requested_at)
-        moments.append(_planned_at(observed))
+        planned_at = _planned_at(observed)
+        # Plans are in whole seconds, of which each would begin with a burst.
+        moments.append(planned_at and planned_at + _SPREAD * observed.fraction)
     return min((moment for moment in moments if moment and moment > now), default=None)
 
 

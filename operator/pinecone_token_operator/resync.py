@@ -41,8 +41,10 @@ class Api(Protocol):
         ...
 
 
-async def list_resources(api: Api, namespace: str | None) -> list[dict[str, Any]]:
-    """Return all resources of a namespace, or of all; none while the CRD is not installed.
+async def list_resources(api: Api, namespace: str | None) -> AsyncIterator[dict[str, Any]]:
+    """Yield all resources of a namespace, or of all; none while the CRD is not installed.
+
+    Page by page, so that never more than one of them is in memory.
 
     Raises:
         ApiError: the API server refused or did not answer.
@@ -50,11 +52,12 @@ async def list_resources(api: Api, namespace: str | None) -> list[dict[str, Any]
     scope = f"/namespaces/{namespace}" if namespace else ""
     path = f"/apis/{GROUP}/{VERSION}{scope}/{PLURAL}"
     try:
-        return [item async for page in api.pages(path) for item in page.get("items") or ()]
+        async for page in api.pages(path):
+            for item in page.get("items") or ():
+                yield item
     except ApiError as error:
-        if error.http_status == _NOT_FOUND:
-            return []
-        raise
+        if error.http_status != _NOT_FOUND:
+            raise
 
 
 async def merged_secrets(api: Api, namespace: str | None) -> dict[tuple[str, str], str]:

@@ -5,11 +5,11 @@ is the caller's job.
 """
 
 import asyncio
-import math
 import ssl
 from collections.abc import Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,10 +25,6 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT = timedelta(seconds=5)
 REQUEST_TIMEOUT = timedelta(seconds=10)
-
-# The bookkeeping of httpcore's pool grows with its size: 2.0 ms a request become 5.4 ms at 32
-# connections. So more concurrency means more pools.
-_POOL_SIZE = 8
 
 
 class TokenClient:
@@ -66,10 +62,11 @@ class TokenClient:
             if ca_bundle is None
             else ssl.create_default_context(cafile=str(ca_bundle))
         )
-        self._pools = [
-            _Pool(_make_client(context, api_version, request_timeout))
-            for _ in range(math.ceil(max_concurrent / _POOL_SIZE))
-        ]
+        # One connection for each: at each request httpcore looks at all connections of its pool,
+        # twice. With 8 that costs a tenth of a refresh, with 32 more than the request itself.
+        self._make_client = partial(_make_client, context, api_version, request_timeout)
+        self._clients: list[httpx.AsyncClient] = []
+        self._idle: list[httpx.AsyncClient] = []
 
     async def exchange(self, credentials: Credentials) -> oauth.AccessToken:
         """Ask once for a token.
@@ -88,8 +85,8 @@ class TokenClient:
 
     async def aclose(self) -> None:
         """Close all connections; exchanges under way fail."""
-        for pool in self._pools:
-            await pool.client.aclose()
+        for client in self._clients:
+            await client.aclose()
 
     async def _request(
         self, client: httpx.AsyncClient, credentials: Credentials, requested_at: datetime
@@ -107,22 +104,16 @@ class TokenClient:
 
     @asynccontextmanager
     async def _client(self) -> "AsyncIterator[httpx.AsyncClient]":
-        """Lend the first pool that has room: few warm connections instead of many cold ones."""
+        """Lend the client that was used last: few warm connections instead of many cold ones."""
         async with self._permits:
-            pool = next(pool for pool in self._pools if pool.lent < _POOL_SIZE)
-            pool.lent += 1
+            if not self._idle:
+                self._idle.append(self._make_client())
+                self._clients.append(self._idle[0])
+            client = self._idle.pop()
             try:
-                yield pool.client
+                yield client
             finally:
-                pool.lent -= 1
-
-
-class _Pool:
-    """An httpx client and how many exchanges are using it."""
-
-    def __init__(self, client: httpx.AsyncClient) -> None:
-        self.client = client
-        self.lent = 0
+                self._idle.append(client)
 
 
 def _make_client(
@@ -142,7 +133,7 @@ def _make_client(
         timeout=httpx.Timeout(
             request_timeout.total_seconds(), connect=CONNECT_TIMEOUT.total_seconds()
         ),
-        limits=httpx.Limits(max_connections=_POOL_SIZE, max_keepalive_connections=_POOL_SIZE),
+        limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
         follow_redirects=False,
         trust_env=True,  # proxies
     )
