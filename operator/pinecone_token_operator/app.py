@@ -17,9 +17,10 @@ from pinecone_token_operator.controller import Controller
 from pinecone_token_operator.errors import ApiError, LeaseLost
 from pinecone_token_operator.event_recorder import EventRecorder
 from pinecone_token_operator.exchange import Exchange
+from pinecone_token_operator.fence import Fence
 from pinecone_token_operator.handlers import ResourceWatch
 from pinecone_token_operator.index import Index, Key
-from pinecone_token_operator.leader_election import Elector, Fence
+from pinecone_token_operator.leader_election import Elector
 from pinecone_token_operator.liveness import Liveness
 from pinecone_token_operator.metrics import Metrics
 from pinecone_token_operator.observe import Observer

@@ -11,11 +11,9 @@ https://github.com/nolar/kopf/blob/1.45.2/kopf/_core/reactor/running.py
 
 import asyncio
 import collections
-import contextlib
 import logging
 import random
-import threading
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Any, Final, NoReturn, Protocol
 
@@ -23,6 +21,7 @@ import aiohttp
 import kopf
 
 from pinecone_token_operator.errors import ApiError
+from pinecone_token_operator.guest import Guest
 from pinecone_token_operator.models import GROUP, PLURAL, VERSION
 
 Feed = Callable[[str | None, dict[str, Any]], None]
@@ -45,7 +44,6 @@ FLOOD_PER_NAMESPACE: Final = 10
 FLOOD_WITHIN: Final = timedelta(seconds=30)
 FLOOD_PAUSE: Final = timedelta(seconds=1)
 CHECK_EVERY: Final = timedelta(seconds=1)
-STOP_WITHIN: Final = timedelta(seconds=5)
 FAREWELL: Final = timedelta(seconds=0.1)
 # Objects in a page of kopf's listing, which it would ask for as a whole.
 PAGE: Final = 250
@@ -177,7 +175,7 @@ class ResourceWatch:
         """Run kopf until it ends or stalls, and return why."""
         self.last_progress = self._monotonic()
         self._answers.clear()
-        guest = _Guest(self._kopf(asyncio.get_running_loop()))
+        guest = Guest("kopf", self._kopf(asyncio.get_running_loop()))
         try:
             while True:
                 await asyncio.wait({guest.ended}, timeout=CHECK_EVERY.total_seconds())
@@ -299,49 +297,3 @@ class _NoProgress(kopf.ProgressStorage):
 
     def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
         return essence
-
-
-class _Guest:
-    """A coroutine in a thread and an event loop of its own.
-
-    Attributes:
-        ended: set to why the coroutine ended, in the event loop of the caller.
-    """
-
-    def __init__(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        self._home = asyncio.get_running_loop()
-        self._loop = asyncio.new_event_loop()
-        # What a cancelled generator of its leaves behind.
-        self._loop.set_exception_handler(lambda _, what: logger.debug("kopf: %s", what["message"]))
-        self._task = self._loop.create_task(coroutine)
-        self.ended: asyncio.Future[str] = self._home.create_future()
-        # A daemon, so that one that hangs does not keep the process from exiting.
-        self._thread = threading.Thread(target=self._run, name="kopf", daemon=True)
-        self._thread.start()
-
-    async def stop(self) -> None:
-        """Cancel the coroutine and wait until its thread has ended."""
-        with contextlib.suppress(RuntimeError):  # it has ended, and its loop is closed
-            self._loop.call_soon_threadsafe(self._task.cancel)
-        await asyncio.wait({self.ended}, timeout=STOP_WITHIN.total_seconds())
-        if self.ended.done():
-            self._thread.join()  # telling so was the last that it did
-        else:
-            logger.error("kopf does not stop; going on without its thread")
-
-    def _run(self) -> None:
-        why = "it returned"
-        try:
-            # The runner also cancels what tasks are left, and waits for them.
-            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-                runner.run(asyncio.wait_for(self._task, None))
-        except asyncio.CancelledError:
-            why = "cancelled"
-        except Exception as error:  # noqa: BLE001 - whatever it was, a new life may do better
-            why = f"{type(error).__name__}: {error}"
-        with contextlib.suppress(RuntimeError):  # nobody waits any more: that loop is closed
-            self._home.call_soon_threadsafe(self._tell, why)
-
-    def _tell(self, why: str) -> None:
-        if not self.ended.done():
-            self.ended.set_result(why)

@@ -6,7 +6,7 @@ observed: the times written in a Lease come from another machine's clock, and ar
 
 A holder that could not renew stops working after the renew deadline, which is less than the
 duration that the others wait. A process that was stopped meanwhile does not know that it is late,
-which is why `Fence` asks before every write.
+which is why `fence.Fence` asks before every write.
 
 https://kubernetes.io/docs/concepts/architecture/leases/
 """
@@ -14,7 +14,7 @@ https://kubernetes.io/docs/concepts/architecture/leases/
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -51,27 +51,6 @@ class Api(Protocol):
         self, path: str, *, query: Sequence[tuple[str, str]], inactivity: timedelta
     ) -> AsyncGenerator[dict[str, Any], None]:
         """Yield watch events until the server closes, or raise `ApiError`."""
-        ...
-
-
-class FencedApi(Protocol):
-    """What `Fence` needs of `kube.Api`."""
-
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: Mapping[str, Any] | None = None,
-        content_type: str = "application/json",
-    ) -> dict[str, Any]:
-        """Return the reply's object, or raise `ApiError`."""
-        ...
-
-    def pages(
-        self, path: str, *, query: Sequence[tuple[str, str]], accept: str
-    ) -> AsyncIterator[dict[str, Any]]:
-        """Yield the pages of a list, or raise `ApiError`."""
         ...
 
 
@@ -303,42 +282,3 @@ class Elector:
 
 def _micro_time() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-class Fence:
-    """The API server for those who may write only while this process leads.
-
-    A process that was stopped for longer than the Lease goes on, once it is woken, with the write
-    that it was about to make: here it is refused.
-    """
-
-    def __init__(self, api: FencedApi, may_write: Callable[[], bool]) -> None:
-        self._api = api
-        self._may_write = may_write
-
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: Mapping[str, Any] | None = None,
-        content_type: str = "application/json",
-    ) -> dict[str, Any]:
-        """Return the reply's object.
-
-        Raises:
-            ApiError: the API server refused or did not answer, or this process must not write.
-        """
-        if method != "GET" and not self._may_write():
-            raise ApiError(0, "NotLeading", f"{method} {path}: the Lease was not renewed in time")
-        return await self._api.request(method, path, body=body, content_type=content_type)
-
-    def pages(
-        self,
-        path: str,
-        *,
-        query: Sequence[tuple[str, str]] = (),
-        accept: str = "application/json",
-    ) -> AsyncIterator[dict[str, Any]]:
-        """Yield the pages of a list."""
-        return self._api.pages(path, query=query, accept=accept)

@@ -11,8 +11,9 @@ from datetime import timedelta
 import pytest
 
 from pinecone_token_operator.errors import ApiError
+from pinecone_token_operator.fence import Fence
 from pinecone_token_operator.kube import connect
-from pinecone_token_operator.leader_election import Elector, Fence
+from pinecone_token_operator.leader_election import Elector
 from pinecone_token_operator.settings import LeaderElection
 from tests.support.api import Kube, eventually, token_path
 from tests.support.cluster import Cluster
