@@ -2,6 +2,8 @@
 
 from collections import Counter
 
+import pytest
+
 from pinecone_token_operator.models import PLURAL
 from tests.support.api import Kube, eventually, token_path
 from tests.support.audit import AuditLog, Request
@@ -46,18 +48,21 @@ def test_a_refresh_costs_one_exchange_one_read_and_two_writes(
     }
 
 
-def test_a_restart_with_fresh_tokens_costs_no_exchange_and_no_write(
+@pytest.mark.parametrize("change", ["a restart", "a change of leader"])
+def test_with_fresh_tokens_it_costs_no_exchange_and_no_write(
     cluster: Cluster,
     kube: Kube,
     endpoint: TokenEndpoint,
     namespace: str,
     start_operator: StartOperator,
+    change: str,
 ) -> None:
     audit = AuditLog(cluster.audit_log)
     kube.create_credentials(namespace)
     for number in range(FRESH):
         kube.create_token(namespace, f"token-{number}")
-    operator = start_operator()
+    election = ["--leader-elect", f"--leader-election-namespace={namespace}"]
+    operator = start_operator(options=election)
 
     def ready() -> int:
         items = (kube.get(token_path(namespace)) or {"items": []})["items"]
@@ -70,11 +75,15 @@ def test_a_restart_with_fresh_tokens_costs_no_exchange_and_no_write(
 
     eventually(lambda: ready() == FRESH, "all are ready", 60)
     assert endpoint.exchanges == FRESH
-    assert operator.stop() == 0
+    other = start_operator(options=election) if change == "a change of leader" else operator
     mark = audit.mark()
+    assert operator.stop() == 0
 
-    operator.start()
+    if change == "a restart":
+        operator.start()
+    operator = other
     operator.wait_ready()
+    eventually(lambda: operator.metric("pinecone_token_leader") == 1, "it leads")
     eventually(
         lambda: (
             operator.metric("pinecone_token_reconciles_total", result="success") >= FRESH
@@ -116,4 +125,8 @@ def count(requests: list[Request]) -> Counter[tuple[str, str]]:
 
 def writes(audit: AuditLog, mark: int, namespace: str) -> list[Request]:
     reads = ("get", "list", "watch")
-    return [one for one in audit.since(mark, namespace=namespace) if one.verb not in reads]
+    return [
+        one
+        for one in audit.since(mark, namespace=namespace)
+        if one.verb not in reads and one.resource in ("secrets", PLURAL)
+    ]
