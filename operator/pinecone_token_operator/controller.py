@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NoReturn
 
 from pinecone_token_operator import resync, schedule
+from pinecone_token_operator.api import RequestsAndLists
 from pinecone_token_operator.errors import ApiError, ResourceInvalid
 from pinecone_token_operator.index import Index, Key
 from pinecone_token_operator.metrics import Metrics
@@ -50,7 +51,7 @@ class Controller:
 
     def __init__(
         self,
-        api: resync.Api,
+        api: RequestsAndLists,
         namespaces: Sequence[str | None],
         index: Index,
         reconciler: Reconciler,

@@ -10,10 +10,11 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any, Final, NoReturn, Protocol
+from typing import Any, Final, NoReturn
 
+from pinecone_token_operator.api import Requests
 from pinecone_token_operator.errors import ApiError
 from pinecone_token_operator.models import GROUP, KIND, VERSION, PineconeAccessToken
 from pinecone_token_operator.news import News
@@ -30,21 +31,6 @@ _CONFLICT: Final = 409
 logger = logging.getLogger(__name__)
 
 
-class Api(Protocol):
-    """What is needed of `kube.Api`."""
-
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: Mapping[str, Any] | None = None,
-        content_type: str = "application/json",
-    ) -> dict[str, Any]:
-        """Return the reply's object, or raise `ApiError`."""
-        ...
-
-
 class EventRecorder:
     """Writes one Event at a time.
 
@@ -53,7 +39,7 @@ class EventRecorder:
         now: the clock; aware times in UTC.
     """
 
-    def __init__(self, api: Api, now: Callable[[], datetime]) -> None:
+    def __init__(self, api: Requests, now: Callable[[], datetime]) -> None:
         self._api = api
         self._now = now
         self._waiting: asyncio.Queue[tuple[PineconeAccessToken, News, datetime]] = asyncio.Queue(

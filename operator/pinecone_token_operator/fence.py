@@ -1,30 +1,10 @@
 """Keeps a process that leads no more from writing."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
+from pinecone_token_operator.api import RequestsAndLists
 from pinecone_token_operator.errors import ApiError
-
-
-class Api(Protocol):
-    """What is needed of `kube.Api`."""
-
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: Mapping[str, Any] | None = None,
-        content_type: str = "application/json",
-    ) -> dict[str, Any]:
-        """Return the reply's object, or raise `ApiError`."""
-        ...
-
-    def pages(
-        self, path: str, *, query: Sequence[tuple[str, str]], accept: str
-    ) -> AsyncIterator[dict[str, Any]]:
-        """Yield the pages of a list, or raise `ApiError`."""
-        ...
 
 
 class Fence:
@@ -34,7 +14,7 @@ class Fence:
     that it was about to make: here it is refused.
     """
 
-    def __init__(self, api: Api, may_write: Callable[[], bool]) -> None:
+    def __init__(self, api: RequestsAndLists, may_write: Callable[[], bool]) -> None:
         self._api = api
         self._may_write = may_write
 

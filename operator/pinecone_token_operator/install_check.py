@@ -9,9 +9,10 @@ import argparse
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from pinecone_token_operator import kube, settings
+from pinecone_token_operator.api import Requests
 from pinecone_token_operator.errors import ApiError, CheckFailed, OperatorError
 from pinecone_token_operator.models import GROUP, KIND, PLURAL, VERSION
 from pinecone_token_operator.observe import secret_path
@@ -23,21 +24,6 @@ PASSED, FAILED = 0, 1
 _NOT_FOUND: Final = 404
 _POLL_SECONDS: Final = 0.5
 _MADE_UP: Final = "made-up-by-pinecone-token-operator-check"
-
-
-class Api(Protocol):
-    """What is needed of `kube.Api`."""
-
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: Mapping[str, Any] | None = None,
-        content_type: str = "application/json",
-    ) -> dict[str, Any]:
-        """Return the reply's object, or raise `ApiError`."""
-        ...
 
 
 def run(argv: Sequence[str]) -> int:
@@ -77,7 +63,7 @@ class Check:
     """
 
     def __init__(
-        self, api: Api, namespace: str, name: str, timeout: float, say: Callable[[str], None]
+        self, api: Requests, namespace: str, name: str, timeout: float, say: Callable[[str], None]
     ) -> None:
         self._api = api
         self._namespace = namespace

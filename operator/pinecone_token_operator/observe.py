@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
+from pinecone_token_operator.api import Requests
 from pinecone_token_operator.credentials import Credentials, fingerprint, read_credentials
 from pinecone_token_operator.errors import ApiError, CredentialsInvalid
 from pinecone_token_operator.index import Index, Key
@@ -15,14 +16,6 @@ from pinecone_token_operator.reasons import Reason
 from pinecone_token_operator.target import StoredToken, read_target, stored_token, times_of
 
 _NOT_FOUND: Final = 404
-
-
-class Api(Protocol):
-    """What is needed of `kube.Api`."""
-
-    async def request(self, method: str, path: str) -> dict[str, Any]:
-        """Return the reply's object, or raise `ApiError`."""
-        ...
 
 
 class Secrets(Protocol):
@@ -53,7 +46,7 @@ class Observer:
 
     def __init__(
         self,
-        api: Api,
+        api: Requests,
         secrets: Callable[[str], Secrets],
         index: Index,
         rng: random.Random,

@@ -5,9 +5,10 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from pinecone_token_operator import schedule
+from pinecone_token_operator.api import Requests
 from pinecone_token_operator.credentials import Credentials
 from pinecone_token_operator.desired import desire, secret_patch, secret_to_create
 from pinecone_token_operator.errors import ApiError
@@ -34,21 +35,6 @@ _TRIES: Final = 4
 logger = logging.getLogger(__name__)
 
 
-class Api(Protocol):
-    """What is needed of `kube.Api`."""
-
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: Mapping[str, Any] | None = None,
-        content_type: str = "application/json",
-    ) -> dict[str, Any]:
-        """Return the reply's object, or raise `ApiError`."""
-        ...
-
-
 class Reconciler:
     """Brings resources to what they ask for, one call each.
 
@@ -65,7 +51,7 @@ class Reconciler:
 
     def __init__(
         self,
-        api: Api,
+        api: Requests,
         observer: Observer,
         exchange: Exchange,
         index: Index,

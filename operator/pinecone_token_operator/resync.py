@@ -1,9 +1,10 @@
 """Reads everything anew, now and then: what no event told, and what happened while we were away."""
 
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import AsyncIterator
+from typing import Any, Final
 
+from pinecone_token_operator.api import Lists, Requests
 from pinecone_token_operator.desired import removal_patch
 from pinecone_token_operator.errors import ApiError
 from pinecone_token_operator.models import GROUP, PLURAL, VERSION, DeletionPolicy
@@ -16,32 +17,7 @@ _NOT_FOUND, _CONFLICT = 404, 409
 logger = logging.getLogger(__name__)
 
 
-class Api(Protocol):
-    """What is needed of `kube.Api`."""
-
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: Mapping[str, Any] | None = None,
-        content_type: str = "application/json",
-    ) -> dict[str, Any]:
-        """Return the reply's object, or raise `ApiError`."""
-        ...
-
-    def pages(
-        self,
-        path: str,
-        *,
-        query: Sequence[tuple[str, str]] = (),
-        accept: str = "application/json",
-    ) -> AsyncIterator[dict[str, Any]]:
-        """Yield the pages of a list, or raise `ApiError`."""
-        ...
-
-
-async def list_resources(api: Api, namespace: str | None) -> AsyncIterator[dict[str, Any]]:
+async def list_resources(api: Lists, namespace: str | None) -> AsyncIterator[dict[str, Any]]:
     """Yield all resources of a namespace, or of all; none while the CRD is not installed.
 
     Page by page, so that never more than one of them is in memory.
@@ -60,7 +36,7 @@ async def list_resources(api: Api, namespace: str | None) -> AsyncIterator[dict[
             raise
 
 
-async def merged_secrets(api: Api, namespace: str | None) -> dict[tuple[str, str], str]:
+async def merged_secrets(api: Lists, namespace: str | None) -> dict[tuple[str, str], str]:
     """Return the UID of the resource whose keys are in a Secret of somebody else's, by Secret.
 
     Only where those keys are to be taken out once the resource is gone.
@@ -79,7 +55,7 @@ async def merged_secrets(api: Api, namespace: str | None) -> dict[tuple[str, str
     return found
 
 
-async def take_out(api: Api, namespace: str, name: str, uid: str) -> None:
+async def take_out(api: Requests, namespace: str, name: str, uid: str) -> None:
     """Take a deleted resource's keys out of a Secret of somebody else's, if they are still there.
 
     Raises:

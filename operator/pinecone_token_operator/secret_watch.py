@@ -10,10 +10,12 @@ https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from contextlib import aclosing
 from datetime import timedelta
-from typing import Any, Final, NoReturn, Protocol
+from typing import Any, Final, NoReturn
 
+from pinecone_token_operator.api import ListsAndWatches
 from pinecone_token_operator.errors import ApiError
 
 Key = tuple[str, str]
@@ -46,22 +48,6 @@ SERVER_ERRORS: Final = 500
 logger = logging.getLogger(__name__)
 
 
-class WatchApi(Protocol):
-    """What is needed of `kube.Api`."""
-
-    def pages(
-        self, path: str, *, query: Sequence[tuple[str, str]], accept: str
-    ) -> AsyncIterator[dict[str, Any]]:
-        """Yield the pages of a list, or raise `ApiError`."""
-        ...
-
-    def watch(
-        self, path: str, *, query: Sequence[tuple[str, str]], accept: str, inactivity: timedelta
-    ) -> AsyncIterator[dict[str, Any]]:
-        """Yield watch events until the server closes, or raise `ApiError`."""
-        ...
-
-
 class SecretWatch:
     """Calls `changed` for each wanted Secret that is there, changed or vanished.
 
@@ -82,7 +68,7 @@ class SecretWatch:
 
     def __init__(
         self,
-        api: WatchApi,
+        api: ListsAndWatches,
         namespace: str | None,
         is_wanted: Callable[[Key], bool],
         changed: Callable[[Key], None],
@@ -178,14 +164,10 @@ class SecretWatch:
         events = self._api.watch(
             self._path, query=query, accept=ACCEPT_WATCH, inactivity=self._inactivity
         )
-        try:
+        # Left by an exception, a generator would hold its connection until it is collected.
+        async with aclosing(events):
             async for event in events:
                 self._take(event)
-        finally:
-            # Left by an exception, a generator would hold its connection until it is collected.
-            close = getattr(events, "aclose", None)
-            if close is not None:
-                await close()
 
     def _take(self, event: Mapping[str, Any]) -> None:
         item = event["object"]

@@ -39,23 +39,23 @@ def test_a_failure_is_told_and_a_valid_token_stays(
     kube.create_credentials(namespace)
     start_operator()
     kube.create_token(namespace)
-    eventually(lambda: _reason(kube, namespace, "Ready") == "TokenValid", "a first token")
+    kube.until(namespace, "Ready", "TokenValid")
     token = endpoint.tokens[-1]
     endpoint.mode = mode
     # Another client id, so that the operator has a reason to ask again.
     kube.patch(secret_path(namespace, "account"), {"data": {"client_id": "b3RoZXI="}})
 
-    eventually(lambda: _reason(kube, namespace, "Refreshed") == reason, f"Refreshed says {reason}")
+    kube.until(namespace, "Refreshed", reason)
     resource = kube.token(namespace)
     assert resource is not None
     assert resource["status"]["failedAttempts"] >= 1
-    assert _reason(kube, namespace, "Ready") == "TokenValid"
+    assert kube.reason(namespace, "search", "Ready") == "TokenValid"
     assert (kube.secret(namespace, "search") or {})["access_token"] == token
 
     # Changed credentials are tried at once, whatever the back-off; a throttled client waits.
     endpoint.mode = "ok"
     kube.patch(secret_path(namespace, "account"), {"data": {"client_id": "dGhpcmQ="}})
-    eventually(lambda: _reason(kube, namespace, "Refreshed") == "Succeeded", "it works again")
+    kube.until(namespace, "Refreshed", "Succeeded")
     assert (kube.secret(namespace, "search") or {})["access_token"] == endpoint.tokens[-1]
     assert ((kube.token(namespace) or {})["status"])["failedAttempts"] == 0
 
@@ -66,10 +66,10 @@ def test_a_damaged_target_is_repaired_while_the_endpoint_is_down(
     kube.create_credentials(namespace)
     start_operator()
     kube.create_token(namespace)
-    eventually(lambda: _reason(kube, namespace, "Ready") == "TokenValid", "a first token")
+    kube.until(namespace, "Ready", "TokenValid")
     endpoint.mode = "429-retry-after"
     kube.patch(secret_path(namespace, "account"), {"data": {"client_id": "b3RoZXI="}})
-    eventually(lambda: _reason(kube, namespace, "Refreshed") == "Throttled", "a failure")
+    kube.until(namespace, "Refreshed", "Throttled")
 
     damage = {"metadata": {"ownerReferences": []}, "data": {"token_type": None}}
     kube.patch(secret_path(namespace, "search"), damage)
@@ -79,7 +79,7 @@ def test_a_damaged_target_is_repaired_while_the_endpoint_is_down(
         return "token_type" in secret["data"] and bool(secret["metadata"].get("ownerReferences"))
 
     eventually(repaired, "the target is as it was")
-    assert _reason(kube, namespace, "Refreshed") == "Throttled"
+    assert kube.reason(namespace, "search", "Refreshed") == "Throttled"
     assert ((kube.token(namespace) or {})["status"])["failedAttempts"] >= 1
 
 
@@ -90,24 +90,21 @@ def test_rejected_credentials_are_not_tried_again_soon_but_at_once_when_they_cha
     start_operator()
     kube.create_credentials(namespace, client_id="id", client_secret="wrong-client-secret")
     kube.create_token(namespace)
-    eventually(lambda: _reason(kube, namespace, "Refreshed") == "Rejected", "it is rejected")
-    assert _reason(kube, namespace, "Ready") == "TokenMissing"
+    kube.until(namespace, "Refreshed", "Rejected")
+    assert kube.reason(namespace, "search", "Ready") == "TokenMissing"
     message = (kube.condition(namespace, "search", "Refreshed") or {})["message"]
     assert "check the client id and the client secret" in message
     # Another look by itself is no reason for another attempt.
     kube.patch(secret_path(namespace, "account"), {"metadata": {"labels": {"a": "b"}}})
     kube.create_token(namespace, "other", credentialsSecretRef={"name": "absent"})
-    eventually(
-        lambda: _reason(kube, namespace, "Ready", "other") == "CredentialsNotFound",
-        "a later change is dealt with",
-    )
+    kube.until(namespace, "Ready", "CredentialsNotFound", "other")  # a later change is dealt with
     assert len(endpoint.requests) == 1
 
     kube.patch(
         secret_path(namespace, "account"),
         {"data": {"client_secret": "cmlnaHQtY2xpZW50LXNlY3JldA=="}},
     )
-    eventually(lambda: _reason(kube, namespace, "Ready") == "TokenValid", "it is ready")
+    kube.until(namespace, "Ready", "TokenValid")
 
 
 def test_a_throttled_client_id_waits_as_long_as_it_was_told_to(
@@ -117,16 +114,14 @@ def test_a_throttled_client_id_waits_as_long_as_it_was_told_to(
     kube.create_credentials(namespace)
     start_operator()
     kube.create_token(namespace)
-    eventually(lambda: _reason(kube, namespace, "Refreshed") == "Throttled", "it is throttled")
+    kube.until(namespace, "Refreshed", "Throttled")
     # Neither this resource nor another one of the same client asks meanwhile.
     kube.create_token(namespace, "other")
-    eventually(
-        lambda: _reason(kube, namespace, "Refreshed", "other") == "Throttled", "so is the other"
-    )
+    kube.until(namespace, "Refreshed", "Throttled", "other")
     assert len(endpoint.requests) == 1
     endpoint.mode = "ok"
 
-    eventually(lambda: _reason(kube, namespace, "Ready") == "TokenValid", "it is ready", 20)
+    kube.until(namespace, "Ready", "TokenValid")
     assert endpoint.requests[1][1] - endpoint.requests[0][1] >= 7
 
 
@@ -137,13 +132,13 @@ def test_an_outage_shorter_than_the_margin_is_never_noticed(
     kube.create_credentials(namespace)
     start_operator()
     kube.create_token(namespace, refreshBefore="6s")
-    eventually(lambda: _reason(kube, namespace, "Ready") == "TokenValid", "a first token")
+    kube.until(namespace, "Ready", "TokenValid")
     endpoint.mode = "503-html"
-    eventually(lambda: _reason(kube, namespace, "Refreshed") == "Unavailable", "a refresh fails")
-    assert _reason(kube, namespace, "Ready") == "TokenValid"
+    kube.until(namespace, "Refreshed", "Unavailable")
+    assert kube.reason(namespace, "search", "Ready") == "TokenValid"
     endpoint.mode = "ok"
 
-    eventually(lambda: _reason(kube, namespace, "Refreshed") == "Succeeded", "it is refreshed")
+    kube.until(namespace, "Refreshed", "Succeeded")
     ready = kube.condition(namespace, "search", "Ready")
     created = (kube.token(namespace) or {})["metadata"]["creationTimestamp"]
     assert ready is not None
@@ -159,13 +154,9 @@ def test_a_lifetime_as_text_and_a_jwt_that_expires_sooner_are_understood(
     for name, mode in (("text", "text-expires"), ("jwt", "long-expires")):
         endpoint.mode = mode
         kube.create_token(namespace, name)
-        eventually(lambda: _reason(kube, namespace, "Ready", name) == "TokenValid", name)  # noqa: B023 - awaited in this round
+        kube.until(namespace, "Ready", "TokenValid", name)
         status = (kube.token(namespace, name) or {})["status"]
         assert status["expiresAt"] <= _plus(status["lastRefreshAt"], 1800)
-
-
-def _reason(kube: Kube, namespace: str, kind: str, name: str = "search") -> str | None:
-    return (kube.condition(namespace, name, kind) or {}).get("reason")
 
 
 def _plus(moment: str, seconds: int) -> str:

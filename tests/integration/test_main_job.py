@@ -20,13 +20,6 @@ def ready(kube: Kube, namespace: str, name: str = "search") -> Callable[[], bool
     return lambda: (kube.condition(namespace, name, "Ready") or {}).get("status") == "True"
 
 
-def says(kube: Kube, namespace: str, kind: str, reason: str, name: str = "search") -> None:
-    eventually(
-        lambda: (kube.condition(namespace, name, kind) or {}).get("reason") == reason,
-        f"{kind} says {reason}",
-    )
-
-
 def holds(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, name: str = "search"
 ) -> Callable[[], bool]:
@@ -275,13 +268,13 @@ def test_suspend_stops_exchanges_and_its_end_starts_them_again(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, first_token: str
 ) -> None:
     kube.patch_token(namespace, "search", {"spec": {"suspend": True}})
-    says(kube, namespace, "Refreshed", "Suspended")
+    kube.until(namespace, "Refreshed", "Suspended")
     resource = kube.token(namespace)
     assert resource is not None
     assert resource["status"]["expiresAt"]
     assert "refreshAt" not in resource["status"]
     kube.delete(secret_path(namespace, "search"))
-    says(kube, namespace, "Ready", "TokenMissing")
+    kube.until(namespace, "Ready", "TokenMissing")
     assert endpoint.exchanges == 1
 
     kube.patch_token(namespace, "search", {"spec": {"suspend": False}})
@@ -300,7 +293,7 @@ def test_ready_turns_false_by_itself_when_the_token_expires(
     eventually(ready(kube, namespace), "the resource is ready")
     kube.patch_token(namespace, "search", {"spec": {"suspend": True}})
 
-    says(kube, namespace, "Ready", "TokenExpired")
+    kube.until(namespace, "Ready", "TokenExpired")
     # Its expiry is told, and that nothing is planned against it.
     assert operator.metric("pinecone_token_expiry_timestamp_seconds") > 0
     assert math.isnan(operator.metric("pinecone_token_refresh_timestamp_seconds"))
@@ -311,17 +304,17 @@ def test_credentials_may_appear_later(
 ) -> None:
     start_operator()
     kube.create_token(namespace)
-    says(kube, namespace, "Ready", "CredentialsNotFound")
+    kube.until(namespace, "Ready", "CredentialsNotFound")
     kube.create_secret(namespace, "account", {"client_id": "id"})
-    says(kube, namespace, "Ready", "CredentialsInvalid")
+    kube.until(namespace, "Ready", "CredentialsInvalid")
     assert not endpoint.requests
     kube.delete(secret_path(namespace, "account"))
-    says(kube, namespace, "Ready", "CredentialsNotFound")
+    kube.until(namespace, "Ready", "CredentialsNotFound")
 
     kube.create_credentials(namespace)
 
     eventually(ready(kube, namespace), "the resource is ready")
-    says(kube, namespace, "Refreshed", "Succeeded")
+    kube.until(namespace, "Refreshed", "Succeeded")
 
 
 def test_lost_credentials_leave_a_valid_token_ready(
@@ -329,7 +322,7 @@ def test_lost_credentials_leave_a_valid_token_ready(
 ) -> None:
     kube.delete(secret_path(namespace, "account"))
 
-    says(kube, namespace, "Refreshed", "CredentialsNotFound")
+    kube.until(namespace, "Refreshed", "CredentialsNotFound")
     assert ready(kube, namespace)()
     assert (kube.secret(namespace, "search") or {})["access_token"] == first_token
 

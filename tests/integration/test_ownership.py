@@ -18,16 +18,6 @@ MERGE = {"creationPolicy": "Merge"}
 COLLECTED = 60.0
 
 
-def says(
-    kube: Kube, namespace: str, reason: str, name: str = "search", timeout: float = 15.0
-) -> None:
-    eventually(
-        lambda: (kube.condition(namespace, name, "Ready") or {}).get("reason") == reason,
-        f"Ready of {name} says {reason}",
-        timeout,
-    )
-
-
 @pytest.fixture(autouse=True)
 def credentials(kube: Kube, namespace: str) -> None:
     kube.create_credentials(namespace)
@@ -40,12 +30,12 @@ def test_a_foreign_secret_is_left_alone(
     start_operator()
     kube.create_token(namespace)
 
-    says(kube, namespace, "TargetNotOwned")
+    kube.until(namespace, "Ready", "TargetNotOwned")
     assert kube.secret_object(namespace, "search") == foreign
     assert not endpoint.requests
 
     kube.delete(secret_path(namespace, "search"))
-    says(kube, namespace, "TokenValid")
+    kube.until(namespace, "Ready", "TokenValid")
 
 
 def test_of_two_resources_the_older_one_keeps_the_target(
@@ -53,16 +43,16 @@ def test_of_two_resources_the_older_one_keeps_the_target(
 ) -> None:
     start_operator()
     kube.create_token(namespace, "zebra", target={"name": "shared"})
-    says(kube, namespace, "TokenValid", "zebra")
+    kube.until(namespace, "Ready", "TokenValid", "zebra")
     # Ages are in whole seconds, and of one age the first in the alphabet is the older one.
     kube.create_token(namespace, "zoo", target={"name": "shared"})
-    says(kube, namespace, "TargetConflict", "zoo")
+    kube.until(namespace, "Ready", "TargetConflict", "zoo")
     assert "zebra" in (kube.condition(namespace, "zoo", "Ready") or {})["message"]
     assert endpoint.exchanges == 1
 
     kube.delete(token_path(namespace, "zebra"))
     # The younger one waits until the Secret of the older one has been collected.
-    says(kube, namespace, "TokenValid", "zoo", COLLECTED)
+    kube.until(namespace, "Ready", "TokenValid", "zoo", COLLECTED)
     assert endpoint.exchanges == 2
 
 
@@ -71,15 +61,15 @@ def test_merge_writes_its_keys_beside_those_of_others(
 ) -> None:
     start_operator()
     kube.create_token(namespace, target=MERGE)
-    says(kube, namespace, "TokenMissing")
+    kube.until(namespace, "Ready", "TokenMissing")
     kube.create_secret(namespace, "search", {"theirs": "text"}, labels={"a": "b"})
-    says(kube, namespace, "TargetNotOwned")
+    kube.until(namespace, "Ready", "TargetNotOwned")
     assert not endpoint.requests
     assert kube.secret(namespace, "search") == {"theirs": "text"}
 
     kube.patch(secret_path(namespace, "search"), {"metadata": {"annotations": ALLOW}})
 
-    says(kube, namespace, "TokenValid")
+    kube.until(namespace, "Ready", "TokenValid")
     data = kube.secret(namespace, "search")
     assert data is not None
     assert data["theirs"] == "text"
@@ -106,8 +96,8 @@ def test_merge_with_retain_leaves_its_keys(
     kube.create_token(namespace, target={**MERGE, "deletionPolicy": "Retain"})
     kube.create_secret(namespace, "other", {"theirs": "text"}, annotations=ALLOW)
     kube.create_token(namespace, "other", target=MERGE)
-    says(kube, namespace, "TokenValid")
-    says(kube, namespace, "TokenValid", "other")
+    kube.until(namespace, "Ready", "TokenValid")
+    kube.until(namespace, "Ready", "TokenValid", "other")
 
     kube.delete(token_path(namespace, "search"))
     kube.delete(token_path(namespace, "other"))
@@ -125,7 +115,7 @@ def test_a_merged_token_whose_resource_went_while_the_operator_was_away_is_taken
     operator = start_operator()
     kube.create_secret(namespace, "search", {"theirs": "text"}, annotations=ALLOW)
     kube.create_token(namespace, target=MERGE)
-    says(kube, namespace, "TokenValid")
+    kube.until(namespace, "Ready", "TokenValid")
     operator.stop()
     kube.delete(token_path(namespace, "search"))
 
@@ -141,7 +131,7 @@ def test_delete_takes_the_target_with_the_resource(
 ) -> None:
     start_operator()
     kube.create_token(namespace)
-    says(kube, namespace, "TokenValid")
+    kube.until(namespace, "Ready", "TokenValid")
 
     kube.delete(token_path(namespace, "search"))
 
@@ -156,7 +146,7 @@ def test_kubectl_delete_ends(
 ) -> None:
     start_operator()
     kube.create_token(namespace)
-    says(kube, namespace, "TokenValid")
+    kube.until(namespace, "Ready", "TokenValid")
 
     cluster.kubectl("delete", "-n", namespace, "pat", "search", f"--cascade={cascade}")
 
@@ -170,7 +160,7 @@ def test_a_resource_that_waits_to_be_deleted_gets_no_new_token(
 ) -> None:
     operator = start_operator()
     kube.create_token(namespace)
-    says(kube, namespace, "TokenValid")
+    kube.until(namespace, "Ready", "TokenValid")
     kube.patch_token(namespace, "search", {"metadata": {"finalizers": ["example.com/hold"]}})
     kube.delete(token_path(namespace, "search"))
     # Resources and Secrets come by two watches, neither of which waits for the other.
@@ -180,7 +170,7 @@ def test_a_resource_that_waits_to_be_deleted_gets_no_new_token(
 
     # The later resource has been dealt with, so the earlier deletion has too.
     kube.create_token(namespace, "other")
-    says(kube, namespace, "TokenValid", "other")
+    kube.until(namespace, "Ready", "TokenValid", "other")
     assert kube.secret(namespace, "search") is None
     assert endpoint.exchanges == 2
     kube.patch_token(namespace, "search", {"metadata": {"finalizers": None}})
@@ -191,12 +181,12 @@ def test_retain_leaves_the_target_and_a_new_resource_of_the_same_name_takes_it_o
 ) -> None:
     start_operator()
     kube.create_token(namespace, target={"deletionPolicy": "Retain"})
-    says(kube, namespace, "TokenValid")
+    kube.until(namespace, "Ready", "TokenValid")
     before = kube.secret_object(namespace, "search")
     assert before is not None
     assert "ownerReferences" not in before["metadata"]
     kube.create_token(namespace, "other")
-    says(kube, namespace, "TokenValid", "other")
+    kube.until(namespace, "Ready", "TokenValid", "other")
 
     kube.delete(token_path(namespace, "search"))
     kube.delete(token_path(namespace, "other"))
@@ -207,7 +197,7 @@ def test_retain_leaves_the_target_and_a_new_resource_of_the_same_name_takes_it_o
     assert kube.secret_object(namespace, "search") == before
 
     kube.create_token(namespace, target={"deletionPolicy": "Retain"})
-    says(kube, namespace, "TokenValid")
+    kube.until(namespace, "Ready", "TokenValid")
 
 
 def test_a_secret_that_was_merged_into_is_never_taken_over(
@@ -216,12 +206,12 @@ def test_a_secret_that_was_merged_into_is_never_taken_over(
     start_operator()
     kube.create_secret(namespace, "search", {"theirs": "text"}, annotations=ALLOW)
     kube.create_token(namespace, target={**MERGE, "deletionPolicy": "Retain"})
-    says(kube, namespace, "TokenValid")
+    kube.until(namespace, "Ready", "TokenValid")
     kube.delete(token_path(namespace, "search"))
 
     kube.create_token(namespace)
 
-    says(kube, namespace, "TargetNotOwned")
+    kube.until(namespace, "Ready", "TargetNotOwned")
     assert endpoint.exchanges == 1
     secret = kube.secret_object(namespace, "search")
     assert secret is not None
@@ -233,7 +223,7 @@ def test_a_policy_changed_to_retain_lets_the_target_stay(
 ) -> None:
     start_operator()
     kube.create_token(namespace)
-    says(kube, namespace, "TokenValid")
+    kube.until(namespace, "Ready", "TokenValid")
 
     kube.patch_token(namespace, "search", {"spec": {"target": {"deletionPolicy": "Retain"}}})
 
@@ -254,7 +244,7 @@ def test_an_immutable_target_is_named_as_what_it_is_and_costs_one_exchange(
 ) -> None:
     start_operator()
     kube.create_token(namespace)
-    says(kube, namespace, "TokenValid")
+    kube.until(namespace, "Ready", "TokenValid")
     kube.patch(secret_path(namespace, "search"), {"immutable": True})
     requested = {f"{PREFIX}refresh-requested-at": "2100-01-01T00:00:00Z"}
     kube.patch_token(namespace, "search", {"metadata": {"annotations": requested}})
@@ -274,7 +264,7 @@ def test_an_immutable_target_is_named_as_what_it_is_and_costs_one_exchange(
     )
     assert endpoint.exchanges == 2
     kube.delete(secret_path(namespace, "search"))
-    says(kube, namespace, "TokenValid")
+    kube.until(namespace, "Ready", "TokenValid")
     eventually(
         lambda: (kube.secret(namespace, "search") or {}).get("access_token") == endpoint.tokens[-1],
         "the token in hand is written",

@@ -134,6 +134,20 @@ class Kube:
         conditions: list[dict[str, Any]] = status.get("conditions", [])
         return next((each for each in conditions if each["type"] == type_), None)
 
+    def reason(self, namespace: str, name: str, type_: str) -> str | None:
+        """Return the reason of one condition; None if there is no such condition."""
+        return (self.condition(namespace, name, type_) or {}).get("reason")
+
+    def until(
+        self, namespace: str, type_: str, reason: str, name: str = "search", timeout: float = 15
+    ) -> None:
+        """Wait until a condition gives this reason."""
+        eventually(
+            lambda: self.reason(namespace, name, type_) == reason,
+            f"{type_} of {name} says {reason}",
+            timeout,
+        )
+
     def _request(
         self,
         method: str,
