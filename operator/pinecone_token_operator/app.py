@@ -36,7 +36,7 @@ _MORE_WORKERS: Final = 8
 _DRAIN: Final = timedelta(seconds=6)
 # Clocks that differ by more than this deserve a word.
 _SKEW: Final = timedelta(seconds=5)
-_FLUSH: Final = timedelta(seconds=1)
+_FLUSH: Final = timedelta(seconds=0.5)
 # How long the API server may be away at the start.
 _PATIENCE: Final = timedelta(seconds=30)
 
@@ -122,7 +122,7 @@ class _App:
             )
             for namespace in self._namespaces
         }
-        self._events = EventRecorder(api, self._clock.now)
+        self._events = EventRecorder(writable, self._clock.now)
         observer = Observer(
             api,
             self._secrets,
@@ -176,9 +176,9 @@ class _App:
             if not serving.done():
                 logger.info("Stopping")
                 await self._controller.drain(_DRAIN)
+                await self._events.flush(_FLUSH)
                 if self._elector:
                     await self._elector.release()
-                await self._events.flush(_FLUSH)
         finally:
             stopping.cancel()
             serving.cancel()

@@ -130,7 +130,7 @@ def decide(observed: Observed, now: datetime) -> Decision:
 
 
 def wake_at(observed: Observed, decision: Decision, now: datetime) -> datetime | None:
-    """Return when time alone changes the answer; None if it doesn't."""
+    """Return when, after the decision, time alone changes the answer; None if it doesn't."""
     if decision.not_ready:
         return None
     moments: list[datetime | None] = [observed.times.expires_at if observed.times else None]

@@ -82,7 +82,8 @@ class Reconciler:
         memory = self._memory(resource)
         for tries_left in reversed(range(_TRIES)):
             observed, credentials = await self._observer.observe(resource, memory)
-            decision = decide(observed, self._now())
+            decided_at = self._now()
+            decision = decide(observed, decided_at)
             vanished = observed.target is None and memory.had_target
             try:
                 # Of a resource that goes, its Secret's end may be heard of first.
@@ -97,7 +98,8 @@ class Reconciler:
         settled = observed.times and not observed.attempts.problem and not decision.not_refreshed
         memory.target = observed.target.without_data() if settled and observed.target else None
         await self._tell(observed, decision, memory)
-        return wake_at(observed, decision, self._now())
+        # As of the decision: what fell due while this look went on asks for another at once.
+        return wake_at(observed, decision, decided_at)
 
     def forget(self, resource: PineconeAccessToken) -> None:
         """Drop what is known of a resource that is gone."""

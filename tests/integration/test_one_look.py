@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import AsyncIterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -22,12 +22,22 @@ from tests.support.cluster import Cluster
 from tests.support.token_endpoint import TokenEndpoint
 
 
-class LosesReplies:
-    """The real API server, over a connection that may break after each write of a Secret."""
+class BadLine:
+    """The real API server, over a line that may lose replies, or be slow.
+
+    Attributes:
+        losing: whether the reply to each write of a Secret is lost.
+        slowness: how much time passes, by the clock of `now`, at each write of a status.
+    """
 
     def __init__(self, api: operator_kube.Api) -> None:
         self._api = api
         self.losing = False
+        self.slowness = timedelta()
+        self._passed = timedelta()
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self._passed
 
     async def request(
         self,
@@ -40,6 +50,8 @@ class LosesReplies:
         answer = await self._api.request(method, path, body=body, content_type=content_type)
         if self.losing and method != "GET" and "/secrets" in path:
             raise ApiError(0, "ConnectionFailed", "The connection broke")
+        if path.endswith("/status"):
+            self._passed += self.slowness
         return answer
 
 
@@ -49,23 +61,23 @@ class Looks:
     def __init__(
         self, api: operator_kube.Api, tokens: TokenClient, namespace: str, token_url: str
     ) -> None:
-        self.api = LosesReplies(api)
+        self.api = BadLine(api)
         self.index = Index()
         rng, metrics = random.Random(1), Metrics()
         self.watch = SecretWatch(
             api, namespace, self.index.is_wanted, lambda _: None, lambda: 0.0, rng
         )
         observer = Observer(self.api, lambda _: self.watch, self.index, rng, "audience", token_url)
-        exchange = Exchange(tokens, metrics, now, rng)
+        exchange = Exchange(tokens, metrics, self.api.now, rng)
         self._reconciler = Reconciler(
-            self.api, observer, exchange, self.index, metrics, lambda *_: None, now, rng
+            self.api, observer, exchange, self.index, metrics, lambda *_: None, self.api.now, rng
         )
 
     def put(self, resource: dict[str, Any]) -> None:
         self.index.put(parse_resource(resource))
 
-    async def look(self, key: tuple[str, str]) -> None:
-        await self._reconciler.reconcile(key)
+    async def look(self, key: tuple[str, str]) -> datetime | None:
+        return await self._reconciler.reconcile(key)
 
 
 @pytest.fixture
@@ -126,6 +138,28 @@ async def test_a_resource_that_goes_gets_no_token_if_its_secrets_end_is_heard_of
     assert endpoint.exchanges == 1
     if cascade == "it waits for what depends on it":
         kube.patch_token(namespace, "search", {"metadata": {"finalizers": None}})
+
+
+@pytest.mark.parametrize("fails", [True, False])
+async def test_what_falls_due_during_a_slow_look_is_due_at_once(
+    kube: Kube, endpoint: TokenEndpoint, namespace: str, looks: Looks, fails: bool
+) -> None:
+    key = namespace, "search"
+    endpoint.lifetime = 600
+    kube.create_credentials(namespace)
+    looks.put(kube.create_token(namespace))
+    if fails:
+        await looks.look(key)
+        endpoint.mode = "503-html"
+        kube.patch(secret_path(namespace, "account"), {"data": {"client_id": "b3RoZXI="}})
+        looks.watch.forget((namespace, "account"))
+    # Longer than the first back-off, or than the time until the refresh; not until the expiry.
+    looks.api.slowness = timedelta(seconds=580)
+
+    moment = await looks.look(key)
+
+    assert moment is not None
+    assert moment <= looks.api.now()
 
 
 def now() -> datetime:
