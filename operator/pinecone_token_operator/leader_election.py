@@ -198,7 +198,7 @@ class Elector:
                 async with aclosing(events):
                     async for event in events:
                         if event["type"] not in ("ADDED", "MODIFIED"):
-                            return  # deleted, or the watch has to begin anew
+                            break  # deleted, or the watch has to begin anew
                         self._saw(event["object"])
                         wait = self._wait()
                         if wait <= 0:
@@ -206,7 +206,8 @@ class Elector:
                         limit.reschedule(asyncio.get_running_loop().time() + wait)
         except TimeoutError:
             return
-        await asyncio.sleep(self._period())  # a server that closes each watch at once
+        # A server may close each watch at once, or find the Lease too old to be watched.
+        await asyncio.sleep(self._period())
 
     async def _take(self) -> None:
         before = self._seen

@@ -1,12 +1,15 @@
 """Two replicas: one works, the other stands by, and takes over whatever becomes of the first."""
 
 import asyncio
+import base64
+import json
 import random
 import signal
 import time
 from collections.abc import Sequence
 from contextlib import aclosing
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +19,8 @@ from pinecone_token_operator.kube import connect
 from pinecone_token_operator.leader_election import Elector
 from pinecone_token_operator.settings import LeaderElection
 from tests.support.api import Kube, eventually, token_path
+from tests.support.api_proxy import ApiProxy
+from tests.support.audit import AuditLog
 from tests.support.cluster import Cluster
 from tests.support.operator_process import Operator, StartOperator
 from tests.support.token_endpoint import TokenEndpoint
@@ -182,3 +187,38 @@ async def test_who_is_late_may_read_but_not_write(cluster: Cluster, namespace: s
         assert (await fence.request("GET", path))["metadata"]["name"] == namespace
         running.cancel()
         await asyncio.wait({running})
+
+
+@pytest.mark.parametrize("trouble", ["closes_watches", "expires_watches"])
+async def test_a_lease_that_cannot_be_watched_is_looked_at_now_and_then(
+    cluster: Cluster, kube: Kube, namespace: str, tmp_path: Path, trouble: str
+) -> None:
+    leases = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+    held = {"holderIdentity": "another", "leaseDurationSeconds": 60}
+    kube.create(leases, {"metadata": {"name": "lease"}, "spec": held})
+    times = [timedelta(seconds=seconds) for seconds in (60, 3, 1)]
+    settings = LeaderElection("lease", namespace, *times)
+    audit = AuditLog(cluster.audit_log)
+    mark = audit.mark()
+    with ApiProxy(cluster.url, cluster.ca_file, tmp_path / "proxy", ["me"]) as proxy:
+        setattr(proxy.lines["me"], trouble, True)
+        kubeconfig = kubeconfig_through(cluster, proxy, tmp_path)
+        async with aclosing(await connect(kubeconfig, None)) as api:
+            elector = Elector(api, settings, "me", time.monotonic, random.Random(1))
+            running = asyncio.create_task(elector.run())
+            await asyncio.sleep(3.5)  # at least three periods
+            running.cancel()
+            await asyncio.wait({running})
+
+    looks = [one for one in audit.since(mark, namespace=namespace) if one.verb == "get"]
+    assert 3 <= len(looks) <= 6
+
+
+def kubeconfig_through(cluster: Cluster, proxy: ApiProxy, directory: Path) -> Path:
+    config = json.loads(cluster.kubeconfig.read_text("utf-8"))
+    authority = base64.b64encode(proxy.ca_file.read_bytes()).decode()
+    where = {"server": proxy.lines["me"].url, "certificate-authority-data": authority}
+    config["clusters"][0]["cluster"] = where
+    path = directory / "kubeconfig"
+    path.write_text(json.dumps(config), "utf-8")
+    return path
