@@ -8,7 +8,6 @@ from functools import partial
 from pinecone_token_operator.models import GROUP, PLURAL, VERSION
 from tests.chaos.injection import Inject, Made
 from tests.chaos.place import CRD, Place
-from tests.chaos.stubborn import eventually_true, stubbornly
 from tests.support.api import token_path
 from tests.support.api_proxy import Line
 
@@ -102,23 +101,23 @@ def _etcd_killed(place: Place, _: random.Random) -> Iterator[Made]:
         yield made
     finally:
         place.cluster.start_etcd()
-        stubbornly(partial(place.kube.get, _STORED))
+        place.insist(partial(place.kube.get, _STORED))
 
 
 @contextmanager
 def _crd_reinstalled(place: Place, _: random.Random) -> Iterator[Made]:
     made = Made(place.seconds())
-    stubbornly(partial(place.kube.delete, _CRD_PATH), done=(404,))
-    eventually_true(lambda: place.kube.get(_CRD_PATH) is None, "the CRD is gone")
+    place.insist(partial(place.kube.delete, _CRD_PATH), done=(404,))
+    place.wait_until(lambda: place.kube.get(_CRD_PATH) is None, "the CRD is gone")
     yield made
     place.cluster.kubectl("apply", "--server-side", "-f", str(CRD))
     # A kind can be established before it is served and stored.
     everywhere = f"/apis/{GROUP}/{VERSION}/{PLURAL}"
-    eventually_true(lambda: place.kube.get(everywhere) is not None, "the CRD is served")
+    place.wait_until(lambda: place.kube.get(everywhere) is not None, "the CRD is served")
     for member in place.members:
         create = partial(place.kube.create, token_path(member.namespace), member.resource())
         # Of a namespace that is being deleted, somebody else takes care.
-        stubbornly(create, done=(409, 403))
+        place.insist(create, done=(409, 403))
 
 
 FAULTS: Mapping[str, Inject] = {

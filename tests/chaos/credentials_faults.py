@@ -11,7 +11,6 @@ from tests.chaos.fairness import Key
 from tests.chaos.injection import Inject, Made
 from tests.chaos.place import Place
 from tests.chaos.population import EXPENDABLE, new_secret, users
-from tests.chaos.stubborn import stubbornly
 from tests.support.api import secret_path
 
 _MOST = 3
@@ -29,7 +28,7 @@ def _made(place: Place, keys: list[Key]) -> Made:
 
 
 def _write(place: Place, key: Key, data: Mapping[str, Any]) -> None:
-    stubbornly(partial(place.kube.patch, secret_path(*key), {"data": data}))
+    place.insist(partial(place.kube.patch, secret_path(*key), {"data": data}))
 
 
 @contextmanager
@@ -63,7 +62,7 @@ def _deleted(place: Place, rng: random.Random) -> Iterator[Made]:
     keys = _choose(place, rng)
     made = _made(place, keys)
     for key in keys:
-        stubbornly(partial(place.kube.delete, secret_path(*key)), done=(404,))
+        place.insist(partial(place.kube.delete, secret_path(*key)), done=(404,))
     yield made
     for namespace, name in keys:
         create_credentials(place, (namespace, name))
@@ -87,7 +86,7 @@ def create_credentials(place: Place, key: Key) -> None:
         "metadata": {"name": key[1]},
         "data": place.accounts.data(key),
     }
-    stubbornly(partial(place.kube.create, secret_path(key[0]), obj), done=(409,))
+    place.insist(partial(place.kube.create, secret_path(key[0]), obj), done=(409,))
 
 
 def _encode(value: bytes) -> str:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from tests.chaos.injection import Inject, Made
 from tests.chaos.place import Place
 from tests.chaos.replicas import Replica
+from tests.chaos.stubborn import BrokenOff
 
 _LEADER_SECONDS = 40.0
 _POLL_SECONDS = 0.05
@@ -67,7 +68,8 @@ def _leader(place: Place, rng: random.Random) -> Replica:
         name = place.writes.leader
         if name and place.replicas.named(name).operator.running:
             return place.replicas.named(name)
-        time.sleep(_POLL_SECONDS)
+        if place.stop.wait(_POLL_SECONDS):
+            raise BrokenOff
     return rng.choice(place.replicas.all)
 
 

@@ -12,7 +12,6 @@ from tests.chaos.credentials_faults import create_credentials
 from tests.chaos.injection import Inject, Made
 from tests.chaos.place import Place
 from tests.chaos.population import EXPENDABLE, LABEL, Member
-from tests.chaos.stubborn import eventually_true, stubbornly
 from tests.support.api import secret_path, token_path
 
 _MOST = 5
@@ -57,7 +56,7 @@ def _to_targets(patch: Callable[[random.Random], Mapping[str, Any]]) -> Inject:
         made = _made(place, members)
         for member in members:
             write = partial(place.kube.patch, secret_path(*member.key), patch(rng))
-            stubbornly(write, done=(404,))
+            place.insist(write, done=(404,))
         yield made
 
     return inject
@@ -73,7 +72,7 @@ def _targets_deleted(place: Place, rng: random.Random) -> Iterator[Made]:
 
 
 def _delete_target(place: Place, member: Member) -> None:
-    stubbornly(partial(place.kube.delete, secret_path(*member.key)), done=(404,))
+    place.insist(partial(place.kube.delete, secret_path(*member.key)), done=(404,))
 
 
 @contextmanager
@@ -81,7 +80,7 @@ def _foreign(place: Place, rng: random.Random) -> Iterator[Made]:
     members = _choose(place, rng)
     made = _made(place, members)
     for member in members:
-        eventually_true(partial(_put_foreign, place, member), "a foreign Secret is in the way")
+        place.wait_until(partial(_put_foreign, place, member), "a foreign Secret is in the way")
     yield made
     for member in members:
         _delete_target(place, member)
@@ -101,7 +100,7 @@ def _put_foreign(place: Place, member: Member) -> bool:
     else:
         foreign["metadata"]["resourceVersion"] = found["metadata"]["resourceVersion"]
         write = partial(place.kube.replace, secret_path(*member.key), foreign)
-    return stubbornly(write, done=(404, 409)) is not None
+    return place.insist(write, done=(404, 409)) is not None
 
 
 @contextmanager
@@ -109,7 +108,7 @@ def _resource_recreated(place: Place, rng: random.Random) -> Iterator[Made]:
     members = _choose(place, rng)
     made = _made(place, members)
     for member in members:
-        stubbornly(partial(place.kube.delete, token_path(*member.key)), done=(404,))
+        place.insist(partial(place.kube.delete, token_path(*member.key)), done=(404,))
         _create_resource(place, member)
     yield made
 
@@ -121,11 +120,11 @@ def _namespace_recreated(place: Place, rng: random.Random) -> Iterator[Made]:
     made = Made(place.seconds(), frozenset(member.key for member in members), namespace)
     path = f"/api/v1/namespaces/{namespace}"
     with place.watcher.away(namespace):
-        stubbornly(partial(place.kube.delete, path), done=(404, 409))
-        eventually_true(lambda: place.kube.get(path) is None, f"{namespace} is gone")
+        place.insist(partial(place.kube.delete, path), done=(404, 409))
+        place.wait_until(lambda: place.kube.get(path) is None, f"{namespace} is gone")
         place.stop.wait(_LOOK_SECONDS)
     create = partial(place.kube.create, "/api/v1/namespaces", {"metadata": {"name": namespace}})
-    stubbornly(create, done=(409,))
+    place.insist(create, done=(409,))
     yield made
     populate(place, members)
 
@@ -140,7 +139,7 @@ def populate(place: Place, members: list[Member]) -> None:
 
 def _create_resource(place: Place, member: Member) -> None:
     create = partial(place.kube.create, token_path(member.namespace), member.resource())
-    stubbornly(create, done=(409,))
+    place.insist(create, done=(409,))
 
 
 FAULTS: Mapping[str, Inject] = {

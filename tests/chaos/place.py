@@ -1,16 +1,16 @@
 """Where a run takes place: the cluster, the line to it, the token endpoint and the replicas."""
 
-import base64
 import contextlib
-import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from tests.chaos.population import NAMESPACES, Accounts, Member
 from tests.chaos.replicas import Replica, Replicas
+from tests.chaos.stubborn import Stubborn
 from tests.chaos.watcher import Watcher
 from tests.chaos.write_log import WriteLog
 from tests.support.api import Kube
@@ -18,9 +18,12 @@ from tests.support.api_proxy import ApiProxy
 from tests.support.audit import AuditLog
 from tests.support.chart import install_rights, service_account_token
 from tests.support.cluster import Cluster
+from tests.support.kubeconfig import write_kubeconfig
 from tests.support.operator_process import Operator
 from tests.support.token_endpoint import TokenEndpoint
 from tests.support.wall_clock import WallClock, can_be_set
+
+T = TypeVar("T")
 
 LIFETIME = 90
 SYSTEM = "chaos-system"
@@ -36,7 +39,7 @@ class Place:
     """All that faults are made on.
 
     Attributes:
-        stop: set when the run is over, or broken off.
+        stop: set when the run is broken off.
         kube: reaches the API server directly, past the proxy.
         start: the monotonic time from which a run's seconds count. start_wall: the same in UTC.
     """
@@ -58,6 +61,14 @@ class Place:
     def seconds(self) -> float:
         """Return the seconds since the start."""
         return time.monotonic() - self.start
+
+    def insist(self, do: Callable[[], T], done: tuple[int, ...] = ()) -> T | None:
+        """Do something to the cluster, which may be away; as of `Stubborn`."""
+        return Stubborn(self.stop).insist(do, done)
+
+    def wait_until(self, check: Callable[[], bool], what: str) -> None:
+        """Wait for something in the cluster, which may be away; as of `Stubborn`."""
+        Stubborn(self.stop).wait_until(check, what)
 
 
 @contextlib.contextmanager
@@ -99,12 +110,11 @@ def _replica(
     name: str, cluster: Cluster, proxy: ApiProxy, endpoint: TokenEndpoint, directory: Path
 ) -> Replica:
     directory.mkdir()
-    install_rights(cluster, SYSTEM, name)
-    _grant_leases(cluster, name)
-    kubeconfig = directory / "kubeconfig"
-    kubeconfig.touch(mode=0o600)
+    # An account of its own for each, by which the audit log tells them apart.
+    install_rights(cluster, SYSTEM, name, ["--set", f"leaderElection.leaseName={LEASE}"])
     user = {"token": service_account_token(cluster, SYSTEM, name)}
-    kubeconfig.write_text(_kubeconfig(proxy.lines[name].url, proxy.ca_file, user), "utf-8")
+    url = proxy.lines[name].url
+    kubeconfig = write_kubeconfig(directory / "kubeconfig", url, proxy.ca_file, user)
     clock = WallClock(directory) if can_be_set() else None
     operator = Operator(
         kubeconfig,
@@ -115,26 +125,3 @@ def _replica(
         environ=clock.environ if clock else {},
     )
     return Replica(name, operator, clock)
-
-
-def _grant_leases(cluster: Cluster, name: str) -> None:
-    common = ("--namespace", SYSTEM)
-    verbs = "get,list,watch,create,update,patch"
-    leases = f"{name}-leases"
-    cluster.kubectl(*common, "create", "role", leases, f"--verb={verbs}", "--resource=leases")
-    account = f"--serviceaccount={SYSTEM}:{name}"
-    cluster.kubectl(*common, "create", "rolebinding", leases, f"--role={leases}", account)
-
-
-def _kubeconfig(url: str, ca_file: Path, user: dict[str, str]) -> str:
-    authority = base64.b64encode(ca_file.read_bytes()).decode()
-    cluster = {"server": url, "certificate-authority-data": authority}
-    config = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "tests", "cluster": cluster}],
-        "users": [{"name": "operator", "user": user}],
-        "contexts": [{"name": "tests", "context": {"cluster": "tests", "user": "operator"}}],
-        "current-context": "tests",
-    }
-    return json.dumps(config)

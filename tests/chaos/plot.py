@@ -7,11 +7,11 @@ from tests.chaos.fairness import Fault
 from tests.chaos.kinds import Lane
 from tests.chaos.watcher import Sample
 
-_LEFT, _RIGHT, _TOP = 170.0, 20.0, 40.0
+_LEFT, _RIGHT, _TOP = 170.0, 20.0, 60.0
 _CHART, _LANE, _AXIS = 260.0, 20.0, 40.0
 _WIDEST, _PER_SECOND = 4000.0, 2.0
 _NARROWEST = 1000.0
-_BLOCKING, _HARMLESS = "#d1495b", "#edae49"
+_BLOCKING, _FOR_SOME, _HARMLESS = "#d1495b", "#e9a6ae", "#edae49"
 _LEAST, _MEDIAN = "#00798c", "#9fc9d1"
 _THINNEST = 2.0
 _SHORT = 180.0  # seconds; a longer run has an axis in minutes
@@ -20,6 +20,7 @@ _LEGEND = (
     f"remaining life: <tspan fill='{_LEAST}'>least</tspan>, "
     f"<tspan fill='{_MEDIAN}'>median</tspan>; "
     f"faults: <tspan fill='{_BLOCKING}'>no exchange possible</tspan>, "
+    f"<tspan fill='{_FOR_SOME}'>not for some resources</tspan>, "
     f"<tspan fill='{_HARMLESS}'>other</tspan>"
 )
 _FONT = "font-family='sans-serif' font-size='12'"
@@ -49,7 +50,7 @@ def svg(
 
     parts = [
         label(x(0), 20, escape(title), "font-size='15'"),
-        label(x(seconds), 20, _LEGEND, _END),
+        label(x(0), 40, _LEGEND),
         _box(x(0), y(margin), width, y(0) - y(margin), "#f4f4f4"),
         label(x(0) + 4, y(margin) + 14, "margin", "fill='#888'"),
         *(axis(life) for life in range(0, int(lifetime) + 1, 15)),
@@ -67,9 +68,9 @@ def svg(
         parts.append(label(x(0) - 8, top + 13, lane, _END))
         for fault in faults:
             if fault.kind.lane is lane:
-                colour = _BLOCKING if fault.kind.blocks else _HARMLESS
                 length = max(x(fault.ended) - x(fault.began), _THINNEST)
-                parts.append(_box(x(fault.began), top, length, _LANE - 4, colour, _tip(fault)))
+                place = x(fault.began), top, length, _LANE - 4
+                parts.append(_box(*place, _colour(fault), _tip(fault)))
     size = f"width='{_LEFT + width + _RIGHT:.0f}' height='{height:.0f}'"
     head = f"<svg xmlns='http://www.w3.org/2000/svg' {size} {_FONT}>"
     return "\n".join(
@@ -85,6 +86,12 @@ def _box(left: float, top: float, width: float, height: float, colour: str, tip:
 def _line(points: Sequence[tuple[float, float]], colour: str) -> str:
     text = " ".join(f"{px:.1f},{py:.1f}" for px, py in points)
     return f"<polyline points='{text}' fill='none' stroke='{colour}' stroke-width='1.5'/>"
+
+
+def _colour(fault: Fault) -> str:
+    if not fault.kind.blocks:
+        return _HARMLESS
+    return _BLOCKING if fault.concerns is None else _FOR_SOME
 
 
 def _tip(fault: Fault) -> str:

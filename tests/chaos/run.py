@@ -105,8 +105,6 @@ def _watch(here: Place, runner: Runner, say: Say) -> None:
     told = time.monotonic()
     while runner.running:
         time.sleep(_POLL_SECONDS)
-        if runner.failure:
-            raise ChaosError(f"A fault could not be made: {runner.failure!r}")
         if time.monotonic() - told >= _PROGRESS_SECONDS:
             told = time.monotonic()
             samples = here.watcher.samples
@@ -117,6 +115,8 @@ def _watch(here: Place, runner: Runner, say: Say) -> None:
                 f"{here.endpoint.exchanges} exchanges, leader {here.writes.leader or 'none'}, "
                 f"{len(runner.made)} faults over, now: {', '.join(runner.current) or 'none'}"
             )
+    if runner.failure:
+        raise ChaosError(f"A fault could not be made: {runner.failure!r}")
 
 
 def _converge(here: Place, since: float) -> tuple[dict[str, str], float | None]:

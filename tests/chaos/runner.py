@@ -11,6 +11,7 @@ from tests.chaos.injection import Inject
 from tests.chaos.kinds import Lane
 from tests.chaos.place import Place
 from tests.chaos.plan import Planned
+from tests.chaos.stubborn import BrokenOff
 
 FAULTS: Mapping[str, Inject] = {
     **endpoint_faults.FAULTS,
@@ -73,6 +74,8 @@ class Runner:
                 if self._place.stop.wait(self._begin + planned.at - self._place.seconds()):
                     return
                 self._make(planned)
+        except BrokenOff:
+            return
         except Exception as error:  # noqa: BLE001 - told by the main thread, whatever it is
             self.failure = error
             self._place.stop.set()
@@ -86,7 +89,8 @@ class Runner:
                 note = f" ({made.note})" if made.note else ""
                 hold = f" for {planned.hold:.0f} s" if kind.longest > kind.shortest else ""
                 self._say(f"{kind.name}{hold}{note}")
-                self._place.stop.wait(planned.hold)
+                if self._place.stop.wait(planned.hold):
+                    raise BrokenOff
             fault = Fault(kind, made.began, self._place.seconds(), made.concerns, made.note)
             self.made.append(fault)
         finally:

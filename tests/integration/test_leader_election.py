@@ -1,8 +1,6 @@
 """Two replicas: one works, the other stands by, and takes over whatever becomes of the first."""
 
 import asyncio
-import base64
-import json
 import random
 import signal
 import time
@@ -22,6 +20,7 @@ from tests.support.api import Kube, eventually, token_path
 from tests.support.api_proxy import ApiProxy
 from tests.support.audit import AuditLog
 from tests.support.cluster import Cluster
+from tests.support.kubeconfig import write_kubeconfig
 from tests.support.operator_process import Operator, StartOperator
 from tests.support.token_endpoint import TokenEndpoint
 
@@ -202,7 +201,9 @@ async def test_a_lease_that_cannot_be_watched_is_looked_at_now_and_then(
     mark = audit.mark()
     with ApiProxy(cluster.url, cluster.ca_file, tmp_path / "proxy", ["me"]) as proxy:
         setattr(proxy.lines["me"], trouble, True)
-        kubeconfig = kubeconfig_through(cluster, proxy, tmp_path)
+        url = proxy.lines["me"].url
+        user = {"token": cluster.token}
+        kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", url, proxy.ca_file, user)
         async with aclosing(await connect(kubeconfig, None)) as api:
             elector = Elector(api, settings, "me", time.monotonic, random.Random(1))
             running = asyncio.create_task(elector.run())
@@ -212,13 +213,3 @@ async def test_a_lease_that_cannot_be_watched_is_looked_at_now_and_then(
 
     looks = [one for one in audit.since(mark, namespace=namespace) if one.verb == "get"]
     assert 3 <= len(looks) <= 6
-
-
-def kubeconfig_through(cluster: Cluster, proxy: ApiProxy, directory: Path) -> Path:
-    config = json.loads(cluster.kubeconfig.read_text("utf-8"))
-    authority = base64.b64encode(proxy.ca_file.read_bytes()).decode()
-    where = {"server": proxy.lines["me"].url, "certificate-authority-data": authority}
-    config["clusters"][0]["cluster"] = where
-    path = directory / "kubeconfig"
-    path.write_text(json.dumps(config), "utf-8")
-    return path
