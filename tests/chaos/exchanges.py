@@ -92,11 +92,16 @@ def _why_early(exchange: Exchange, before: float, faults: Sequence[Fault]) -> st
     ]
     if not fitting:
         return _UNEXPLAINED
-    return max(fitting, key=lambda fault: fault.began).kind.name
+    # A clock is only to blame where nothing was damaged.
+    return max(fitting, key=lambda fault: (not _is_clock(fault), fault.began)).kind.name
+
+
+def _is_clock(fault: Fault) -> bool:
+    return fault.kind.lane is Lane.CLOCK
 
 
 def _touches(fault: Fault, key: Key | None) -> bool:
-    if fault.kind.lane is Lane.CLOCK or fault.kind.name.endswith("CRD reinstalled"):
+    if _is_clock(fault) or fault.kind.name.endswith("CRD reinstalled"):
         return True
     touching = fault.kind.lane in (Lane.CREDENTIALS, Lane.PEOPLE)
     return touching and fault.concerns is not None and key in fault.concerns
@@ -109,7 +114,7 @@ def _why_lost(exchange: Exchange, faults: Sequence[Fault], ends: Sequence[float]
         fault
         for fault in faults
         if fault.began <= until and fault.ended >= exchange.at - _RACE
-        if any(_touches(fault, key) for key in exchange.users) and fault.kind.lane != Lane.CLOCK
+        if any(_touches(fault, key) for key in exchange.users) and not _is_clock(fault)
     ]
     if any(exchange.at - 1 <= end <= until for end in ends):
         return "a process ended before it wrote the token"

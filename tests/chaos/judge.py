@@ -93,6 +93,7 @@ class Report:
     reads: Judged
     damaged_reads: int
     overstated_reads: int
+    overstatement: float
     latest_look: float
     exchanges: int
     tally: Tally

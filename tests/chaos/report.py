@@ -20,6 +20,7 @@ def lines(report: Report) -> list[str]:
     least = "none seen" if report.least_life is None else f"{report.least_life:.1f} s"
     reads, tally = report.reads, report.tally
     asked = sum(end.asked for end in report.ends)
+    overstated = f"{report.overstated_reads}, by {report.overstatement:.0f} s at most"
     text = [
         "",
         head,
@@ -31,8 +32,8 @@ def lines(report: Report) -> list[str]:
         f"    {len(reads.unexcused):>4}  although the faults left {report.margin:.0f} s for it",
         f"    {len(reads.in_short_outages):>4}  in outages shorter than that, with less between",
         f"    {len(reads.excused):>4}  in outages longer than that",
-        f"  looks at what is no token of the endpoint's: {report.damaged_reads}",
-        f"  looks at an expires_at that is too late: {report.overstated_reads}",
+        f"  looks at what people had damaged: {report.damaged_reads}",
+        f"  looks at an expires_at that is too late: {overstated}",
         f"  looks came at most {report.latest_look:.1f} s late (beyond 1 s: too busy a machine)",
         f"  exchanges: {report.exchanges}",
         *(f"    {count:>4}  {why}" for why, count in sorted(tally.needed.items())),
@@ -72,6 +73,7 @@ def to_json(report: Report) -> dict[str, Any]:
         },
         "damaged_reads": report.damaged_reads,
         "overstated_reads": report.overstated_reads,
+        "overstatement_seconds": _rounded(report.overstatement),
         "latest_look_seconds": _rounded(report.latest_look),
         "exchanges": {
             "total": report.exchanges,

@@ -184,6 +184,7 @@ def _report(
         reads=judge_reads(here.watcher.expired, faults, MARGIN),
         damaged_reads=here.watcher.damaged,
         overstated_reads=here.watcher.overstated,
+        overstatement=here.watcher.overstatement,
         latest_look=here.watcher.late,
         exchanges=here.endpoint.exchanges,
         tally=tally(

@@ -25,6 +25,8 @@ from tests.support.token_endpoint import Issue, TokenEndpoint
 # From the API server's cache, like a kubelet's watch, and so even while etcd is away.
 _ALL_SECRETS = "/api/v1/secrets?resourceVersion=0&fieldSelector=type%3DOpaque"
 _ROUNDING = 1.0
+# People put years into it; a clock that is wrong puts minutes.
+_ABSURD = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +45,9 @@ class Watcher:
         samples: one for each second.
         expired: each look at an expired token.
         holders: in whose target each token was seen first.
-        damaged: how many looks found what the token endpoint never issued.
+        damaged: how many looks found what neither the endpoint nor the operator can have made.
         overstated: how many looks found an `expires_at` beyond the token's true end.
+        overstatement: by how many seconds at most.
         least: the least life ever seen.
         late: how many seconds after its time a look began at most: more than a few tenths mean that
             the machine was too busy for all that runs on it.
@@ -58,7 +61,7 @@ class Watcher:
         self.holders: dict[str, Key] = {}
         self.damaged = self.overstated = 0
         self.least: float | None = None
-        self.late = 0.0
+        self.overstatement = self.late = 0.0
         self._cluster = cluster
         self._endpoint = endpoint
         self._keys = frozenset(member.key for member in members)
@@ -136,7 +139,7 @@ class Watcher:
                 continue
             self.holders.setdefault(token, key)
             self._files[key] = issue
-            self.overstated += _stated_expiry(data) > issue.expires_at + ahead + _ROUNDING
+            self._compare(_stated_expiry(data), issue.expires_at + ahead)
         for key, issue in self._files.items():
             lives.append(issue.expires_at - now)
             if lives[-1] <= 0:
@@ -146,6 +149,14 @@ class Watcher:
         if least is not None:
             self.least = least if self.least is None else min(self.least, least)
         self.samples.append(Sample(now - self._start, least, median(lives) if lives else None))
+
+    def _compare(self, stated: float, true: float) -> None:
+        excess = stated - true
+        if excess > _ABSURD:
+            self.damaged += 1
+        elif excess > _ROUNDING:
+            self.overstated += 1
+            self.overstatement = max(self.overstatement, excess)
 
 
 def _stated_expiry(data: Mapping[str, str]) -> float:

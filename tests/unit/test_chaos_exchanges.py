@@ -76,6 +76,14 @@ def fault(name: str, at: float, *concerns: tuple[str, str]) -> Fault:
             id="a clock that made a fresh token look old",
         ),
         pytest.param(
+            [seen(0), seen(20)],
+            [fault("people: targets deleted", 15, KEY), fault("clock: 5 min ahead", 19)],
+            [],
+            {"first": 1, "people: targets deleted": 1},
+            {},
+            id="a clock beside a better reason",
+        ),
+        pytest.param(
             [lost(10)],
             [],
             [12],

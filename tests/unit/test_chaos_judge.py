@@ -29,6 +29,7 @@ GOOD = Report(
     reads=Judged([], [], []),
     damaged_reads=3,
     overstated_reads=0,
+    overstatement=0.0,
     latest_look=0.1,
     exchanges=40,
     tally=Tally({"first": 20, "due": 20}, {"unexplained": 1}, (Exchange(5.0, KEY, frozenset()),)),
