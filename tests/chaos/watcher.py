@@ -24,6 +24,8 @@ from tests.support.token_endpoint import Issue, TokenEndpoint
 
 # From the API server's cache, like a kubelet's watch, and so even while etcd is away.
 _ALL_SECRETS = "/api/v1/secrets?resourceVersion=0&fieldSelector=type%3DOpaque"
+# An answer that takes longer would be too old to judge by.
+_TIMEOUT = 3.0
 _ROUNDING = 1.0
 # People put years into it; a clock that is wrong puts minutes.
 _ABSURD = 3600.0
@@ -101,7 +103,7 @@ class Watcher:
             self._away.discard(namespace)
 
     def _read(self) -> None:
-        with Kube(self._cluster) as kube:
+        with Kube(self._cluster, _TIMEOUT) as kube:
             while not self._stop.is_set():
                 begun = time.monotonic()
                 # An API server that is away is what this is about.

@@ -31,17 +31,21 @@ class KubeError(Exception):
 class Kube:
     """A client of the cluster that may do everything.
 
+    Args:
+        cluster: the cluster.
+        timeout: how many seconds it waits for an answer.
+
     Attributes:
         client_secrets: every client secret that was stored by `create_credentials`.
     """
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, timeout: float = _REQUEST_SECONDS) -> None:
         self.client_secrets: list[str] = []
         self._client = httpx.Client(
             base_url=cluster.url,
             headers={"Authorization": f"Bearer {cluster.token}", "User-Agent": "tests"},
             verify=ssl.create_default_context(cafile=cluster.ca_file),
-            timeout=_REQUEST_SECONDS,
+            timeout=timeout,
             trust_env=False,
         )
 
