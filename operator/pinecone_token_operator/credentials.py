@@ -55,14 +55,12 @@ def _read_key(data: Mapping[str, str], key: str) -> str:
             f"the credentials Secret has no key {key!r}: add it, or name the right key in "
             f"spec.credentialsSecretRef"
         )
-    # `from None`: a decoding error carries the bytes that it could not decode, which are secret.
-    try:
-        text = base64.b64decode(encoded, validate=True).decode()
-    except (binascii.Error, ValueError):
+    text = _decode(encoded)
+    if text is None:
         raise CredentialsInvalid(
             f"key {key!r} of the credentials Secret is no base64 of UTF-8 text: write it again, "
             f"for example with kubectl create secret generic --from-literal"
-        ) from None
+        )
     # A file made by `echo` ends in a newline, and Windows editors begin one with a byte order mark.
     text = text.removeprefix("\ufeff").strip()
     if not text:
@@ -70,3 +68,12 @@ def _read_key(data: Mapping[str, str], key: str) -> str:
             f"key {key!r} of the credentials Secret is blank: set it to the service account's value"
         )
     return text
+
+
+def _decode(encoded: str) -> str | None:
+    # A decoding error carries the bytes that it could not decode, which are secret: no other error
+    # is raised while it is handled, or it would be that one's context.
+    try:
+        return base64.b64decode(encoded, validate=True).decode()
+    except (binascii.Error, ValueError):
+        return None
