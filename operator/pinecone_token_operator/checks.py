@@ -72,10 +72,15 @@ def api_version(text: str) -> str:
 
 def existing_file(text: str) -> Path:
     """Take the path of a file."""
-    path = Path(text).expanduser()
-    if not path.is_file():
-        raise Problem(f"{text!r} is not a file")
-    return path
+    try:
+        path = Path(text).expanduser()
+        if path.is_file():
+            return path
+    except RuntimeError as error:  # ~somebody
+        raise Problem(f"{text!r} is in the home directory of nobody") from error
+    except OSError as error:
+        raise Problem(f"{text!r} cannot be looked up: {error.strerror}") from error
+    raise Problem(f"{text!r} is not a file")
 
 
 def ca_bundle(text: str) -> Path:
