@@ -386,12 +386,16 @@ def _refusal(status: int, content: bytes) -> ApiError:
         phrase = HTTPStatus(status).phrase.replace(" ", "")
     except ValueError:
         phrase = "Unknown"
-    reason, message = told.get("reason"), told.get("message")
     return ApiError(
         status,
-        reason if isinstance(reason, str) and reason else phrase,
-        message[:MAX_MESSAGE] if isinstance(message, str) else "The reply is not a Status object",
+        _one_line(told.get("reason")) or phrase,
+        _one_line(told.get("message")) or "The reply is not a Status object",
     )
+
+
+def _one_line(text: object) -> str:
+    """Return what may be told of a text: a webhook's message has any length and line breaks."""
+    return " ".join(text[:MAX_MESSAGE].split()) if isinstance(text, str) else ""
 
 
 def _proxy_for(server: str) -> str | None:
