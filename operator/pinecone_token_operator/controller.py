@@ -237,7 +237,9 @@ class Controller:
             return (1.0, expires_at.timestamp())
         told = resource.status.get("expiresAt")
         if isinstance(told, str):
-            return (1.0, datetime.fromisoformat(told).timestamp())
+            # The API server takes the year 0, should somebody else write a status.
+            with contextlib.suppress(ValueError):
+                return (1.0, datetime.fromisoformat(told).timestamp())
         return (0.0, -resource.metadata.creation_timestamp.timestamp())
 
     # Work
