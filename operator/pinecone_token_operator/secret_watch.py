@@ -41,6 +41,7 @@ MAX_DELAY_AFTER_CLOSE: Final = timedelta(seconds=5)
 RELIST_AFTER: Final = 5
 # Statuses after which the same resourceVersion may be asked for again: no reply, 429 and 5xx.
 NO_REPLY: Final = 0
+OK: Final = 200
 GONE: Final = 410
 TOO_MANY: Final = 429
 SERVER_ERRORS: Final = 500
@@ -170,14 +171,16 @@ class SecretWatch:
                 self._take(event)
 
     def _take(self, event: Mapping[str, Any]) -> None:
-        item = event["object"]
-        if event["type"] == "ERROR":
-            raise ApiError(
-                item.get("code") or NO_REPLY, item.get("reason") or "", item.get("message") or ""
-            )
+        item = event.get("object")
+        if not isinstance(item, dict):
+            raise _malformed()
+        if event.get("type") == "ERROR":
+            raise _told(item)
+        if not _is_metadata(item, whole=event.get("type") != "BOOKMARK"):
+            raise _malformed()
         self.last_progress = self._monotonic()
         self._position = item["metadata"]["resourceVersion"]
-        if event["type"] == "BOOKMARK":
+        if event.get("type") == "BOOKMARK":
             return
         key, identity = _identify(item)
         if self._is_wanted(key):
@@ -213,6 +216,26 @@ def _identify(item: Mapping[str, Any]) -> tuple[Key, Identity]:
         (metadata["namespace"], metadata["name"]),
         (metadata["uid"], metadata["resourceVersion"]),
     )
+
+
+def _is_metadata(item: Mapping[str, Any], *, whole: bool) -> bool:
+    metadata = item.get("metadata")
+    names = ("namespace", "name", "uid", "resourceVersion") if whole else ("resourceVersion",)
+    return isinstance(metadata, dict) and all(isinstance(metadata.get(name), str) for name in names)
+
+
+def _told(status: Mapping[str, Any]) -> ApiError:
+    """Return the Status of an event `ERROR` as an error."""
+    code, reason, message = (status.get(name) for name in ("code", "reason", "message"))
+    return ApiError(
+        code if isinstance(code, int) else NO_REPLY,
+        reason if isinstance(reason, str) else "",
+        message if isinstance(message, str) else "",
+    )
+
+
+def _malformed() -> ApiError:
+    return ApiError(OK, "InvalidReply", "An event of the watch is malformed")
 
 
 def _is_newer(version: str, other: str) -> bool:
