@@ -31,6 +31,10 @@ bench: .venv/.synced ## measure speed and cost, in half an hour (N=100 BENCH_PAR
 chaos: .venv/.synced ## break everything around the operator, and see what it keeps (CHAOS_MINUTES, CHAOS_SEED)
 	$(bin)/python -m tests.chaos
 
+.PHONY: fuzz
+fuzz: .venv/.synced ## feed the parsers with anything, and keep in the corpus what breaks one (FUZZ_SECONDS)
+	$(bin)/python -m tests.fuzz
+
 .PHONY: lint
 lint: .venv/.synced ## check style, types and the direction of imports
 	$(bin)/ruff check
