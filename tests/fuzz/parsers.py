@@ -10,7 +10,7 @@ import contextlib
 import io
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -236,7 +236,7 @@ class _Lines:
     async def pages(self, *_: Any, **__: Any) -> AsyncIterator[dict[str, Any]]:
         yield {"metadata": {"resourceVersion": "1"}, "items": []}
 
-    async def watch(self, *_: Any, **__: Any) -> AsyncIterator[dict[str, Any]]:
+    async def watch(self, *_: Any, **__: Any) -> AsyncGenerator[dict[str, Any], None]:
         try:
             for line in self._lines:
                 yield _parse_object(200, line)
