@@ -10,11 +10,9 @@ the run could not go on; 2 a variable cannot be used; 130, 143 stopped by a sign
 
 import os
 import shutil
-import signal
 import sys
 import tempfile
 from pathlib import Path
-from typing import NoReturn
 
 import httpx
 
@@ -28,8 +26,8 @@ from tests.support.api import KubeError
 from tests.support.cluster import ClusterError
 from tests.support.control_plane import BuildError
 from tests.support.operator_process import OperatorError
+from tests.support.program import begin_clean_up, clean_up_on_signals, complain, say
 
-_STOPPING = (signal.SIGINT, signal.SIGTERM)
 _KEPT = ("report.json", "life.svg")
 _LOGS = (
     *(f"{name}/operator.log" for name in REPLICAS),
@@ -39,32 +37,31 @@ _LOGS = (
 
 def main() -> int:
     """Run, and return the exit status."""
-    for number in _STOPPING:
-        signal.signal(number, _stop)
+    clean_up_on_signals()
     try:
         settings = read_settings(os.environ)
     except SettingsError as error:
-        _complain(error)
+        complain("chaos", error)
         return 2
-    _say(f"Seed {settings.seed}: CHAOS_SEED={settings.seed} makes the same faults again.")
+    say(f"Seed {settings.seed}: CHAOS_SEED={settings.seed} makes the same faults again.")
     if not wall_clock.can_be_set():
-        _say(f"One thing is left out: {wall_clock.MISSING}.")
+        say(f"One thing is left out: {wall_clock.MISSING}.")
     with tempfile.TemporaryDirectory(prefix="chaos-") as scratch:
         directory = Path(scratch)
         try:
-            outcome = run(settings, directory, _say)
+            outcome = run(settings, directory, say)
         except (ChaosError, BuildError, ClusterError, OperatorError, KubeError) as error:
-            _complain(error)
+            complain("chaos", error)
             return 1
         except httpx.HTTPError as error:
-            _complain(f"the API server does not answer any more: {error!r}")
+            complain("chaos", f"the API server does not answer any more: {error!r}")
             return 1
         finally:
-            _ignore_signals()
+            begin_clean_up()
             _keep(directory, settings.directory)
         for line in report.lines(outcome):
-            _say(line)
-        _say(f"  more in {settings.directory}: {', '.join(_KEPT)} and logs")
+            say(line)
+        say(f"  more in {settings.directory}: {', '.join(_KEPT)} and logs")
         return int(not outcome.kept)
 
 
@@ -73,26 +70,6 @@ def _keep(directory: Path, target: Path) -> None:
         if (directory / name).exists():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(directory / name, target / name)
-
-
-def _stop(number: int, _frame: object) -> NoReturn:
-    _ignore_signals()
-    _say("Cleaning up.")
-    raise SystemExit(128 + number)
-
-
-def _ignore_signals() -> None:
-    # A second Ctrl-C would leave behind what the first set out to remove.
-    for number in _STOPPING:
-        signal.signal(number, signal.SIG_IGN)
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
-
-
-def _complain(error: object) -> None:
-    print(f"chaos: {error}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

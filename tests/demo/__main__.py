@@ -14,7 +14,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import NoReturn
 
 import httpx
 from rich.console import Console
@@ -28,6 +27,7 @@ from tests.support.api import KubeError
 from tests.support.cluster import ClusterError
 from tests.support.control_plane import BuildError
 from tests.support.operator_process import Operator, OperatorError
+from tests.support.program import begin_clean_up, clean_up_on_signals, complain, say
 from tests.support.token_endpoint import TokenEndpoint
 
 _LIFETIME = 60
@@ -35,45 +35,43 @@ _FIRST_TOKENS_SECONDS = 30.0
 _LONGEST_EXTENSION = 90.0
 _CALM_POLL = 0.25
 _TENSE_POLL = 0.02
-_STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 def main() -> int:
     """Run the demo, and return the exit status."""
-    for number in _STOPPING:
-        signal.signal(number, _stop)
+    clean_up_on_signals()
     try:
         with contextlib.ExitStack() as stack:
             return _run(read_settings(os.environ), stack)
     except SettingsError as error:
-        _complain(error)
+        complain("demo", error)
         return 2
     except (DemoError, BuildError, ClusterError, OperatorError, KubeError) as error:
-        _complain(error)
+        complain("demo", error)
         return 1
     except httpx.HTTPError as error:
-        _complain(f"the API server does not answer any more: {error!r}")
+        complain("demo", f"the API server does not answer any more: {error!r}")
         return 1
 
 
 def _run(settings: Settings, stack: contextlib.ExitStack) -> int:
     directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="demo-")))
     if settings.kubeconfig is None:
-        _say("Starting a control plane. The first time, it is built into your cache folder, which")
-        _say("takes some minutes.")
+        say("Starting a control plane. The first time, it is built into your cache folder, which")
+        say("takes some minutes.")
         place = stack.enter_context(own_cluster(directory))
     else:
-        _say(f"Using the cluster of KUBECONFIG={settings.kubeconfig}.")
+        say(f"Using the cluster of KUBECONFIG={settings.kubeconfig}.")
         place = stack.enter_context(current_cluster(directory, settings.kubeconfig))
     kube = stack.enter_context(proxied(place))
-    stack.enter_context(objects.installed_crd(place, _say))
-    _say(f"Starting a token endpoint, whose tokens live {_LIFETIME} s, and the operator.")
+    stack.enter_context(objects.installed_crd(place, say))
+    say(f"Starting a token endpoint, whose tokens live {_LIFETIME} s, and the operator.")
     endpoint = stack.enter_context(TokenEndpoint(_LIFETIME, directory=directory / "endpoint"))
     operator = stack.enter_context(_operator(place, endpoint))
-    stack.enter_context(objects.namespace(place, _say))
-    stack.callback(_begin_clean_up)
+    stack.enter_context(objects.namespace(place, say))
+    stack.callback(begin_clean_up)
     operator.wait_ready()
-    objects.apply_examples(place, _say)
+    objects.apply_examples(place, say)
 
     state = State(kube, endpoint)
     damage = Damage(kube, endpoint, state, settings.seconds)
@@ -82,11 +80,11 @@ def _run(settings: Settings, stack: contextlib.ExitStack) -> int:
         elapsed = _watch(state, damage, operator, shown, settings.seconds)
     judged = summary.promises(state, damage, operator_ran=operator.running)
     for line in summary.lines(state, damage, judged, elapsed, _LIFETIME):
-        _say(line)
+        say(line)
     broken = any(promise.breaches for promise in judged)
     for error in operator.errors()[-5:] if broken else []:
-        _say(f"  the operator logged: {error}")
-    _say(summary.NEXT)
+        say(f"  the operator logged: {error}")
+    say(summary.NEXT)
     if settings.keep:
         _keep(place)
     return int(broken)
@@ -135,41 +133,16 @@ def _watch(
 
 
 def _keep(place: Place) -> None:
-    _say("")
-    _say("Everything goes on until Ctrl-C. In another terminal:")
-    _say(f"  export KUBECONFIG={place.kubeconfig}")
-    _say(f"  {place.kubectl_program} -n {objects.NAMESPACE} get pineconeaccesstokens -w")
-    _say(f"  {place.kubectl_program} -n {objects.NAMESPACE} delete secret pinecone-access-token")
+    say("")
+    say("Everything goes on until Ctrl-C. In another terminal:")
+    say(f"  export KUBECONFIG={place.kubeconfig}")
+    say(f"  {place.kubectl_program} -n {objects.NAMESPACE} get pineconeaccesstokens -w")
+    say(f"  {place.kubectl_program} -n {objects.NAMESPACE} delete secret pinecone-access-token")
     try:
         while True:
             signal.pause()
     except SystemExit:
         return  # this was asked for; the status still tells of the promises
-
-
-def _stop(number: int, _frame: object) -> NoReturn:
-    _ignore_signals()
-    raise SystemExit(128 + number)
-
-
-def _begin_clean_up() -> None:
-    _ignore_signals()
-    _say("")
-    _say("Cleaning up.")
-
-
-def _ignore_signals() -> None:
-    # A second Ctrl-C would leave behind what the first set out to remove.
-    for number in _STOPPING:
-        signal.signal(number, signal.SIG_IGN)
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
-
-
-def _complain(error: object) -> None:
-    print(f"demo: {error}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
