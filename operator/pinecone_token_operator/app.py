@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import random
 import signal
@@ -45,6 +46,7 @@ logger = logging.getLogger(__name__)
 
 def run(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT; return the exit code (see `settings.EXIT_CODES`)."""
+    _calm_garbage_collection()
     try:
         return asyncio.run(_App(settings).run())
     except ApiError as error:
@@ -59,6 +61,17 @@ def run(settings: Settings) -> int:
     except Exception:
         logger.exception("An unexpected error")
         return UNEXPECTED
+
+
+def _calm_garbage_collection() -> None:
+    """Look for garbage in cycles less often, and never among what was just imported.
+
+    With the defaults, half of a start with many resources went into looking at them again and
+    again, in pauses of up to a fifth of a second, while almost nothing here is in a cycle.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 class _App:
