@@ -1,14 +1,23 @@
 """The operator's metrics, in a registry of their own."""
 
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from pinecone_token_operator.errors import ExchangeFailure
 
 SUCCESS: Final = "success"
+
+_TOKEN_TIMES: Final = (
+    ("pinecone_token_expiry_timestamp_seconds", "When the token in the Secret expires."),
+    ("pinecone_token_refresh_timestamp_seconds", "When the next refresh is planned."),
+    ("pinecone_token_last_refresh_timestamp_seconds", "When the token was last refreshed."),
+)
 
 # One more series for each counter and histogram, which nobody asks for and linters dislike.
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -20,15 +29,8 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
-        self._expiry = self._token_gauge(
-            "pinecone_token_expiry_timestamp_seconds", "When the token in the Secret expires."
-        )
-        self._refresh = self._token_gauge(
-            "pinecone_token_refresh_timestamp_seconds", "When the next refresh is planned."
-        )
-        self._refreshed = self._token_gauge(
-            "pinecone_token_last_refresh_timestamp_seconds", "When the token was last refreshed."
-        )
+        self._times = _TokenTimes()
+        self._registry.register(self._times)
         self._exchanges = Counter(
             "pinecone_token_exchanges_total",
             "Requests to the token endpoint, by result.",
@@ -92,30 +94,50 @@ class Metrics:
         refreshed_at: datetime | None,
     ) -> None:
         """Show a token's times; an unknown one has no sample rather than a false zero."""
-        self._show(self._expiry, key, expires_at)
-        self._show(self._refresh, key, refresh_at)
-        self._show(self._refreshed, key, refreshed_at)
+        self._times.known[key] = tuple(
+            moment.timestamp() if moment else None
+            for moment in (expires_at, refresh_at, refreshed_at)
+        )
 
     def forget(self, key: tuple[str, str]) -> None:
         """Drop the samples of a resource that is gone."""
-        self.token(key, None, None, None)
+        self._times.known.pop(key, None)
 
     def queue_length(self, length: int) -> None:
         """Show how many resources wait."""
         self._queue_length.set(length)
 
-    def render(self) -> bytes:
-        """Return everything in the text format of `prometheus_client.CONTENT_TYPE_LATEST`."""
-        return prometheus_client.generate_latest(self._registry)
+    def render(self, names: Sequence[str] = ()) -> bytes:
+        """Return the samples with these names in the text format of Prometheus; without any, all.
 
-    def _token_gauge(self, name: str, documentation: str) -> Gauge:
-        return Gauge(name, documentation, ["namespace", "name"], registry=self._registry)
+        Safe to call in any thread: with many resources it takes a while.
+        """
+        if not names:
+            return prometheus_client.generate_latest(self._registry)
+        return prometheus_client.generate_latest(self._registry.restricted_registry(names))
 
-    @staticmethod
-    def _show(gauge: Gauge, key: tuple[str, str], time: datetime | None) -> None:
-        # Asked for first, because older releases raise at the removal of what is not there.
-        sample = gauge.labels(*key)
-        if time is None:
-            gauge.remove(*key)
-        else:
-            sample.set(time.timestamp())
+
+class _TokenTimes(Collector):
+    """Makes three samples of each token when asked; a gauge for each would take 2.5 kB for ever.
+
+    Attributes:
+        known: when a token expires, is to be refreshed and was refreshed, in epoch seconds.
+    """
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[str, str], tuple[float | None, ...]] = {}
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """Yield each gauge without samples."""
+        for name, documentation in _TOKEN_TIMES:
+            yield GaugeMetricFamily(name, documentation, labels=["namespace", "name"])
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield each gauge with the samples of all tokens."""
+        known = list(self.known.items())
+        for number, gauge in enumerate(self.describe()):
+            for key, times in known:
+                moment = times[number]
+                if moment is not None:
+                    gauge.add_metric(key, moment)
+            yield gauge

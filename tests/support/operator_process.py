@@ -202,7 +202,7 @@ class Operator:
 
         NaN equals nothing, itself included, so that a wait for a value goes on.
         """
-        status, text = self.get("/metrics")
+        status, text = self.get(f"/metrics?name[]={name}")
         if status != 200:
             raise OperatorError(f"/metrics answered {status}")
         found = [

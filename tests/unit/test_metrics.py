@@ -96,3 +96,14 @@ def test_no_creation_times_are_shown() -> None:
     metrics = Metrics()
     metrics.exchange("success", 1.0)
     assert "_created" not in metrics.render().decode()
+
+
+def test_samples_can_be_asked_for_by_name() -> None:
+    metrics = Metrics()
+    metrics.token(KEY, T0, T0, T0)
+    text = metrics.render(["pinecone_token_queue_length"]).decode()
+    assert [line for line in text.splitlines() if line[0] != "#"] == [
+        "pinecone_token_queue_length 0.0"
+    ]
+    named = metrics.render(["pinecone_token_expiry_timestamp_seconds"]).decode()
+    assert LABELS in named
