@@ -14,13 +14,14 @@ from typing import Annotated, Any
 from pydantic import (
     AfterValidator,
     AwareDatetime,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
+    TypeAdapter,
     ValidationError,
 )
 from pydantic.alias_generators import to_camel
+from pydantic.dataclasses import dataclass
 
 from pinecone_token_operator.durations import parse_duration
 from pinecone_token_operator.errors import ResourceInvalid
@@ -74,18 +75,18 @@ def _utc(moment: datetime) -> datetime:
         raise ValueError("is out of range: use a moment between the years 2 and 9998") from None
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(
-        frozen=True,
-        extra="ignore",
-        alias_generator=to_camel,
-        validate_by_alias=True,
-        validate_by_name=True,
-        hide_input_in_errors=True,
-    )
+# Dataclasses with slots, because a model of pydantic's takes five times the memory.
+_CONFIG = ConfigDict(
+    extra="ignore",
+    alias_generator=to_camel,
+    validate_by_alias=True,
+    validate_by_name=True,
+    hide_input_in_errors=True,
+)
 
 
-class CredentialsSecretRef(_Model):
+@dataclass(config=_CONFIG, frozen=True, slots=True)
+class CredentialsSecretRef:
     """Where the service account's client id and client secret are."""
 
     name: str
@@ -93,7 +94,8 @@ class CredentialsSecretRef(_Model):
     client_secret_key: str = Field(default="client_secret", alias="clientSecretKey")
 
 
-class TemplateMetadata(_Model):
+@dataclass(config=_CONFIG, frozen=True, slots=True)
+class TemplateMetadata:
     """Labels and annotations of the target Secret, added to the operator's own."""
 
     labels: dict[str, str] = Field(default_factory=dict)
@@ -108,7 +110,8 @@ def _known_placeholders(text: str) -> str:
     return text
 
 
-class Template(_Model):
+@dataclass(config=_CONFIG, frozen=True, slots=True)
+class Template:
     """What the target Secret holds beside the token."""
 
     type: str = "Opaque"
@@ -118,7 +121,8 @@ class Template(_Model):
     )
 
 
-class Target(_Model):
+@dataclass(config=_CONFIG, frozen=True, slots=True)
+class Target:
     """The Secret that the token is written to."""
 
     name: str | None = None
@@ -127,7 +131,8 @@ class Target(_Model):
     template: Template = Template()
 
 
-class Spec(_Model):
+@dataclass(config=_CONFIG, frozen=True, slots=True)
+class Spec:
     """What a user asked for."""
 
     credentials_secret_ref: CredentialsSecretRef
@@ -136,18 +141,20 @@ class Spec(_Model):
     suspend: bool = False
 
 
-class Metadata(_Model):
+@dataclass(config=_CONFIG, frozen=True, slots=True)
+class Metadata:
     """The part of the object's metadata that the operator reads."""
 
     namespace: str
     name: str
     uid: str
-    generation: int = 0
     creation_timestamp: Annotated[AwareDatetime, AfterValidator(_utc)]
+    generation: int = 0
     annotations: dict[str, str] = Field(default_factory=dict, repr=False)
 
 
-class PineconeAccessToken(_Model):
+@dataclass(config=_CONFIG, frozen=True, slots=True)
+class PineconeAccessToken:
     """One resource. Keys are (namespace, name)."""
 
     metadata: Metadata
@@ -186,6 +193,9 @@ class PineconeAccessToken(_Model):
             return None
 
 
+_RESOURCE = TypeAdapter(PineconeAccessToken)
+
+
 def parse_resource(obj: Mapping[str, Any]) -> PineconeAccessToken:
     """Read an object as the API server sends it; unknown fields are ignored.
 
@@ -194,7 +204,7 @@ def parse_resource(obj: Mapping[str, Any]) -> PineconeAccessToken:
             what to do, and never what the field held.
     """
     try:
-        return PineconeAccessToken.model_validate(dict(obj))
+        return _RESOURCE.validate_python(dict(obj))
     except ValidationError as error:
         faults = error.errors(include_url=False, include_context=False, include_input=False)
     # Raised out here, so that pydantic's error, which keeps the input, is not chained as context.

@@ -8,12 +8,15 @@ import base64
 import hashlib
 import hmac
 import json
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from pinecone_token_operator.models import KIND, PREFIX, PineconeAccessToken
+
+T = TypeVar("T")
 
 ALLOW_MERGE = f"{PREFIX}allow-merge"
 RESOURCE_UID = f"{PREFIX}resource-uid"
@@ -96,15 +99,12 @@ class Target:
 
     def without_data(self) -> "Target":
         """Return what may be kept in memory: everything but the data."""
-        return Target(
-            self.uid,
-            self.resource_version,
-            self.type,
-            self.labels,
-            self.annotations,
-            self.owner_references,
-            self.immutable,
-            None,
+        return replace(
+            self,
+            labels=_with_shared_names(self.labels),
+            annotations=_with_shared_names(self.annotations),
+            owner_references=[_with_shared_names(each) for each in self.owner_references],
+            data=None,
         )
 
 
@@ -189,6 +189,11 @@ def seal(token: StoredToken, uid: str) -> str:
     )
     message = "\n".join(parts).encode()
     return hmac.new(uid.encode(), message, hashlib.sha256).hexdigest()[:_SEAL_DIGITS]
+
+
+def _with_shared_names(mapping: Mapping[str, T]) -> dict[str, T]:
+    """Return the same with names that all targets share, because each parsed reply has its own."""
+    return {sys.intern(name): value for name, value in mapping.items()}
 
 
 def format_time(moment: datetime) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from pinecone_token_operator import target as found
 from pinecone_token_operator.desired import (
@@ -14,7 +15,7 @@ from pinecone_token_operator.desired import (
     secret_patch,
     secret_to_create,
 )
-from pinecone_token_operator.models import PineconeAccessToken
+from pinecone_token_operator.models import PineconeAccessToken, Template
 from pinecone_token_operator.target import Target, read_target, stored_token
 from tests.unit.builders import (
     UID,
@@ -357,7 +358,9 @@ def test_nothing_of_ours_is_left_after_a_removal(
     merging = make_resource(
         target={
             "creationPolicy": "Merge",
-            "template": resource.spec.target.template.model_dump(by_alias=True),
+            "template": TypeAdapter(Template).dump_python(
+                resource.spec.target.template, by_alias=True
+            ),
         }
     )
     written = patched(secret, merging, token)

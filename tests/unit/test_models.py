@@ -1,3 +1,4 @@
+import dataclasses
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
@@ -7,7 +8,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ValidationError
+from pydantic import TypeAdapter
 from pydantic_core import PydanticUndefined
 
 from pinecone_token_operator import models
@@ -72,7 +73,7 @@ def test_a_full_resource_is_read_by_its_kubernetes_names() -> None:
             suspend=True,
         )
     )
-    assert parsed.spec == Spec.model_validate(
+    assert parsed.spec == TypeAdapter(Spec).validate_python(
         {
             "credentials_secret_ref": {
                 "name": "a",
@@ -109,7 +110,7 @@ def test_unknown_fields_are_ignored_and_any_mapping_will_do() -> None:
 
 
 def test_a_resource_cannot_be_changed() -> None:
-    with pytest.raises(ValidationError, match="frozen"):
+    with pytest.raises(dataclasses.FrozenInstanceError):
         parse_resource(resource()).spec.suspend = True  # type: ignore[misc]
 
 
@@ -193,11 +194,9 @@ def test_refuses_and_names_the_field(obj: dict[str, Any], path: str) -> None:
     assert caught.value.__context__ is None
 
 
-def walk(
-    schema: dict[str, Any], model: type[BaseModel], path: str = "spec"
-) -> list[tuple[str, str]]:
+def walk(schema: dict[str, Any], model: type[Any], path: str = "spec") -> list[tuple[str, str]]:
     """Return where the two differ: a field that one side lacks, or other defaults."""
-    fields = {field.alias or name: field for name, field in model.model_fields.items()}
+    fields = {field.alias or name: field for name, field in model.__pydantic_fields__.items()}
     differences = [(path, name) for name in schema["properties"].keys() ^ fields.keys()]
     for name in schema["properties"].keys() & fields.keys():
         inner, field, here = schema["properties"][name], fields[name], f"{path}.{name}"
@@ -205,7 +204,7 @@ def walk(
             differences.append((here, "required"))
         if "properties" in inner:
             assert isinstance(field.annotation, type)
-            assert issubclass(field.annotation, BaseModel)
+            assert dataclasses.is_dataclass(field.annotation)
             differences += walk(inner, field.annotation, here)
             # An object's default is the model of which nothing is said.
             default = field.get_default()
