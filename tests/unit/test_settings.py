@@ -20,7 +20,7 @@ def test_without_flags_and_variables_the_defaults_are_those_of_the_reference() -
         namespaces=(),
         kubeconfig=None,
         context=None,
-        max_concurrent_exchanges=32,
+        max_concurrent_exchanges=16,
         health_host="0.0.0.0",
         health_port=8080,
         log_level="info",
