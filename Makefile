@@ -27,6 +27,14 @@ test: .venv/.synced ## run all tests, on a real API server (TESTS="-k name" runs
 bench: .venv/.synced ## measure speed and cost, in half an hour (N=100 BENCH_PARTS=steady,restart for less)
 	$(bin)/python -m tests.bench
 
+.PHONY: bench-micro
+bench-micro: .venv/.synced ## time the pure core and the two clients alone
+	$(bin)/python -m tests.bench.micro
+
+.PHONY: profile
+profile: .venv/.synced ## draw a flame graph of the operator's steady minute, to profile.svg
+	$(bin)/python -m tests.bench.flame_graph
+
 .PHONY: chaos
 chaos: .venv/.synced ## break everything around the operator, and see what it keeps (CHAOS_MINUTES, CHAOS_SEED)
 	$(bin)/python -m tests.chaos

@@ -1,0 +1,121 @@
+"""Times the pure core and the two clients, each alone.
+
+    make bench-micro
+
+MICRO_OPTIONS are pyperf's, --rigorous say. The clients speak to an API server and to a token
+endpoint without latency, both on this machine: what they take is wall-clock time and includes them.
+"""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyperf  # type: ignore[import-untyped]  # it has no types
+
+from pinecone_token_operator import kube
+from pinecone_token_operator.credentials import Credentials
+from pinecone_token_operator.desired import desire, secret_patch
+from pinecone_token_operator.models import parse_resource
+from pinecone_token_operator.policies import decide
+from pinecone_token_operator.status import compute_status, status_patch
+from pinecone_token_operator.target import read_target, stored_token
+from pinecone_token_operator.token_client import TokenClient
+from tests.bench import objects
+from tests.bench.place import place
+from tests.support.api import secret_path
+from tests.unit.builders import UID, after, make_observed, make_resource, make_secret, make_token
+
+_ADDRESSES = ("MICRO_KUBECONFIG", "MICRO_TOKEN_URL", "MICRO_CA_BUNDLE")
+_WARM_UP = 10
+
+
+def main() -> None:
+    """Start what the clients speak to, and run this module again under pyperf's control."""
+    if all(name in os.environ for name in _ADDRESSES):
+        measure(pyperf.Runner(program_args=("-m", "tests.bench.micro")))
+        return
+    with place(latency=0) as here:
+        objects.create_credentials(here.cluster, ["micro"])
+        values = (str(here.cluster.kubeconfig), here.endpoint.url, str(here.endpoint.ca_bundle))
+        command = [sys.executable, "-m", "tests.bench.micro"]
+        command += [f"--inherit-environ={','.join(_ADDRESSES)}"]
+        command += os.environ.get("MICRO_OPTIONS", "--fast --quiet").split()
+        environ = os.environ | dict(zip(_ADDRESSES, values, strict=True))
+        subprocess.run(command, check=True, env=environ)
+
+
+def measure(runner: pyperf.Runner) -> None:
+    resource, token = make_resource(), make_token()
+    secret = make_secret(resource, token)
+    raw = {
+        "metadata": {
+            "namespace": "shop",
+            "name": "search",
+            "uid": UID,
+            "generation": 3,
+            "creationTimestamp": "2026-11-25T11:00:00Z",
+        },
+        "spec": {"credentialsSecretRef": {"name": "account"}},
+    }
+    target, observed = read_target(secret), make_observed()
+    desired = desire(resource, make_token(access_token="another"))
+    decision = decide(observed, after(minutes=1))
+    status = compute_status(observed, decision, {}, after())
+    runner.bench_func("parse a resource", parse_resource, raw)
+    runner.bench_func("prove a stored token", lambda: stored_token(read_target(secret), UID))
+    runner.bench_func("decide to rest", decide, observed, after(minutes=1))
+    runner.bench_func("decide that it is due", decide, observed, after(minutes=21))
+    runner.bench_func("say what a target should hold", desire, resource, token)
+    runner.bench_func("tell a target from that", secret_patch, target, desired, UID)
+    runner.bench_func("say a status", compute_status, observed, decision, status, after(minutes=1))
+    runner.bench_func("tell two statuses apart", status_patch, status, dict(status))
+    runner.bench_time_func("read a Secret", _timed(_reader))
+    runner.bench_time_func("exchange credentials", _timed(_exchanger))
+
+
+Client = tuple[Callable[[], Awaitable[object]], Callable[[], Awaitable[None]]]
+"""What is timed, and what closes the client."""
+
+
+def _timed(make: Callable[[], Awaitable[Client]]) -> Callable[[int], float]:
+    async def run(loops: int) -> float:
+        act, close = await make()
+        for _ in range(_WARM_UP):
+            await act()
+        started = time.perf_counter()
+        for _ in range(loops):
+            await act()
+        took = time.perf_counter() - started
+        await close()
+        return took
+
+    return lambda loops: asyncio.run(run(loops))
+
+
+async def _reader() -> Client:
+    api = await kube.connect(Path(os.environ["MICRO_KUBECONFIG"]), None)
+    path = secret_path(objects.NAMESPACE, objects.account("micro"))
+    return lambda: api.request("GET", path), api.aclose
+
+
+async def _exchanger() -> Client:
+    client = TokenClient(
+        os.environ["MICRO_TOKEN_URL"],
+        "https://api.pinecone.io/",
+        "2025-04",
+        Path(os.environ["MICRO_CA_BUNDLE"]),
+        1,
+        lambda: datetime.now(UTC),
+        request_timeout=timedelta(seconds=10),
+    )
+    credentials = Credentials("id", "secret")
+    return lambda: client.exchange(credentials), client.aclose
+
+
+if __name__ == "__main__":
+    main()
