@@ -157,6 +157,7 @@ class _App:
         self._controller = Controller(
             writable,
             self._namespaces,
+            self._settings.shard,
             self._index,
             reconciler,
             self._forget_secret,

@@ -13,10 +13,12 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from pinecone_token_operator.durations import parse_duration
+from pinecone_token_operator.sharding import Shard
 
 MAX_EXCHANGES: Final = 1024
 MAX_PORT: Final = 65_535
 MAX_NAME: Final = 253
+MAX_SHARDS: Final = 1000
 
 # RFC 1123 label, as Kubernetes checks a namespace's name.
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -138,6 +140,15 @@ def not_blank(text: str) -> str:
 def exchanges(text: str) -> int:
     """Take a number of exchanges."""
     return _whole_number(text, 1, MAX_EXCHANGES)
+
+
+def shard(text: str) -> Shard:
+    """Take INDEX/COUNT."""
+    index, slash, count = text.partition("/")
+    if not slash:
+        raise Problem(f"{text!r} is not INDEX/COUNT, like 0/4 for the first of four")
+    of = _whole_number(count, 1, MAX_SHARDS)
+    return Shard(_whole_number(index, 0, of - 1), of)
 
 
 def _whole_number(text: str, least: int, most: int) -> int:

@@ -21,6 +21,7 @@ from pinecone_token_operator.models import (
     parse_resource,
 )
 from pinecone_token_operator.reconcile import Reconciler
+from pinecone_token_operator.sharding import Shard
 from pinecone_token_operator.work_queue import Timers, Urgency, WorkQueue
 
 # One look takes at most a few requests of ten seconds each.
@@ -40,6 +41,7 @@ class Controller:
     Args:
         api: the API server.
         namespaces: the namespaces to serve; a single None means all.
+        shard: which of the resources there to serve.
         index: the resources; only this class changes it.
         reconciler: looks at one resource.
         forget_secret: told each Secret that no resource names any more.
@@ -53,6 +55,7 @@ class Controller:
         self,
         api: RequestsAndLists,
         namespaces: Sequence[str | None],
+        shard: Shard,
         index: Index,
         reconciler: Reconciler,
         forget_secret: Callable[[Key], None],
@@ -63,6 +66,7 @@ class Controller:
     ) -> None:
         self._api = api
         self._namespaces = namespaces
+        self._shard = shard
         self._index = index
         self._reconciler = reconciler
         self._forget_secret = forget_secret
@@ -87,6 +91,8 @@ class Controller:
         Another event may be on its way here. So only what never goes back, the generation, is
         compared with what was taken already.
         """
+        if not self._shard.serves(obj):
+            return False
         metadata = obj["metadata"]
         before = self._index.get((metadata["namespace"], metadata["name"]))
         return (
@@ -102,6 +108,8 @@ class Controller:
 
     def resource_event(self, event_type: str | None, obj: Mapping[str, Any]) -> None:
         """Take an event of the resource's watch; our own status writes are no news."""
+        if not self._shard.serves(obj):
+            return
         metadata = obj["metadata"]
         key = metadata["namespace"], metadata["name"]
         # One that waits for its dependents to be deleted must not get its Secret back.
@@ -133,10 +141,11 @@ class Controller:
                 self.resource_event(None, obj)
                 if self._working:
                     self._status_seen(obj)
-                found.add((obj["metadata"]["namespace"], obj["metadata"]["name"]))
+                if self._shard.serves(obj):
+                    found.add((obj["metadata"]["namespace"], obj["metadata"]["name"]))
                 living.add(obj["metadata"]["uid"])
             for (where, name), uid in merged.items():
-                if uid not in living:
+                if uid not in living and self._shard.has(where, name):
                     self._take_out(where, name, uid)
         for key in known - found:
             resource = self._index.get(key)

@@ -14,6 +14,7 @@ from typing import Any, Final, NoReturn, Protocol, TypeVar
 
 from pinecone_token_operator import checks
 from pinecone_token_operator.errors import SettingsInvalid
+from pinecone_token_operator.sharding import Shard
 
 EXIT_CODES: Final = """\
 exit codes:
@@ -70,6 +71,7 @@ class Settings:
         log_format: auto, json or text.
         resync_interval: how often all resources are listed and looked at again.
         leader_election: None means that this process works alone.
+        shard: which of the resources this process, and those that stand by for it, serve.
     """
 
     token_url: str
@@ -86,6 +88,7 @@ class Settings:
     log_format: str
     resync_interval: timedelta
     leader_election: LeaderElection | None
+    shard: Shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +168,13 @@ _FLAGS: Final = (
         "how often all resources are looked at again, such as 90s, 10m or 1h30m; 10s to 24h",
     ),
     _Flag(
+        "shard",
+        "INDEX/COUNT",
+        "0/1",
+        "serve one of several equal parts of the resources, and have its own Lease; INDEX counts "
+        "from 0, and each part needs an operator",
+    ),
+    _Flag(
         "leader-elect",
         "true|false",
         "false",
@@ -175,7 +185,7 @@ _FLAGS: Final = (
         "leader-election-lease-name",
         "NAME",
         "pinecone-token-operator",
-        "name of the Lease that the replicas share",
+        "name of the Lease that the replicas share; a shard adds its index",
     ),
     _Flag(
         "leader-election-namespace",
@@ -239,6 +249,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
 
     host, port = needed("health-address", checks.address)
     elect = needed("leader-elect", checks.switch)
+    shard = needed("shard", checks.shard)
     return Settings(
         token_url=needed("token-url", checks.token_url),
         audience=needed("audience", checks.audience),
@@ -253,7 +264,8 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
         log_level=needed("log-level", lambda text: checks.one_of(text.lower(), LOG_LEVELS)),
         log_format=needed("log-format", lambda text: checks.one_of(text.lower(), LOG_FORMATS)),
         resync_interval=needed("resync-interval", checks.duration("10s", "24h")),
-        leader_election=_leader_election(given, needed) if elect else None,
+        leader_election=_leader_election(given, needed, shard) if elect else None,
+        shard=shard,
     )
 
 
@@ -265,14 +277,15 @@ class _Needed(Protocol):
     def __call__(self, name: str, check: Callable[[str], T]) -> T: ...
 
 
-def _leader_election(given: _Given, needed: _Needed) -> LeaderElection:
+def _leader_election(given: _Given, needed: _Needed, shard: Shard) -> LeaderElection:
     prefix = "leader-election"
     namespace = given(f"{prefix}-namespace", checks.dns_label) or _pod_namespace()
     if namespace is None:
         raise SettingsInvalid(f"--{prefix}-namespace: is needed outside a pod, for the Lease")
     within = checks.duration("1s", "1h")
+    suffix = f"-{shard.index}" if shard.count > 1 else ""
     election = LeaderElection(
-        name=needed(f"{prefix}-lease-name", checks.dns_name),
+        name=needed(f"{prefix}-lease-name", checks.dns_name) + suffix,
         namespace=namespace,
         lease_duration=needed(f"{prefix}-lease-duration", checks.duration("2s", "1h")),
         renew_deadline=needed(f"{prefix}-renew-deadline", within),

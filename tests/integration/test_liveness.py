@@ -21,6 +21,7 @@ from pinecone_token_operator.metrics import Metrics
 from pinecone_token_operator.observe import Observer
 from pinecone_token_operator.reconcile import Reconciler
 from pinecone_token_operator.secret_watch import SecretWatch
+from pinecone_token_operator.sharding import Shard
 from pinecone_token_operator.token_client import TokenClient
 from tests.support.api import Kube
 from tests.support.api_proxy import ApiProxy
@@ -43,7 +44,16 @@ class Living:
         exchange = Exchange(tokens, metrics, now, rng)
         reconciler = Reconciler(api, observer, exchange, index, metrics, lambda *_: None, now, rng)
         self.controller = Controller(
-            api, [namespace], index, reconciler, self.secrets.forget, metrics, now, self._clock, rng
+            api,
+            [namespace],
+            Shard(),
+            index,
+            reconciler,
+            self.secrets.forget,
+            metrics,
+            now,
+            self._clock,
+            rng,
         )
         self.resources = ResourceWatch(
             api, (namespace,), self.controller.resource_event, self._clock, rng

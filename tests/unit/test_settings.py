@@ -9,6 +9,7 @@ import pytest
 
 from pinecone_token_operator.errors import SettingsInvalid
 from pinecone_token_operator.settings import LeaderElection, Settings, parse
+from pinecone_token_operator.sharding import Shard
 
 
 def test_without_flags_and_variables_the_defaults_are_those_of_the_reference() -> None:
@@ -27,7 +28,19 @@ def test_without_flags_and_variables_the_defaults_are_those_of_the_reference() -
         log_format="auto",
         resync_interval=timedelta(minutes=10),
         leader_election=None,
+        shard=Shard(0, 1),
     )
+
+
+def test_each_shard_has_a_lease_of_its_own() -> None:
+    argv = ["--leader-elect", "--leader-election-namespace=ops"]
+    leases = set()
+    for index in range(3):
+        settings = parse([*argv, f"--shard={index}/3"], {})
+        assert settings.shard == Shard(index, 3)
+        assert settings.leader_election is not None
+        leases.add(settings.leader_election.name)
+    assert len(leases) == 3
 
 
 def test_leader_election_has_the_usual_times() -> None:
@@ -170,6 +183,9 @@ def test_a_setting_comes_from(
         pytest.param("health-address", "::1:80", "HOST:PORT", id="IPv6 without brackets"),
         pytest.param("health-address", "a:65536", "65535", id="a port out of range"),
         pytest.param("log-level", "loud", "debug, info", id="an unknown level"),
+        pytest.param("shard", "2", "INDEX/COUNT", id="a shard of an unknown number"),
+        pytest.param("shard", "4/4", "from 0 to 3", id="a shard beyond the last"),
+        pytest.param("shard", "0/0", "from 1 to 1000", id="no shards"),
         pytest.param("log-format", "xml", "auto, json, text", id="an unknown format"),
         pytest.param("resync-interval", "600", "not a duration", id="a duration without unit"),
         pytest.param("resync-interval", "", "not a duration", id="an empty duration"),
