@@ -52,7 +52,7 @@ def _token_problem(
     now: float,
     ahead: float,
 ) -> str | None:
-    if not _KEYS <= data.keys():  # what others add is theirs
+    if not data.keys() >= _KEYS:  # what others add is theirs
         return f"the target has the keys {sorted(data)}"
     text = {
         name: base64.b64decode(value).decode("utf-8", "replace") for name, value in data.items()
