@@ -1,7 +1,7 @@
 """The operator's way to the model of the API server, which may be cut, refused or overtaken."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from pinecone_token_operator.errors import ApiError
@@ -71,7 +71,7 @@ class Link:
 
     async def watch(
         self, path: str, *, query: Sequence[tuple[str, str]], **_: object
-    ) -> AsyncIterator[dict[str, Any]]:
+    ) -> AsyncGenerator[dict[str, Any], None]:
         await self._arrive()
         position = int(dict(query)["resourceVersion"])
         watch = _Watch(path, position)

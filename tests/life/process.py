@@ -21,6 +21,7 @@ from pinecone_token_operator.observe import Observer
 from pinecone_token_operator.policies import Observed
 from pinecone_token_operator.reconcile import Reconciler
 from pinecone_token_operator.secret_watch import SecretWatch
+from pinecone_token_operator.sharding import Shard
 from pinecone_token_operator.target import StoredToken
 from tests.life.endpoint import Endpoint
 from tests.life.link import Link
@@ -79,6 +80,7 @@ class Process:
         self._controller = Controller(
             link,
             [NAMESPACE],
+            Shard(),
             index,
             reconciler,
             self._watch.forget,
