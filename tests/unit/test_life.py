@@ -296,7 +296,7 @@ def _is_good(status: Mapping[str, Any]) -> bool:
 
 TestLife = Life.TestCase
 TestLife.settings = settings(
-    max_examples=60,
+    max_examples=20,
     stateful_step_count=40,
     derandomize=True,
     database=None,
