@@ -12,6 +12,7 @@ DOCS = sorted((ROOT / "docs").glob("*.md"))
 NOT_RUN = {
     "docker": "needs a container engine and a registry",
     "make demo": "has a test of its own",
+    "make chaos": "has a test of its own",
     "make test": "is what runs this test",
     "kubectl -n pinecone-token-operator rollout status": "waits for pods",
     "helm -n pinecone-token-operator test": "runs a pod; what it runs has a test of its own",
