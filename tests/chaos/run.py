@@ -6,6 +6,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -14,7 +15,7 @@ from tests.chaos import leaders, place
 from tests.chaos.convergence import problem
 from tests.chaos.evidence import Evidence
 from tests.chaos.exchanges import Exchange, tally
-from tests.chaos.fairness import Fault, blocked, overlap
+from tests.chaos.fairness import Fault, Key, blocked, overlap
 from tests.chaos.judge import Report, crashes, judge_reads
 from tests.chaos.kinds import Lane
 from tests.chaos.people_faults import populate
@@ -140,10 +141,13 @@ def _problems(here: Place) -> dict[str, str]:
     now = time.monotonic()
     found = {}
     for member in here.members:
+        secret = secrets.get(member.key)
+        if secret is not None:
+            here.watcher.note(member.key, secret)
         wrong = problem(
             member,
             resources.get(member.key),
-            secrets.get(member.key),
+            secret,
             here.endpoint.issued,
             here.accounts.rotated_at(member.account_key),
             now,
@@ -154,7 +158,7 @@ def _problems(here: Place) -> dict[str, str]:
     return found
 
 
-def _by_key(here: Place, path: str) -> dict[tuple[str, str], Mapping[str, object]]:
+def _by_key(here: Place, path: str) -> dict[Key, Mapping[str, Any]]:
     items = (here.kube.get(path) or {}).get("items", ())
     return {(item["metadata"]["namespace"], item["metadata"]["name"]): item for item in items}
 

@@ -102,6 +102,12 @@ class Watcher:
         finally:
             self._away.discard(namespace)
 
+    def note(self, key: Key, secret: Mapping[str, Any]) -> None:
+        """Take note of a target that somebody else looked at."""
+        token = _text(secret.get("data") or {}, "access_token")
+        if token in self._endpoint.issued:
+            self.holders.setdefault(token, key)
+
     def _read(self) -> None:
         with Kube(self._cluster, _TIMEOUT) as kube:
             while not self._stop.is_set():
