@@ -134,8 +134,9 @@ class SmallApi:
         before, after = found["metadata"], obj["metadata"]
         if after["resourceVersion"] != before["resourceVersion"]:
             raise ApiError(409, "Conflict", "the object has been modified")
-        if after["uid"] != before["uid"]:
-            raise ApiError(409, "Conflict", "the UID is another")
+        # Of what is sent to the status, the metadata is not looked at, the UID included.
+        if after["uid"] != before["uid"] and not path.endswith(_STATUS):
+            raise ApiError(422, "Invalid", "metadata.uid: field is immutable")
         if path.endswith(_STATUS):
             path = path.removesuffix(_STATUS)
             obj = {**found, **({"status": obj["status"]} if "status" in obj else {})}

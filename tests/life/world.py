@@ -51,8 +51,9 @@ class World:
         self.restless = self.unheard = NOON - timedelta(days=1)
         self._log = _Log(self)
         logger = logging.getLogger(LOGGER)
-        self._level = logger.level
+        self._logging = logger.level, logger.propagate
         logger.setLevel(logging.INFO)
+        logger.propagate = False
         logger.addHandler(self._log)
         self._start()
 
@@ -153,7 +154,8 @@ class World:
         self.loop.close()
         logger = logging.getLogger(LOGGER)
         logger.removeHandler(self._log)
-        logger.setLevel(self._level)
+        level, logger.propagate = self._logging
+        logger.setLevel(level)
 
     def _start(self) -> None:
         self.process = Process(
