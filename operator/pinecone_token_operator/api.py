@@ -4,6 +4,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Protocol
 
+Body = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+"""An object, or the operations of a JSON patch."""
+
 
 class Requests(Protocol):
     """Single requests."""
@@ -13,7 +16,7 @@ class Requests(Protocol):
         method: str,
         path: str,
         *,
-        body: Mapping[str, Any] | None = None,
+        body: Body | None = None,
         content_type: str = "application/json",
     ) -> dict[str, Any]:
         """Return the reply's object, or raise `ApiError`."""

@@ -1,9 +1,9 @@
 """Keeps a process that leads no more from writing."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
-from pinecone_token_operator.api import RequestsAndLists
+from pinecone_token_operator.api import Body, RequestsAndLists
 from pinecone_token_operator.errors import ApiError
 
 
@@ -23,7 +23,7 @@ class Fence:
         method: str,
         path: str,
         *,
-        body: Mapping[str, Any] | None = None,
+        body: Body | None = None,
         content_type: str = "application/json",
     ) -> dict[str, Any]:
         """Return the reply's object.

@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import ssl
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from http import HTTPStatus
@@ -25,6 +25,7 @@ from kubernetes.aio import config as kube_config
 from kubernetes.aio.client import Configuration
 from yarl import URL
 
+from pinecone_token_operator.api import Body
 from pinecone_token_operator.errors import ApiError
 
 CONNECT_TIMEOUT: Final = timedelta(seconds=5)
@@ -201,7 +202,7 @@ class Api:
         method: str,
         path: str,
         *,
-        body: Mapping[str, Any] | None = None,
+        body: Body | None = None,
         query: Sequence[tuple[str, str]] = (),
         content_type: str = "application/json",
         accept: str = "application/json",

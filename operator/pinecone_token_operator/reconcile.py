@@ -26,7 +26,8 @@ from pinecone_token_operator.status import compute_status, status_patch
 from pinecone_token_operator.target import StoredToken, read_target
 
 MERGE_PATCH: Final = "application/merge-patch+json"
-_NOT_FOUND, _CONFLICT = 404, 409
+JSON_PATCH: Final = "application/json-patch+json"
+_NOT_FOUND, _CONFLICT, _INVALID = 404, 409, 422
 # What trying again would not change: the request is at fault, or somebody forbids it.
 _REFUSALS: Final = (400, 403, 413, 422)
 # Somebody else wrote between our read and our write; it is read again, but not for ever.
@@ -224,19 +225,19 @@ class Reconciler:
             times.refreshed_at if times else None,
         )
         status = compute_status(observed, decision, memory.status, self._now())
-        patch = status_patch(status, memory.status)
+        patch = status_patch(status, memory.status, resource.metadata.uid)
         if patch is None:
             return
-        # The UID keeps it from a resource of the same name that was created meanwhile.
-        body = {"metadata": {"uid": resource.metadata.uid}, **patch}
         try:
             await self._api.request(
-                "PATCH", f"{_path(resource)}/status", body=body, content_type=MERGE_PATCH
+                "PATCH", f"{_path(resource)}/status", body=patch, content_type=JSON_PATCH
             )
         except ApiError as error:
-            if error.http_status not in (_NOT_FOUND, _CONFLICT):
-                raise
-            return  # it is gone, and its event is on the way
+            if error.http_status == _NOT_FOUND:
+                return  # its event is on the way
+            if error.http_status == _INVALID and await self._goes(resource):
+                return
+            raise
         for news in find_news(status, memory.status):
             self._record(resource, news)
         memory.status = status

@@ -12,7 +12,6 @@ from pinecone_token_operator.target import TokenTimes, format_time
 
 READY = "Ready"
 REFRESHED = "Refreshed"
-_FIELDS = ("secretName", "expiresAt", "refreshAt", "lastRefreshAt")
 
 
 def compute_status(
@@ -43,11 +42,20 @@ def compute_status(
     return status
 
 
-def status_patch(status: Mapping[str, Any], previous: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the merge patch from one status to another, or None if they are equal."""
-    changes = {name: value for name, value in status.items() if previous.get(name) != value}
-    changes |= {name: None for name in _FIELDS if name in previous and name not in status}
-    return {"status": changes} if changes else None
+def status_patch(
+    status: Mapping[str, Any], previous: Mapping[str, Any], uid: str
+) -> list[dict[str, Any]] | None:
+    """Return the JSON patch (RFC 6902) from one status to another, or None if they are equal.
+
+    It is refused by a resource of the same name that was created meanwhile. A merge patch would not
+    be: of what is sent to the status, the API server looks at no other field, the UID included.
+    """
+    if status == previous:
+        return None
+    return [
+        {"op": "test", "path": "/metadata/uid", "value": uid},
+        {"op": "add", "path": "/status", "value": dict(status)},
+    ]
 
 
 def _next_attempt(

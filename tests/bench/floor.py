@@ -21,7 +21,7 @@ from typing import Any, Final
 import httpx
 
 from pinecone_token_operator import kube
-from pinecone_token_operator.reconcile import MERGE_PATCH
+from pinecone_token_operator.reconcile import JSON_PATCH, MERGE_PATCH
 from tests.bench import objects
 from tests.bench.place import Place
 from tests.bench.progress import say
@@ -72,7 +72,7 @@ async def _loop(kubeconfig: Path, token_url: str, ca_bundle: Path, rounds: int) 
             encoded = base64.b64encode(reply.json()["access_token"].encode()).decode()
             target["data"]["access_token"] = encoded
             await api.request("PATCH", _TARGET, body=target, content_type=MERGE_PATCH)
-            await api.request("PATCH", _STATUS, body=status, content_type=MERGE_PATCH)
+            await api.request("PATCH", _STATUS, body=status, content_type=JSON_PATCH)
         used = time.process_time() - started
     await api.aclose()
     return used / rounds

@@ -1,13 +1,14 @@
 """One look at one resource, at moments that are hard to hit from outside the process."""
 
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from pinecone_token_operator import kube as operator_kube
+from pinecone_token_operator.api import Body
 from pinecone_token_operator.errors import ApiError
 from pinecone_token_operator.exchange import Exchange
 from pinecone_token_operator.index import Index
@@ -44,7 +45,7 @@ class BadLine:
         method: str,
         path: str,
         *,
-        body: Mapping[str, Any] | None = None,
+        body: Body | None = None,
         content_type: str = "application/json",
     ) -> dict[str, Any]:
         answer = await self._api.request(method, path, body=body, content_type=content_type)

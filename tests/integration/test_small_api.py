@@ -90,6 +90,11 @@ def a_full_life() -> list[Call]:
         world.ask("PATCH", path, {"metadata": {"uid": another, "labels": {"a": "b"}}})
         world.ask("PATCH", path, {"metadata": {"resourceVersion": "1", "labels": {"a": "b"}}})
         world.ask("PATCH", path, {"metadata": {"labels": None}})
+    for uid in (another, (world.api.find(f"{TOKENS}/b") or {})["metadata"]["uid"]):
+        for _ in range(2):
+            test = {"op": "test", "path": "/metadata/uid", "value": uid}
+            add = {"op": "add", "path": "/status", "value": {"failedAttempts": 1}}
+            world.ask("PATCH", f"{TOKENS}/b/status", [test, add])
     world.ask("PATCH", f"{TOKENS}/b", {"status": {"failedAttempts": 7}})
     world.ask("PATCH", f"{TOKENS}/b/status", {"spec": {"suspend": True}})
     world.ask("PATCH", f"{SECRETS}/b", {"type": "example.com/other"})
@@ -126,6 +131,8 @@ class Replay:
         body = self._theirs(call.body)
         if call.method == "POST":
             return self._kube.create(path, body)
+        if isinstance(body, list):
+            return self._kube.patch_by(path, body)
         if call.method == "PATCH":
             return self._kube.patch(path, body)
         if call.method == "DELETE":

@@ -1,9 +1,10 @@
 """The operator's way to the model of the API server, which may be cut, refused or overtaken."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from typing import Any
 
+from pinecone_token_operator.api import Body
 from pinecone_token_operator.errors import ApiError
 from tests.life.small_api import SECRETS, SmallApi
 
@@ -18,6 +19,7 @@ class Link:
         forbidden: whether writes of Secrets are refused.
         lost: how many replies to writes are still to be lost.
         raced: how many writes of Secrets somebody else is still to overtake.
+        meanwhile: what others do before one of the next requests: how many come first, and what.
         asked: the requests for single objects: method and path.
     """
 
@@ -27,6 +29,7 @@ class Link:
         self.forbidden = False
         self.lost = 0
         self.raced = 0
+        self.meanwhile: list[tuple[int, Callable[[], None]]] = []
         self.asked: list[tuple[str, str]] = []
         self._watches: list[_Watch] = []
         self._oldest = 0
@@ -36,11 +39,14 @@ class Link:
         method: str,
         path: str,
         *,
-        body: Mapping[str, Any] | None = None,
+        body: Body | None = None,
         content_type: str = "application/json",
     ) -> dict[str, Any]:
-        assert (content_type == "application/merge-patch+json") == (method == "PATCH")
+        if method == "PATCH":
+            kind = "json" if isinstance(body, list) else "merge"
+            assert content_type == f"application/{kind}-patch+json"
         await self._arrive()
+        self._let_others()
         self.asked.append((method, path))
         writes = method != "GET"
         if writes and path.startswith(SECRETS):
@@ -128,6 +134,12 @@ class Link:
         await asyncio.sleep(0)
         if self.down:
             raise ApiError(0, "ConnectionFailed", "no connection")
+
+    def _let_others(self) -> None:
+        due = [act for count, act in self.meanwhile if count <= 0]
+        self.meanwhile = [(count - 1, act) for count, act in self.meanwhile if count > 0]
+        for act in due:
+            act()
 
     def _overtake(self, path: str) -> None:
         found = self._api.find(path)

@@ -1,6 +1,6 @@
 """The operator through any sequence of what may happen to it, in hours that pass at once."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -205,6 +205,26 @@ class Life(RuleBasedStateMachine):
     def overtake_writes(self, count: int) -> None:
         self.world.link.raced = count
 
+    @rule(
+        count=st.integers(0, 8),
+        name=names,
+        what=st.sampled_from(
+            ["delete", "replace", "suspend", "delete_target", "damage", "account"]
+        ),
+        wanted=specs,
+    )
+    def meanwhile(self, count: int, name: str, what: str, wanted: dict[str, Any]) -> None:
+        """Let something happen amid what the operator does next."""
+        actions: dict[str, Callable[[], None]] = {
+            "delete": lambda: self.world.delete_resource(name),
+            "replace": lambda: self.replace(name, wanted),
+            "suspend": lambda: self.suspend(name, suspend=True),
+            "delete_target": lambda: self.delete_secret(name),
+            "damage": lambda: self.damage(name, "the token is another"),
+            "account": lambda: self.change_credentials(CREDENTIALS[0], GOOD_SECRETS[1]),
+        }
+        self.world.link.meanwhile.append((count, actions[what]))
+
     @rule(compact=st.booleans())
     def break_watches(self, *, compact: bool) -> None:
         self.world.link.break_watches(compact=compact)
@@ -231,6 +251,7 @@ class Life(RuleBasedStateMachine):
         world.endpoint.mode = OK
         world.link.down = world.link.forbidden = world.deaf = False
         world.link.lost = world.link.raced = 0
+        world.link.meanwhile.clear()
         world.collect_garbage()
 
     # What holds

@@ -95,7 +95,10 @@ class Oracle:
         now = self._now()
         if stored is not None and abs(stored.expires_at - now) < SLACK:
             return
-        ready = self.may_write(resource, target) and stored is not None and stored.expires_at > now
+        vouched = stored is not None and self.may_write(resource, target)
+        ready = vouched and stored is not None and stored.expires_at > now
+        if ("expiresAt" in resource.status) != vouched:
+            yield f"{resource.key}: it tells of a token, or does not: {resource.status}"
         if conditions["Ready"]["status"] != str(ready):
             yield f"{resource.key}: Ready is not {ready}: {conditions['Ready']}"
         elif ready and stored and resource.status["expiresAt"] != f"{stored.expires_at:%FT%TZ}":

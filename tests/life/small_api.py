@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from pinecone_token_operator.api import Body
 from pinecone_token_operator.errors import ApiError
 from pinecone_token_operator.models import GROUP, PLURAL, VERSION
 from pinecone_token_operator.target import format_time
@@ -32,7 +33,7 @@ class Call:
 
     method: str
     path: str
-    body: Mapping[str, Any] | None
+    body: Any
     status: int
     answer: Mapping[str, Any]
 
@@ -86,19 +87,19 @@ class SmallApi:
             and (label is None or label in obj["metadata"].get("labels", {}))
         ]
 
-    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Make a request; a PATCH is a merge patch.
+    def call(self, method: str, path: str, body: Body | None = None) -> dict[str, Any]:
+        """Make a request; a PATCH is a merge patch, or as a list a JSON patch of a status.
 
         Raises:
             ApiError: as the API server would refuse it.
         """
-        body = json.loads(json.dumps(body))
+        sent = json.loads(json.dumps(body))
         try:
-            answer = self._serve(method, path, body)
+            answer = self._serve(method, path, sent)
         except ApiError as error:
-            self.calls.append(Call(method, path, body, error.http_status, {}))
+            self.calls.append(Call(method, path, sent, error.http_status, {}))
             raise
-        self.calls.append(Call(method, path, body, 200, answer))
+        self.calls.append(Call(method, path, sent, 200, answer))
         return answer
 
     def _serve(self, method: str, path: str, body: Any) -> dict[str, Any]:
@@ -130,7 +131,7 @@ class SmallApi:
         return self._store("ADDED", path, _tidy(obj))
 
     def _patch(self, path: str, found: dict[str, Any], patch: Any) -> dict[str, Any]:
-        obj = _tidy(merge(found, patch))
+        obj = _tidy(_operated(found, patch) if isinstance(patch, list) else merge(found, patch))
         before, after = found["metadata"], obj["metadata"]
         if after["resourceVersion"] != before["resourceVersion"]:
             raise ApiError(409, "Conflict", "the object has been modified")
@@ -178,6 +179,16 @@ class SmallApi:
         self.changes.append(change)
         self._tell(change)
         return copy.deepcopy(obj)
+
+
+def _operated(found: dict[str, Any], operations: list[dict[str, Any]]) -> dict[str, Any]:
+    """Do what the operator's one JSON patch asks for: test the UID, then set the status."""
+    test, add = operations
+    assert (test["op"], test["path"]) == ("test", "/metadata/uid")
+    assert (add["op"], add["path"]) == ("add", "/status")
+    if test["value"] != found["metadata"]["uid"]:
+        raise ApiError(422, "Invalid", "the server rejected our request due to an error in it")
+    return {**found, "status": add["value"]}
 
 
 def _tidy(obj: dict[str, Any]) -> dict[str, Any]:

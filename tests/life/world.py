@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from pinecone_token_operator.api import Body
 from pinecone_token_operator.credentials import Credentials
 from pinecone_token_operator.errors import ApiError
 from pinecone_token_operator.models import GROUP, KIND, REFRESH_REQUESTED_AT, VERSION
@@ -82,12 +83,12 @@ class World:
     def troubled(self) -> bool:
         """Whether something is in the operator's way."""
         link = self.link
-        broken = link.down or link.forbidden or link.lost or link.raced
+        broken = link.down or link.forbidden or link.lost or link.raced or link.meanwhile
         return bool(broken) or self.deaf or self.endpoint.mode != OK
 
     # People
 
-    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> None:
+    def ask(self, method: str, path: str, body: Body | None = None) -> None:
         """Make a request to the API server as somebody else, who may be refused."""
         self.restless = self.now()
         self.oracle.people_acted()
@@ -95,7 +96,8 @@ class World:
             self.api.call(method, path, body)
 
     def create_resource(self, name: str, spec: Mapping[str, Any]) -> None:
-        self.run(1)  # of two with one target it must be clear which is the older
+        if not self.loop.is_running():
+            self.run(1)  # of two with one target it must be clear which is the older
         obj = {
             "apiVersion": f"{GROUP}/{VERSION}",
             "kind": KIND,

@@ -3,11 +3,12 @@
 import base64
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
 import httpx
 
+from pinecone_token_operator.api import Body
 from pinecone_token_operator.models import GROUP, KIND, PLURAL, VERSION
 from tests.support.cluster import Cluster
 
@@ -73,6 +74,10 @@ class Kube:
     def patch(self, path: str, patch: Mapping[str, Any]) -> dict[str, Any]:
         """Apply a merge patch."""
         return self._request("PATCH", path, patch, "application/merge-patch+json")
+
+    def patch_by(self, path: str, operations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Apply a JSON patch."""
+        return self._request("PATCH", path, operations, "application/json-patch+json")
 
     def replace(self, path: str, obj: Mapping[str, Any]) -> dict[str, Any]:
         return self._request("PUT", path, obj)
@@ -156,7 +161,7 @@ class Kube:
         self,
         method: str,
         path: str,
-        body: Mapping[str, Any] | None = None,
+        body: Body | None = None,
         content_type: str = "application/json",
     ) -> dict[str, Any]:
         headers = {} if body is None else {"Content-Type": content_type}

@@ -11,13 +11,13 @@ from pinecone_token_operator.reasons import Reason
 from pinecone_token_operator.status import compute_status, status_patch
 from tests.unit.builders import (
     NOON,
+    UID,
     after,
     failed,
     make_observed,
     make_resource,
     make_secret,
     make_token,
-    merge,
 )
 
 NO_CREDENTIALS = Problem(Reason.CREDENTIALS_NOT_FOUND, "the Secret account does not exist")
@@ -253,22 +253,16 @@ def test_a_transition_is_when_the_status_moves_and_not_when_the_reason_does() ->
 
 def test_as_time_passes_and_nothing_else_nothing_is_written() -> None:
     first = tell(make_observed(), after(1))
-    assert status_patch(tell(make_observed(), after(18), first), first) is None
+    assert status_patch(tell(make_observed(), after(18), first), first, UID) is None
 
 
-def test_a_first_status_is_written_in_full() -> None:
-    status = tell(make_observed(), after(1))
-    assert status_patch(status, {}) == {"status": status}
-
-
-def test_a_patch_takes_away_what_no_longer_applies() -> None:
-    first = tell(make_observed(), after(1))
-    second = tell(make_observed(target=None), after(2), first)
-    patch = status_patch(second, first)
-    assert patch is not None
-    removed = {name for name, value in patch["status"].items() if value is None}
-    assert removed == {"secretName", "expiresAt", "refreshAt", "lastRefreshAt"}
-    assert "observedGeneration" not in patch["status"]
+@pytest.mark.parametrize("before", [{}, {"expiresAt": "2026-11-25T12:30:00Z"}])
+def test_a_status_is_written_in_full_and_to_this_resource_only(before: dict[str, Any]) -> None:
+    status = tell(make_observed(target=None), after(1), before)
+    assert status_patch(status, before, UID) == [
+        {"op": "test", "path": "/metadata/uid", "value": UID},
+        {"op": "add", "path": "/status", "value": status},
+    ]
 
 
 observations = st.sampled_from(
@@ -287,15 +281,15 @@ observations = st.sampled_from(
 
 @given(st.lists(st.tuples(observations, st.integers(1, 40)), min_size=1))
 def test_patches_lead_from_any_status_to_the_next(steps: list[tuple[Observed, int]]) -> None:
-    written: dict[str, Any] = {"status": {"foreign": 1}}
+    written: dict[str, Any] = {"foreign": 1}
     now = NOON
     for observed, minutes in steps:
-        previous = written["status"]
+        previous = written
         status = compute_status(observed, decide(observed, now), previous, now)
-        patch = status_patch(status, previous)
-        written = merge(written, patch or {})
-        assert written["status"] == {"foreign": 1, **status}
-        assert status_patch(status, written["status"]) is None
+        patch = status_patch(status, previous, UID)
+        written = patch[1]["value"] if patch else previous
+        assert written == status
+        assert status_patch(status, written, UID) is None
         before = {one["type"]: one for one in previous.get("conditions", [])}
         for one in status["conditions"]:
             old = before.get(one["type"], {"status": None})
