@@ -1,10 +1,12 @@
 """The programs of a Kubernetes control plane for tests, built from pinned Go modules.
 
-`tests/cluster/go.mod` says which, and modules beside it which checker of metrics, which writer of
-the chart's README and which types of the Prometheus Operator. Each program is built once, into the
-user's cache folder:
+`tests/cluster/go.mod` says which, and modules beside it which container runtime, which checker of
+metrics, which writer of the chart's README and which types of the Prometheus Operator. Each program
+is built once, into the user's cache folder:
 
     python -m tests.support.control_plane build
+
+That leaves out what only a node needs, which `make e2e` builds when it runs.
 
 Where `KUBEBUILDER_ASSETS` names a folder of ready-made programs, those are used instead, and only
 what the folder lacks is built.
@@ -25,9 +27,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _CLUSTER = Path(__file__).resolve().parents[1] / "cluster"
+_NODE = Path(__file__).resolve().parents[1] / "node"
 _PROMTOOL = Path(__file__).resolve().parents[1] / "promtool"
 _HELMDOCS = Path(__file__).resolve().parents[1] / "helmdocs"
 _MONITORS = Path(__file__).resolve().parents[1] / "monitors"
+
+_CONTAINERD = "github.com/containerd/containerd/v2/cmd"
+_CNI = "github.com/containernetworking/plugins/plugins"
 
 # Each program's main package, and the directory of the module that pins it.
 PACKAGES = {
@@ -40,6 +46,18 @@ PACKAGES = {
     "helm-docs": ("github.com/norwoodj/helm-docs/cmd/helm-docs", _HELMDOCS),
     "monitors": (".", _MONITORS),
 }
+# What runs pods; the last three are named as the container runtime looks them up.
+NODE_PACKAGES = {
+    "kube-scheduler": ("k8s.io/kubernetes/cmd/kube-scheduler", _CLUSTER),
+    "kubelet": ("k8s.io/kubernetes/cmd/kubelet", _CLUSTER),
+    "containerd": (f"{_CONTAINERD}/containerd", _NODE),
+    "containerd-shim-runc-v2": (f"{_CONTAINERD}/containerd-shim-runc-v2", _NODE),
+    "ctr": (f"{_CONTAINERD}/ctr", _NODE),
+    "bridge": (f"{_CNI}/main/bridge", _NODE),
+    "host-local": (f"{_CNI}/ipam/host-local", _NODE),
+    "loopback": (f"{_CNI}/main/loopback", _NODE),
+}
+_ALL_PACKAGES = PACKAGES | NODE_PACKAGES
 
 _PROGRESS_SECONDS = 15.0
 
@@ -59,7 +77,7 @@ def cache_directory(module: Path) -> Path:
 
 
 def binaries(*names: str) -> dict[str, Path]:
-    """Return the path of each named program, or of all; build those that are not there yet."""
+    """Return the path of each named program, or of all `PACKAGES`; build those not there yet."""
     return {name: _ready_made(name) or _built(name) for name in names or PACKAGES}
 
 
@@ -72,7 +90,7 @@ def _ready_made(name: str) -> Path | None:
 
 
 def _built(name: str) -> Path:
-    _, module = PACKAGES[name]
+    _, module = _ALL_PACKAGES[name]
     target = cache_directory(module) / name
     if target.is_file():
         return target
@@ -95,7 +113,7 @@ def _locked(path: Path, name: str) -> Iterator[None]:
 
 
 def _build(name: str, target: Path) -> None:
-    package, module = PACKAGES[name]
+    package, module = _ALL_PACKAGES[name]
     flags = "-s -w"
     # Kubernetes' programs tell their version as it was linked in; others have none of it.
     if version := re.search(r"k8s\.io/kubernetes (v\S+)", (module / "go.mod").read_text("utf-8")):
@@ -104,7 +122,8 @@ def _build(name: str, target: Path) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{name}-") as scratch:
         output = Path(scratch) / name
         command = ["go", "build", "-trimpath", "-buildvcs=false", "-mod=readonly"]
-        command += ["-ldflags", flags, "-o", str(output), package]
+        # The container runtime's btrfs snapshotter needs a C compiler and headers.
+        command += ["-tags", "no_btrfs", "-ldflags", flags, "-o", str(output), package]
         with (Path(scratch) / "log").open("w+", encoding="utf-8") as log:
             try:
                 process = subprocess.Popen(
@@ -142,9 +161,9 @@ def main() -> int:
     """Build the named programs, or all, and print their paths as JSON."""
     parser = argparse.ArgumentParser(description="Builds the control plane that tests run.")
     parser.add_argument("action", choices=["build"])
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(PACKAGES))
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(_ALL_PACKAGES))
     arguments = parser.parse_args()
-    if unknown := set(arguments.names) - set(PACKAGES):
+    if unknown := set(arguments.names) - set(_ALL_PACKAGES):
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
     try:
         paths = binaries(*arguments.names)
