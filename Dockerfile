@@ -8,14 +8,17 @@ WORKDIR /src
 RUN python -m venv --without-pip /opt/venv
 # Before the source, so that a change of code does not fetch the dependencies again.
 COPY requirements/build.txt requirements/run.txt requirements/
-RUN python -m pip --python /opt/venv/bin/python install --no-cache-dir --compile \
+RUN python -m pip --python /opt/venv/bin/python install --no-cache-dir --no-compile \
         --require-hashes -r requirements/run.txt \
     && python -m pip install --no-cache-dir --require-hashes -r requirements/build.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY operator operator
 RUN python -m pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /dist . \
-    && python -m pip --python /opt/venv/bin/python install --no-cache-dir --compile --no-deps \
-        /dist/*.whl
+    && python -m pip --python /opt/venv/bin/python install --no-cache-dir --no-compile --no-deps \
+        /dist/*.whl \
+    # Bytecode that names no time, so that a build that changes times of files neither differs from
+    # the last one nor has its modules compiled at each start.
+    && python -m compileall -qf --invalidation-mode unchecked-hash /opt/venv/lib
 
 FROM ${PYTHON_IMAGE}
 LABEL org.opencontainers.image.title="pinecone-token-operator" \

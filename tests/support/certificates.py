@@ -1,4 +1,4 @@
-"""Certificates for servers of tests on loopback, by an authority of their own."""
+"""Certificates for servers of tests, by an authority of their own."""
 
 import ipaddress
 from datetime import UTC, datetime, timedelta
@@ -23,11 +23,11 @@ _CA_USAGE = x509.KeyUsage(
 )
 
 
-def make_certificates(directory: Path) -> None:
+def make_certificates(directory: Path, address: str = "127.0.0.1") -> None:
     """Write an authority and two certificates of a server into a directory, unless they are there.
 
-    `ca.pem` is the authority's, `leaf.pem` and `leaf.key` are a server's, and `expired.pem` and
-    `expired.key` are one's whose time is over.
+    The server is `localhost`, and at the address. `ca.pem` is the authority's, `leaf.pem` and
+    `leaf.key` are a server's, and `expired.pem` and `expired.key` are one's whose time is over.
     """
     directory.mkdir(parents=True, exist_ok=True)
     if (directory / "expired.pem").exists():
@@ -46,18 +46,19 @@ def make_certificates(directory: Path) -> None:
         "expired": (now - timedelta(days=2), now - timedelta(days=1)),
     }
     for file, (begin, end) in lives.items():
-        _write_leaf(directory, file, ca_key, begin, end)
+        _write_leaf(directory, file, address, ca_key, begin, end)
 
 
 def _write_leaf(
     directory: Path,
     file: str,
+    address: str,
     ca_key: ec.EllipticCurvePrivateKey,
     begin: datetime,
     end: datetime,
 ) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
-    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address(address))]
     leaf = (
         _builder(_name("test server"), key, ca_key, begin, end)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)

@@ -128,6 +128,11 @@ class Cluster:
 
     def start_apiserver(self) -> None:
         """Start the API server, on the same port as before, and wait until it is ready."""
+        self._spawn("kube-apiserver", self._apiserver_flags())
+        self._wait_for("kube-apiserver", "/readyz", "/api/v1/namespaces/default")
+        write_kubeconfig(self.kubeconfig, self.url, self.ca_file, {"token": self.token})
+
+    def _apiserver_flags(self) -> dict[str, str]:
         flags = {
             "etcd-servers": f"http://127.0.0.1:{self._etcd_port}",
             "bind-address": "127.0.0.1",
@@ -148,9 +153,7 @@ class Cluster:
             flags["audit-log-path"] = str(self.audit_log)
             flags["audit-log-format"] = "json"
             flags["audit-log-maxsize"] = "8192"  # MB; not rotated while somebody reads it
-        self._spawn("kube-apiserver", flags)
-        self._wait_for("kube-apiserver", "/readyz", "/api/v1/namespaces/default")
-        write_kubeconfig(self.kubeconfig, self.url, self.ca_file, {"token": self.token})
+        return flags
 
     def kill_etcd(self) -> None:
         """Kill the API server's store at once, as a crash would."""

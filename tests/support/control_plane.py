@@ -46,7 +46,7 @@ PACKAGES = {
     "helm-docs": ("github.com/norwoodj/helm-docs/cmd/helm-docs", _HELMDOCS),
     "monitors": (".", _MONITORS),
 }
-# What runs pods; the last three are named as the container runtime looks them up.
+# What runs pods, named as the container runtime looks them up.
 NODE_PACKAGES = {
     "kube-scheduler": ("k8s.io/kubernetes/cmd/kube-scheduler", _CLUSTER),
     "kubelet": ("k8s.io/kubernetes/cmd/kubelet", _CLUSTER),
@@ -56,6 +56,7 @@ NODE_PACKAGES = {
     "bridge": (f"{_CNI}/main/bridge", _NODE),
     "host-local": (f"{_CNI}/ipam/host-local", _NODE),
     "loopback": (f"{_CNI}/main/loopback", _NODE),
+    "pause": (".", _NODE),
 }
 _ALL_PACKAGES = PACKAGES | NODE_PACKAGES
 
@@ -71,9 +72,13 @@ def cache_directory(module: Path) -> Path:
     pinned = hashlib.sha256()
     for path in (module / "go.mod", module / "go.sum", *sorted(module.glob("*.go"))):
         pinned.update(path.read_bytes())
+    return cache_base() / "control-plane" / pinned.hexdigest()[:16]
+
+
+def cache_base() -> Path:
+    """Return our folder in the user's cache."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    directory = Path(base) / "pinecone-token-operator" / "control-plane"
-    return directory / pinned.hexdigest()[:16]
+    return Path(base) / "pinecone-token-operator"
 
 
 def binaries(*names: str) -> dict[str, Path]:

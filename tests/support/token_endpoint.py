@@ -1,4 +1,4 @@
-"""A token endpoint for tests: a real HTTPS server on loopback that can fail in many ways.
+"""A token endpoint for tests: a real HTTPS server that can fail in many ways, usually on loopback.
 
 It runs in a thread of its own, so that tests of any kind can use it, or as a program:
 
@@ -71,7 +71,7 @@ class TokenEndpoint:
         issued: of each token that came in a reply of use, whose it is and when.
         strayed: how many requests followed a redirect to another host.
         ca_bundle: a PEM file of the authority that signed the certificate.
-        url: the token endpoint. control_url: where `/_control/...` is, in plain HTTP.
+        url: the token endpoint, at the host. control_url: where `/_control/...` is, in plain HTTP.
     """
 
     def __init__(
@@ -80,6 +80,7 @@ class TokenEndpoint:
         latency: float = 0.0,
         *,
         tls: bool = True,
+        host: str = "127.0.0.1",
         port: int = 0,
         directory: Path | None = None,
     ) -> None:
@@ -94,13 +95,14 @@ class TokenEndpoint:
         self.url = ""
         self.control_url = ""
         self._tls = tls
+        self._host = host
         self._port = port
         self._own_directory = (
             tempfile.TemporaryDirectory(prefix="token-endpoint-") if directory is None else None
         )
         self._directory = directory or Path(self._own_directory.name)  # type: ignore[union-attr]
         self.ca_bundle = self._directory / "ca.pem"
-        make_certificates(self._directory)
+        make_certificates(self._directory, host)
         self._mode = "ok"
         self._loop = LoopThread("token endpoint")
         self._server: asyncio.Server | None = None
@@ -156,10 +158,11 @@ class TokenEndpoint:
     async def _open(self) -> None:
         context = self._tls_context(self._certificate) if self._tls else None
         self._server = await asyncio.start_server(
-            self._serve, "127.0.0.1", self._port, ssl=context, backlog=1024
+            self._serve, self._host, self._port, ssl=context, backlog=1024
         )
         self._port = self._server.sockets[0].getsockname()[1]
-        self.url = f"{'https' if self._tls else 'http'}://127.0.0.1:{self._port}/oauth/token"
+        scheme = "https" if self._tls else "http"
+        self.url = f"{scheme}://{self._host}:{self._port}/oauth/token"
         if self._control is None:
             self._control = await asyncio.start_server(self._serve, "127.0.0.1", 0)
             control_port = self._control.sockets[0].getsockname()[1]

@@ -1,0 +1,86 @@
+"""`make e2e`: installed by Helm, read by a pod, on a real node.
+
+    python -m tests.e2e
+
+It needs root on Linux, and leaves the machine as it found it, whatever happens. `E2E_SHORT=1` takes
+six minutes instead of half an hour. The report is printed, and written to e2e-report/ as JSON.
+"""
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.e2e import footprint, preconditions, report, sandbox
+from tests.e2e.image import Image, facts, operator_name
+from tests.e2e.node import PAUSE
+from tests.e2e.stage import say
+from tests.support.control_plane import NODE_PACKAGES, BuildError, binaries
+
+REPORT = Path(__file__).resolve().parents[2] / "e2e-report"
+SKIPPED = 77  # as automake has it
+
+
+def main() -> int:
+    """Run it, and return 0 when all went well, 77 when this machine cannot."""
+    if reason := preconditions.missing():
+        print(f"e2e skipped: {reason}.", file=sys.stderr)
+        return SKIPPED
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        return _run()
+    except BuildError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _run() -> int:
+    started = time.monotonic()
+    name, image = operator_name(), Image()
+    archive, pause = image.build(name), image.pause(PAUSE)
+    binaries("etcd", "helm", "kube-apiserver", "kube-controller-manager", "kubectl", *NODE_PACKAGES)
+    prepared = time.monotonic()
+    say(f"programs and images are there after {prepared - started:.0f} s")
+
+    found: dict[str, Any] = {"image": dataclasses.asdict(facts(archive))}
+    directory = Path(tempfile.mkdtemp(prefix="pinecone-e2e-"))
+    before = footprint.take(directory)
+    code = 1
+    try:
+        inside = [sys.executable, "-m", "tests.e2e.inside", "--directory", str(directory)]
+        inside += ["--image", name, "--archive", str(archive), "--pause-archive", str(pause)]
+        code = sandbox.run_inside(inside, directory.name)
+    finally:
+        if (directory / "found.json").is_file():
+            found |= json.loads((directory / "found.json").read_text("utf-8"))
+        left = footprint.take(directory).differences(before)
+        found["left on the machine"] = left
+        found["seconds to prepare"] = round(prepared - started, 1)
+        found["seconds in all"] = round(time.monotonic() - started, 1)
+        _keep(directory, logs=code != 0)
+        shutil.rmtree(directory)
+        report.write(REPORT, found)
+    if left:
+        say("left on the machine:\n" + "\n".join(left))
+        return 1
+    say("e2e passed" if code == 0 else "e2e FAILED; logs are in e2e-report/")
+    return code
+
+
+def _keep(directory: Path, *, logs: bool) -> None:
+    shutil.rmtree(REPORT, ignore_errors=True)
+    REPORT.mkdir()
+    if logs:
+        for log in [*directory.glob("*/*.log"), *directory.rglob("pod-logs/*/*/*.log")]:
+            name = str(log.relative_to(directory)).replace(os.sep, "+")
+            shutil.copy(log, REPORT / name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

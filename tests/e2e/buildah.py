@@ -1,0 +1,20 @@
+"""buildah, with a store of its own."""
+
+from pathlib import Path
+
+from tests.e2e.commands import run
+
+
+class Buildah:
+    """Calls buildah; what it stores is in one directory, and what it mounts is gone after it."""
+
+    def __init__(self, store: Path) -> None:
+        self._store = store
+
+    def __call__(self, *arguments: str | Path, timeout: float = 1800.0) -> str:
+        scratch = self._store / "scratch"
+        scratch.mkdir(exist_ok=True)
+        options = ("--root", self._store / "root", "--runroot", self._store / "run")
+        # The driver works on any file system.
+        command = ("unshare", "--mount", "buildah", *options, "--storage-driver", "vfs", *arguments)
+        return run(*command, timeout=timeout, environ={"TMPDIR": str(scratch)})

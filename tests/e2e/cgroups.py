@@ -1,0 +1,105 @@
+"""Control groups of a run: one in each hierarchy, with all of a run's processes below it."""
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.e2e.commands import run
+from tests.e2e.footprint import CGROUPS
+
+_REMOVAL_SECONDS = 20.0
+# What /proc/self/mounts tells of any file system, not of the hierarchy.
+_COMMON_OPTIONS = {"rw", "ro", "nosuid", "nodev", "noexec", "relatime", "xattr", "nsdelegate"}
+
+
+@contextlib.contextmanager
+def groups(name: str) -> Iterator[list[Path]]:
+    """Have a group of this name in each hierarchy, and take it away with all below it."""
+    made = [parent / name for parent in _parents()]
+    try:
+        for group in made:
+            group.mkdir()
+            _let_in(group)
+        yield made
+    finally:
+        for group in made:
+            _remove(group)
+
+
+def enter(made: list[Path]) -> None:
+    """Move this process into each of the groups."""
+    for group in made:
+        (group / "cgroup.procs").write_text(str(os.getpid()), "ascii")
+
+
+def mount_as_seen() -> None:
+    """Mount the hierarchies anew, in a new namespace: its own groups are the roots there."""
+    mounts = [line.split() for line in Path("/proc/self/mounts").read_text("utf-8").splitlines()]
+    for _, target, kind, options, *_ in mounts:
+        if kind.startswith("cgroup"):
+            run("umount", target)
+        if kind == "cgroup2":
+            run("mount", "-t", kind, "cgroup", target)
+        elif kind == "cgroup":
+            own = [option for option in options.split(",") if option not in _COMMON_OPTIONS]
+            # A hierarchy without controllers has a name instead.
+            own = ["none", *own] if own[0].startswith("name=") else own
+            run("mount", "-t", kind, "-o", ",".join(own), "cgroup", target)
+    if _is_version_2():
+        _make_room()
+
+
+def _is_version_2() -> bool:
+    return (CGROUPS / "cgroup.controllers").exists()
+
+
+def _parents() -> list[Path]:
+    """Return the groups of this process, or the root if there is a single hierarchy.
+
+    A group of version 2 that has processes cannot have groups with limits below it.
+    """
+    if _is_version_2():
+        return [CGROUPS]
+    found = []
+    for line in Path("/proc/self/cgroup").read_text("utf-8").splitlines():
+        _, controllers, path = line.split(":", 2)
+        names = controllers.removeprefix("name=") or "unified"
+        if (hierarchy := CGROUPS / names).is_dir():
+            found.append(hierarchy / path.lstrip("/"))
+    return found
+
+
+def _let_in(group: Path) -> None:
+    # A new group of this controller has no processor and no memory, and lets no process in.
+    for name in ("cpuset.cpus", "cpuset.mems"):
+        if (group / name).exists() and not _is_version_2():
+            (group / name).write_text((group.parent / name).read_text("ascii"), "ascii")
+
+
+def _make_room() -> None:
+    """Leave the root to groups, as version 2 wants it, and let them have limits."""
+    leaf = CGROUPS / "run"
+    leaf.mkdir()
+    for process in (CGROUPS / "cgroup.procs").read_text("ascii").split():
+        (leaf / "cgroup.procs").write_text(process, "ascii")
+    controllers = (CGROUPS / "cgroup.controllers").read_text("ascii").split()
+    enabled = " ".join(f"+{controller}" for controller in controllers)
+    (CGROUPS / "cgroup.subtree_control").write_text(enabled, "ascii")
+
+
+def _remove(root: Path) -> None:
+    deadline = time.monotonic() + _REMOVAL_SECONDS
+    for path, _, _ in os.walk(root, topdown=False):
+        while True:
+            try:
+                Path(path).rmdir()
+            except FileNotFoundError:
+                break
+            except OSError:  # its processes are still ending
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+            else:
+                break

@@ -1,0 +1,121 @@
+"""What a run could leave behind on a machine, to be compared before and after."""
+
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+CGROUPS = Path("/sys/fs/cgroup")
+
+# What a kubelet sets unless it finds it so; for the whole machine, whatever its namespaces.
+TUNABLES = {
+    "vm/overcommit_memory": "1",
+    "vm/panic_on_oom": "0",
+    "kernel/panic": "10",
+    "kernel/panic_on_oops": "1",
+    "kernel/keys/root_maxkeys": "1000000",
+    "kernel/keys/root_maxbytes": "25000000",
+}
+# Where a container runtime and a kubelet put things unless they are told otherwise.
+_FOLDERS = ("/etc", "/etc/cni/net.d", "/opt", "/run", "/run/netns", "/var/lib", "/var/log")
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """The traces on the machine, each as a line of text.
+
+    Attributes:
+        mounts: file systems mounted.
+        cgroups: groups without a process in them; others come and go with what else runs here.
+        interfaces: network interfaces and their addresses.
+        rules: of the packet filter.
+        tunables: settings of the kernel that a kubelet would change.
+        files: in the folders that a container runtime uses.
+        processes: that have to do with the run's directory.
+    """
+
+    mounts: frozenset[str]
+    cgroups: frozenset[str]
+    interfaces: frozenset[str]
+    rules: frozenset[str]
+    tunables: frozenset[str]
+    files: frozenset[str]
+    processes: frozenset[str]
+
+    def differences(self, before: "Footprint") -> list[str]:
+        """Return what came and what went since before, a line each."""
+        found = []
+        for field in fields(self):
+            then, now = getattr(before, field.name), getattr(self, field.name)
+            found += [f"{field.name}: + {line}" for line in sorted(now - then)]
+            # What was there before can end for its own reasons, but not these.
+            if field.name in ("interfaces", "rules", "tunables", "mounts"):
+                found += [f"{field.name}: - {line}" for line in sorted(then - now)]
+        return found
+
+
+def take(directory: Path) -> Footprint:
+    """Look at the machine.
+
+    Args:
+        directory: the run's, by which its processes are known.
+    """
+    return Footprint(
+        mounts=frozenset(Path("/proc/self/mounts").read_text("utf-8").splitlines()),
+        cgroups=frozenset(_empty_cgroups()),
+        interfaces=frozenset(_said("ip", "-oneline", "address")),
+        rules=frozenset([*_said("iptables-save"), *_said("nft", "list", "ruleset")]),
+        tunables=frozenset(_tunables()),
+        files=frozenset(_files()),
+        processes=frozenset(_processes(str(directory))),
+    )
+
+
+def _empty_cgroups() -> list[str]:
+    found = []
+    for group in CGROUPS.rglob("cgroup.procs"):
+        try:
+            if not group.read_text("utf-8"):
+                found.append(str(group.parent))
+        except OSError:  # gone meanwhile, or of threads only
+            continue
+    return found
+
+
+def _said(*command: str) -> list[str]:
+    if shutil.which(command[0]) is None:
+        return []
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # Counters and life times change by themselves; comments tell the time.
+    lines = (
+        re.sub(r"\[\d+:\d+\]|(valid|preferred)_lft \S+", "", line)
+        for line in done.stdout.splitlines()
+    )
+    return [line for line in lines if not line.startswith("#")]
+
+
+def _tunables() -> list[str]:
+    paths = [Path("/proc/sys") / name for name in TUNABLES]
+    return [f"{path}={path.read_text('utf-8').strip()}" for path in paths if path.exists()]
+
+
+def _files() -> list[str]:
+    folders = [Path(folder) for folder in _FOLDERS]
+    return [str(path) for folder in folders if folder.is_dir() for path in folder.iterdir()]
+
+
+def _processes(mark: str) -> list[str]:
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        if int(process.name) == os.getpid():
+            continue
+        try:
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            environ = (process / "environ").read_bytes().decode(errors="replace")
+        except OSError:  # ended meanwhile
+            continue
+        if mark in command or mark in environ:
+            found.append(f"{process.name} {command}")
+    return found

@@ -1,0 +1,66 @@
+"""What runs in the sandbox: the cluster, its node, the token endpoint, and the scenario."""
+
+import argparse
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+
+from tests.e2e import sandbox, scenario
+from tests.e2e.node import PAUSE, Node
+from tests.e2e.node_cluster import NODE_ADDRESS, SERVICE_ADDRESS, NodeCluster
+from tests.e2e.stage import CLIENT, LONG, SECRET, SHORT, Stage
+from tests.e2e.user import User
+from tests.support.audit import AuditLog
+from tests.support.token_endpoint import TokenEndpoint
+
+
+def main() -> int:
+    """Play the scenario; write what was found, also when it fails."""
+    parser = argparse.ArgumentParser(description="Runs in the sandbox; see python -m tests.e2e.")
+    parser.add_argument("--directory", type=Path, required=True)
+    parser.add_argument("--image", required=True)
+    parser.add_argument("--archive", type=Path, required=True)
+    parser.add_argument("--pause-archive", type=Path, required=True)
+    options = parser.parse_args()
+    directory: Path = options.directory
+    sandbox.furnish(directory, [NODE_ADDRESS, SERVICE_ADDRESS])
+    form = SHORT if os.environ.get("E2E_SHORT") else LONG
+    with (
+        TokenEndpoint(form.lifetime, host=NODE_ADDRESS, directory=directory / "tls") as endpoint,
+        NodeCluster(directory / "cluster") as cluster,
+    ):
+        endpoint.credentials = {CLIENT: SECRET}
+        node = Node(cluster, directory / "node", form.sync_frequency)
+        stage = Stage(
+            form=form,
+            user=User(cluster.kubeconfig, directory),
+            node=node,
+            endpoint=endpoint,
+            audit=AuditLog(cluster.audit_log),
+            directory=directory,
+            image=options.image,
+        )
+        try:
+            with stage.step("0. start the node"):
+                node.start({options.image: options.archive, PAUSE: options.pause_archive})
+            scenario.play(stage)
+        except Exception:  # noqa: BLE001 - told to the developer, with what was found so far
+            traceback.print_exc()
+            _tell_state(stage)
+            return 1
+        finally:
+            found = {"found": stage.found, "seconds": stage.seconds}
+            (directory / "found.json").write_text(json.dumps(found, indent=2), "utf-8")
+    return 0
+
+
+def _tell_state(stage: Stage) -> None:
+    """Print what a developer would look at first."""
+    for what in (("get", "pods,pat", "-A", "-o", "wide"), ("get", "events", "-A")):
+        print(stage.user.kubectl(*what), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""A control plane that a node and its pods reach, with a scheduler."""
+
+import secrets
+from pathlib import Path
+
+from tests.support.cluster import Cluster
+from tests.support.control_plane import binaries
+from tests.support.kubeconfig import write_kubeconfig
+
+NODE = "node"
+NODE_ADDRESS = "192.0.2.10"  # of the range for documentation; a kubelet wants no loopback address
+SERVICE_ADDRESS = "10.0.0.1"  # of the Service `kubernetes`, the first of the cluster's range
+
+
+class NodeCluster(Cluster):
+    """The tests' cluster, listening at the addresses that pods use.
+
+    Nothing translates addresses of Services, so the API server itself has the one that every pod
+    finds in its environment. The node may do what the Node authorizer lets it, and no more.
+
+    Attributes:
+        node_kubeconfig: the kubelet's.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory, controller_manager=True)
+        self._port = 443  # as the Service has it; there is no other server in the sandbox
+        self.url = f"https://{NODE_ADDRESS}"
+        self.node_kubeconfig = self._directory / "node.kubeconfig"
+        self._node_token = secrets.token_hex(16)
+        self._binaries |= binaries("kube-scheduler")
+
+    def start(self) -> None:
+        super().start()
+        user = {"token": self._node_token}
+        write_kubeconfig(self.node_kubeconfig, self.url, self.ca_file, user)
+        flags = {"kubeconfig": str(self.kubeconfig), "leader-elect": "false", "secure-port": "0"}
+        self._spawn("kube-scheduler", flags)
+
+    def _apiserver_flags(self) -> dict[str, str]:
+        return super()._apiserver_flags() | {
+            "bind-address": "0.0.0.0",
+            "advertise-address": NODE_ADDRESS,
+            "endpoint-reconciler-type": "lease",
+            "authorization-mode": "Node,RBAC",
+            "enable-admission-plugins": "NodeRestriction",
+            "kubelet-preferred-address-types": "InternalIP",
+        }
+
+    def _write_files(self) -> None:
+        super()._write_files()
+        with (self._directory / "tokens.csv").open("a", encoding="utf-8") as tokens:
+            tokens.write(f'{self._node_token},system:node:{NODE},{NODE},"system:nodes"\n')

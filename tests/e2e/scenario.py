@@ -1,0 +1,120 @@
+"""The scenario: what a cluster's administrator and a team do, from installing to removing."""
+
+import time
+
+from tests.e2e import rights
+from tests.e2e.release import CONFINED, Release
+from tests.e2e.stage import Stage
+from tests.e2e.team import TARGET, Team
+from tests.e2e.user import eventually
+from tests.e2e.watching import watch
+
+CRD = "pineconeaccesstokens.pinecone.token-operator.dev"
+
+
+def play(stage: Stage) -> None:
+    """Go through all steps."""
+    release, team = Release(stage, "pinecone-token-operator"), Team(stage, "team")
+    mark = stage.audit.mark()
+    with stage.step("1. install"):
+        _install(stage, release)
+    with stage.step("2. a team asks for a token"):
+        _ask(team)
+    with stage.step("3. watch the file"):
+        watch(stage, release, team)
+    with stage.step("6. helm test"):
+        told = release.test()
+        assert "passed" in told, told
+        assert stage.user.items("pat", "--namespace", release.name) == []
+    with stage.step("6. uninstall"):
+        given = rights.granted(release)
+        _uninstall(release, team)
+    stage.found["rights, all namespaces"] = rights.compare(release, given, mark)
+    with stage.step("7. install for two namespaces"):
+        _install_for_some(stage)
+
+
+def _install(stage: Stage, release: Release) -> None:
+    release.install()
+    pods = release.pods()
+    assert len(pods) == 2, [pod["metadata"]["name"] for pod in pods]
+    leader = eventually(release.leader, "a leader")
+    for pod in pods:
+        name = pod["metadata"]["name"]
+        assert release.confinement(name) == CONFINED
+        assert pod["status"]["containerStatuses"][0]["restartCount"] == 0
+        if name == leader:
+            stage.found["seconds from the start of the container"] = release.start_seconds(pod)
+
+
+def _ask(team: Team) -> None:
+    team.move_in()
+    team.deploy()
+    # No pod starts without the Secret that it mounts.
+    waiting = eventually(team.readers, "pods")
+    time.sleep(3)
+    for pod in waiting:
+        states = [each["state"] for each in pod["status"].get("containerStatuses", [])]
+        assert all("waiting" in state for state in states), states
+    team.ask()
+    team.wait_ready()
+    team.wait_reading()
+
+
+def _uninstall(release: Release, team: Team) -> None:
+    other = Team(release.stage, "other-team")
+    other.move_in()
+    rights.exercise(other)
+    other.ask("kept", {"deletionPolicy": "Retain"})
+    other.wait_ready("kept")
+
+    release.uninstall()
+
+    user = release.stage.user
+    assert user.get("crd", CRD)["metadata"]["name"] == CRD
+    assert TARGET in team.secrets()
+    assert TARGET in other.secrets()
+    # Nothing is stuck without an operator, and policies are kept all the same.
+    other.kubectl("delete", "pat", "--all", "--timeout=10s")
+    eventually(lambda: TARGET not in other.secrets(), "what was to be deleted is gone")
+    assert "kept" in other.secrets()
+    for each in (team, other):
+        user.kubectl("delete", "namespace", each.namespace, "--timeout=90s")
+
+
+def _install_for_some(stage: Stage) -> None:
+    user = stage.user
+    teams = {name: Team(stage, f"team-{name}") for name in "abc"}
+    for team in teams.values():
+        team.move_in()
+    release = Release(stage, "team-tokens")
+    mark = stage.audit.mark()
+    served = f"watchNamespaces={{{teams['a'].namespace},{teams['b'].namespace}}}"
+    # The definition is there, as it was kept.
+    shared = "crds.enabled=false,rbac.aggregateClusterRoles=false"
+    release.install("--set", served, "--set", shared)
+    bound = [
+        binding["metadata"]["name"]
+        for binding in user.items("clusterrolebindings")
+        for subject in binding.get("subjects", [])
+        if subject.get("namespace") == release.name
+    ]
+    assert bound == [], "the account has a ClusterRole"
+    teams["c"].ask()
+    rights.exercise(teams["a"])
+    teams["b"].ask()
+    teams["b"].wait_ready()
+    assert teams["c"].condition("Ready") == ("", "")
+    assert TARGET not in teams["c"].secrets()
+    given = rights.granted(release)
+    release.uninstall()
+    stage.found["rights, two namespaces"] = rights.compare(release, given, mark)
+    asked = rights.requests(release, mark)
+    assert {one.namespace for one in asked if one.resource} == {
+        release.name,
+        teams["a"].namespace,
+        teams["b"].namespace,
+    }
+    for team in teams.values():
+        user.kubectl("delete", "namespace", team.namespace, "--timeout=90s")
+    user.kubectl("delete", "crd", CRD, "--timeout=30s")

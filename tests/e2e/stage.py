@@ -1,0 +1,71 @@
+"""What every step of the scenario has at hand."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.node import Node
+from tests.e2e.user import User
+from tests.support.audit import AuditLog
+from tests.support.token_endpoint import TokenEndpoint
+
+CLIENT, SECRET = "team-client", "team-secret-not-to-be-shown"
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How long all takes.
+
+    Attributes:
+        lifetime: of tokens, in seconds.
+        watch: how long the file is watched, in seconds.
+        readers: pods that read it, each with its own moment of the kubelet's look.
+        sync_frequency: of the kubelet; empty for its default.
+    """
+
+    lifetime: int
+    watch: float
+    readers: int
+    sync_frequency: str
+
+
+# The default kubelet needs up to 90 s to bring a change into the file, which is more than tokens of
+# 150 s have left at their refresh. So the short form has one that looks more often.
+SHORT = Form(lifetime=150, watch=170.0, readers=2, sync_frequency="20s")
+LONG = Form(lifetime=240, watch=900.0, readers=4, sync_frequency="")
+
+
+@dataclass(slots=True)
+class Stage:
+    """The cluster with its node, the user, the token endpoint, and what was found so far.
+
+    Attributes:
+        found: figures for the report, in order.
+        seconds: how long each step took.
+    """
+
+    form: Form
+    user: User
+    node: Node
+    endpoint: TokenEndpoint
+    audit: AuditLog
+    directory: Path
+    image: str
+    found: dict[str, Any] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Announce a step, and take its time."""
+        say(f"{name} ...")
+        started = time.monotonic()
+        yield
+        self.seconds[name] = round(time.monotonic() - started, 1)
+        say(f"{name}: {self.seconds[name]} s")
+
+
+def say(line: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)

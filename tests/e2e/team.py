@@ -1,0 +1,132 @@
+"""A team's namespace: credentials, a resource, and pods that read the token."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.e2e.readings import Readings, parse
+from tests.e2e.release import LEVEL
+from tests.e2e.stage import CLIENT, SECRET, Stage
+from tests.e2e.user import eventually
+
+ROOT = Path(__file__).resolve().parents[2]
+CREDENTIALS, TARGET = "pinecone-service-account", "pinecone-access-token"
+_PYTHON = "/opt/venv/bin/python"
+_GOOD, _BAD = ("reader",), ("subpath", "environment")
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """What a team does in its namespace."""
+
+    stage: Stage
+    namespace: str
+
+    def kubectl(self, *arguments: str) -> str:
+        return self.stage.user.kubectl("--namespace", self.namespace, *arguments)
+
+    def move_in(self) -> None:
+        """Make the namespace, as restricted as can be, and the credentials."""
+        self.stage.user.kubectl("create", "namespace", self.namespace)
+        self.stage.user.kubectl("label", "namespace", self.namespace, f"{LEVEL}=restricted")
+        self.give_credentials()
+
+    def give_credentials(self) -> None:
+        literals = (f"--from-literal=client_id={CLIENT}", f"--from-literal=client_secret={SECRET}")
+        self.kubectl("create", "secret", "generic", CREDENTIALS, *literals)
+
+    def ask(self, name: str = TARGET, target: Mapping[str, str] | None = None) -> None:
+        """Make a resource, that of the documents but for its name and target."""
+        resource = yaml.safe_load((ROOT / "examples" / "access-token.yaml").read_text("utf-8"))
+        resource["metadata"]["name"] = name
+        if target:
+            resource["spec"]["target"] = dict(target)
+        self.stage.user.apply(self.namespace, resource)
+
+    def wait_ready(self, name: str = TARGET) -> None:
+        ready = ("--for=condition=Ready", f"pineconeaccesstoken/{name}", "--timeout=60s")
+        self.kubectl("wait", *ready)
+
+    def condition(self, kind: str, name: str = TARGET) -> tuple[str, str]:
+        """Return a condition's status and reason, empty if there is none yet."""
+        resource = self.stage.user.get("pat", name, "--namespace", self.namespace)
+        for condition in resource.get("status", {}).get("conditions", []):
+            if condition["type"] == kind:
+                return condition["status"], condition["reason"]
+        return "", ""
+
+    def secrets(self) -> dict[str, str]:
+        """Return the UID of each Secret, by its name."""
+        items = self.stage.user.items("secrets", "--namespace", self.namespace)
+        return {item["metadata"]["name"]: item["metadata"]["uid"] for item in items}
+
+    def deploy(self) -> None:
+        """Apply the documents' Deployment, with three readers; two do as one should not."""
+        script = f"--from-file=reader.py={Path(__file__).with_name('reader.py')}"
+        self.kubectl("create", "configmap", "reader", script)
+        deployment = yaml.safe_load((ROOT / "examples" / "pod.yaml").read_text("utf-8"))
+        deployment["spec"]["replicas"] = self.stage.form.readers
+        pod = deployment["spec"]["template"]["spec"]
+        pod["volumes"].append({"name": "script", "configMap": {"name": "reader"}})
+        (container,) = pod["containers"]
+        pod["containers"] = [
+            self._container(container, "reader", "/var/run/pinecone"),
+            self._container(container, "subpath", "/subpath") | {"volumeMounts": _SUBPATH},
+            self._container(container, "environment", "-") | {"env": _ENVIRONMENT},
+        ]
+        for each in pod["containers"]:
+            each["volumeMounts"] = [*each["volumeMounts"], _SCRIPT]
+        self.stage.user.apply(self.namespace, deployment)
+
+    def _container(self, like: dict[str, Any], name: str, source: str) -> dict[str, Any]:
+        command = [_PYTHON, "-I", "/reader/reader.py", source]
+        changed = {"name": name, "image": self.stage.image, "command": command, "args": []}
+        return like | changed
+
+    def readers(self) -> list[dict[str, Any]]:
+        label = "app.kubernetes.io/name=pinecone-reader"
+        return self.stage.user.items("pods", "--namespace", self.namespace, "--selector", label)
+
+    def wait_reading(self) -> None:
+        available = ("--for=condition=Available", "deployment/pinecone-reader", "--timeout=90s")
+        self.kubectl("wait", *available)
+        eventually(lambda: all(each.changes for each in self.readings()), "every reader reads")
+
+    def readings(self) -> list[Readings]:
+        """Return what those saw that read from the mounted directory."""
+        return self._logs(*_GOOD)
+
+    def stale_readings(self) -> dict[str, list[Readings]]:
+        """Return what the others saw, by what they did."""
+        return {name: self._logs(name) for name in _BAD}
+
+    def _logs(self, *containers: str) -> list[Readings]:
+        found = []
+        for pod in self.readers():
+            for container in containers:
+                log = self.kubectl("logs", pod["metadata"]["name"], "--container", container)
+                if log:
+                    found.append(parse(log))
+        return found
+
+
+_SCRIPT = {"name": "script", "mountPath": "/reader", "readOnly": True}
+_SUBPATH = [
+    {
+        "name": "pinecone-token",
+        "mountPath": f"/subpath/{key}",
+        "subPath": key,
+        "readOnly": True,
+    }
+    for key in ("access_token", "expires_at")
+]
+_ENVIRONMENT = [
+    {
+        "name": key.upper(),
+        "valueFrom": {"secretKeyRef": {"name": TARGET, "key": key}},
+    }
+    for key in ("access_token", "expires_at")
+]
