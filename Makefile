@@ -43,12 +43,23 @@ chaos: .venv/.synced ## break everything around the operator, and see what it ke
 fuzz: .venv/.synced ## feed the parsers with anything, and keep in the corpus what breaks one (FUZZ_SECONDS)
 	$(bin)/python -m tests.fuzz
 
+.PHONY: e2e
+e2e: .venv/.synced ## install by helm on a real node, and read the token in a pod (root on Linux; E2E_SHORT=1)
+	$(bin)/python -m tests.e2e
+
+.PHONY: sbom
+sbom: .venv/.synced ## write the bill of materials of what the image installs to dist/sbom.json
+	@mkdir -p dist
+	$(bin)/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application \
+		--output-reproducible --output-file dist/sbom.json requirements/run.txt
+
 .PHONY: lint
 lint: .venv/.synced ## check style, types and the direction of imports
 	$(bin)/ruff check
 	$(bin)/ruff format --check
 	$(bin)/mypy
 	$(bin)/lint-imports
+	@test ! -x $(bin)/hadolint || $(bin)/hadolint Dockerfile
 
 .PHONY: format
 format: .venv/.synced ## put the code into its one format

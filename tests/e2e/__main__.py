@@ -6,7 +6,9 @@ It needs root on Linux, and leaves the machine as it found it, whatever happens.
 six minutes instead of half an hour. The report is printed, and written to e2e-report/ as JSON.
 """
 
+import contextlib
 import dataclasses
+import fcntl
 import json
 import os
 import shutil
@@ -14,14 +16,16 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tests.e2e import footprint, preconditions, report, sandbox
+from tests.e2e.cgroups import PREFIX
 from tests.e2e.image import Image, facts, operator_name
 from tests.e2e.node import PAUSE
 from tests.e2e.stage import say
-from tests.support.control_plane import NODE_PACKAGES, BuildError, binaries
+from tests.support.control_plane import NODE_PACKAGES, BuildError, binaries, cache_base
 
 REPORT = Path(__file__).resolve().parents[2] / "e2e-report"
 SKIPPED = 77  # as automake has it
@@ -34,7 +38,8 @@ def main() -> int:
         return SKIPPED
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        return _run()
+        with _alone():
+            return _run()
     except BuildError as error:
         print(error, file=sys.stderr)
         return 1
@@ -49,7 +54,7 @@ def _run() -> int:
     say(f"programs and images are there after {prepared - started:.0f} s")
 
     found: dict[str, Any] = {"image": dataclasses.asdict(facts(archive))}
-    directory = Path(tempfile.mkdtemp(prefix="pinecone-e2e-"))
+    directory = Path(tempfile.mkdtemp(prefix=PREFIX))
     before = footprint.take(directory)
     code = 1
     try:
@@ -71,6 +76,17 @@ def _run() -> int:
         return 1
     say("e2e passed" if code == 0 else "e2e FAILED; logs are in e2e-report/")
     return code
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Wait for another run to end, and clear away what one left that was killed."""
+    cache_base().mkdir(parents=True, exist_ok=True)
+    with (cache_base() / "e2e.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for stale in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+            shutil.rmtree(stale)
+        yield
 
 
 def _keep(directory: Path, *, logs: bool) -> None:

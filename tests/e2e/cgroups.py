@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.e2e.commands import run
 from tests.e2e.footprint import CGROUPS
 
+PREFIX = "pinecone-e2e-"  # of all names
 _REMOVAL_SECONDS = 20.0
 # What /proc/self/mounts tells of any file system, not of the hierarchy.
 _COMMON_OPTIONS = {"rw", "ro", "nosuid", "nodev", "noexec", "relatime", "xattr", "nsdelegate"}
@@ -16,8 +17,13 @@ _COMMON_OPTIONS = {"rw", "ro", "nosuid", "nodev", "noexec", "relatime", "xattr",
 
 @contextlib.contextmanager
 def groups(name: str) -> Iterator[list[Path]]:
-    """Have a group of this name in each hierarchy, and take it away with all below it."""
+    """Have a group of this name in each hierarchy, and take it away with all below it.
+
+    Those of earlier runs that were killed before they could do so are taken away too.
+    """
     made = [parent / name for parent in _parents()]
+    for group in made:
+        _sweep(group.parent)
     try:
         for group in made:
             group.mkdir()
@@ -69,6 +75,14 @@ def _parents() -> list[Path]:
         if (hierarchy := CGROUPS / names).is_dir():
             found.append(hierarchy / path.lstrip("/"))
     return found
+
+
+def _sweep(parent: Path) -> None:
+    for group in parent.glob(f"{PREFIX}*"):
+        # One that is in use stays.
+        with contextlib.suppress(OSError):
+            for path, _, _ in os.walk(group, topdown=False):
+                Path(path).rmdir()
 
 
 def _let_in(group: Path) -> None:

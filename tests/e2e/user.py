@@ -40,13 +40,13 @@ class User:
         items: list[dict[str, Any]] = self.get(*arguments)["items"]
         return items
 
-    def refused(self, *arguments: str) -> str:
-        """Return what kubectl says to a command that must not work."""
+    def works(self, *arguments: str) -> bool:
+        """Return whether a command of kubectl works."""
         try:
-            done = self.kubectl(*arguments)
-        except CommandError as error:
-            return str(error)
-        raise AssertionError(f"kubectl {' '.join(arguments)} worked: {done}")
+            self.kubectl(*arguments)
+        except CommandError:
+            return False
+        return True
 
 
 def eventually(look: Callable[[], T], what: str, seconds: float = 60.0) -> T:

@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.e2e.node_cluster import NODE
 from tests.e2e.readings import Readings, delays, fingerprint, least_left
 from tests.e2e.release import Release
 from tests.e2e.stage import Stage, say
 from tests.e2e.team import TARGET, Team
+from tests.e2e.user import eventually
 from tests.support.chart import CHART
 
 _WRITES = ("create", "patch")
@@ -58,7 +60,8 @@ def _delete_leader(release: Release, *, now: bool = False) -> dict[str, float]:
 def _restart_kubelet(stage: Stage) -> None:
     stage.node.stop_kubelet()
     stage.node.start_kubelet()
-    stage.user.kubectl("wait", "--for=condition=Ready", "node", "--all", "--timeout=60s")
+    healthy = ("get", "--raw", f"/api/v1/nodes/{NODE}/proxy/healthz")
+    eventually(lambda: stage.user.works(*healthy), "the kubelet is back")
 
 
 def _next_version(stage: Stage) -> Path:
