@@ -129,6 +129,20 @@ def decide(observed: Observed, now: datetime) -> Decision:
     return Decision(Action.REST, "nothing to do now", not_refreshed=_no_credentials(observed))
 
 
+def is_outdated(observed: Observed, decision: Decision) -> bool:
+    """Return whether what failed lately says nothing any more, since nothing is left to be done.
+
+    Wrong credentials that were put back to the former ones, say: the token is theirs already.
+    """
+    return (
+        decision.action is Action.REST
+        and decision.not_ready is None
+        and decision.not_refreshed is None
+        and observed.attempts.problem is not None
+        and observed.attempts.basis != observed.basis
+    )
+
+
 def wake_at(observed: Observed, decision: Decision, now: datetime) -> datetime | None:
     """Return when, after the decision, time alone changes the answer; None if it doesn't."""
     if decision.not_ready:

@@ -19,7 +19,16 @@ from pinecone_token_operator.metrics import Metrics
 from pinecone_token_operator.models import GROUP, PLURAL, VERSION, PineconeAccessToken
 from pinecone_token_operator.news import News, find_news
 from pinecone_token_operator.observe import Observer, secret_path
-from pinecone_token_operator.policies import Action, Decision, Observed, Problem, decide, wake_at
+from pinecone_token_operator.policies import (
+    Action,
+    Attempts,
+    Decision,
+    Observed,
+    Problem,
+    decide,
+    is_outdated,
+    wake_at,
+)
 from pinecone_token_operator.reasons import Reason
 from pinecone_token_operator.refusals import explain_refusal
 from pinecone_token_operator.status import compute_status, status_patch
@@ -85,6 +94,8 @@ class Reconciler:
             observed, credentials = await self._observer.observe(resource, memory)
             decided_at = self._now()
             decision = decide(observed, decided_at)
+            if is_outdated(observed, decision):
+                memory.attempts = Attempts()
             vanished = observed.target is None and memory.had_target
             try:
                 # Of a resource that goes, its Secret's end may be heard of first.

@@ -1,5 +1,6 @@
 """What a failing token endpoint does to a resource: every class of failure, and the way back."""
 
+import base64
 import itertools
 from datetime import datetime, timedelta
 
@@ -106,6 +107,26 @@ def test_rejected_credentials_are_not_tried_again_soon_but_at_once_when_they_cha
         {"data": {"client_secret": "cmlnaHQtY2xpZW50LXNlY3JldA=="}},
     )
     kube.until(namespace, "Ready", "TokenValid")
+
+
+def test_credentials_that_are_put_back_are_not_called_rejected_any_longer(
+    kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
+) -> None:
+    endpoint.credentials = {"id": "right-client-secret"}
+    start_operator()
+    kube.create_credentials(namespace, client_id="id", client_secret="right-client-secret")
+    kube.create_token(namespace)
+    kube.until(namespace, "Refreshed", "Succeeded")
+    for secret, reason in (
+        ("wrong-client-secret", "Rejected"),
+        ("right-client-secret", "Succeeded"),
+    ):
+        data = {"client_secret": base64.b64encode(secret.encode()).decode()}
+        kube.patch(secret_path(namespace, "account"), {"data": data})
+        kube.until(namespace, "Refreshed", reason)
+
+    assert endpoint.exchanges == 1
+    assert ((kube.token(namespace) or {})["status"])["failedAttempts"] == 0
 
 
 def test_a_throttled_client_id_waits_as_long_as_it_was_told_to(

@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from pinecone_token_operator import target as found
 from pinecone_token_operator.desired import desire, owner_reference, secret_patch
 from pinecone_token_operator.models import REFRESH_REQUESTED_AT, PineconeAccessToken
-from pinecone_token_operator.policies import Action, Attempts, Observed, Problem, decide, wake_at
+from pinecone_token_operator.policies import (
+    Action,
+    Attempts,
+    Observed,
+    Problem,
+    decide,
+    is_outdated,
+    wake_at,
+)
 from pinecone_token_operator.reasons import Reason
 from pinecone_token_operator.target import format_time, read_target
 from tests.unit.builders import (
@@ -274,6 +282,17 @@ def test_waiting_ends_when_the_attempt_would_be_another(change: dict[str, Any]) 
     tried = failed(make_observed(), after(25))
     assert decide(tried, after(20)).action is REST
     assert decide(replace(tried, **change), after(20)).action is EXCHANGE
+
+
+def test_a_failure_of_what_was_undone_says_nothing_any_more() -> None:
+    wrong = failed(make_observed(credentials="wrong"), after(25), reason=Reason.REJECTED)
+    restored = replace(wrong, credentials=make_observed().credentials)
+    absent = replace(wrong, credentials=Problem(Reason.CREDENTIALS_NOT_FOUND, "it is gone"))
+
+    for observed, outdated in ((wrong, False), (absent, False), (restored, True)):
+        decision = decide(observed, after(10))
+        assert decision.action is REST
+        assert is_outdated(observed, decision) is outdated
 
 
 def test_without_a_time_to_wait_for_it_tries_at_once() -> None:
