@@ -22,7 +22,7 @@ from typing import Any
 
 from tests.e2e import footprint, preconditions, report, sandbox
 from tests.e2e.cgroups import PREFIX
-from tests.e2e.image import Image, facts, operator_name
+from tests.e2e.image import Image, facts, not_locked, operator_name
 from tests.e2e.node import PAUSE
 from tests.e2e.stage import say
 from tests.support.control_plane import NODE_PACKAGES, BuildError, binaries, cache_base
@@ -53,7 +53,10 @@ def _run() -> int:
     prepared = time.monotonic()
     say(f"programs and images are there after {prepared - started:.0f} s")
 
-    found: dict[str, Any] = {"image": dataclasses.asdict(facts(archive))}
+    seen = facts(archive)
+    assert seen.packages
+    assert not_locked(seen) == []
+    found: dict[str, Any] = {"image": dataclasses.asdict(seen)}
     directory = Path(tempfile.mkdtemp(prefix=PREFIX))
     before = footprint.take(directory)
     code = 1

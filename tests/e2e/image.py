@@ -132,6 +132,25 @@ def facts(archive: Path) -> Facts:
     )
 
 
+def not_locked(seen: Facts) -> list[str]:
+    """Return the packages in an image that the lock does not name in this version."""
+    lock = (ROOT / "requirements" / "run.txt").read_text("utf-8")
+    named = {
+        (_plain(name), version)
+        for name, version in re.findall(r"^([\w.-]+)==(\S+)", lock, re.MULTILINE)
+    }
+    ours = operator_name().rpartition(":")[2]
+    named.add((_plain("pinecone-token-operator"), ours))
+    packages = [package.split(" ") for package in seen.packages]
+    return [
+        f"{name} {version}" for name, version in packages if (_plain(name), version) not in named
+    ]
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 def _build(buildah: Buildah, name: str) -> None:
     # The same time for the same commit, so that the same files make the same image.
     time = (

@@ -1,6 +1,7 @@
 """What runs in the sandbox: the cluster, its node, the token endpoint, and the scenario."""
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -8,11 +9,13 @@ import traceback
 from pathlib import Path
 
 from tests.e2e import sandbox, scenario
+from tests.e2e.commands import CommandError
 from tests.e2e.node import PAUSE, Node
 from tests.e2e.node_cluster import NODE_ADDRESS, SERVICE_ADDRESS, NodeCluster
 from tests.e2e.stage import CLIENT, LONG, SECRET, SHORT, Stage
 from tests.e2e.user import User
 from tests.support.audit import AuditLog
+from tests.support.leaks import find_leaks
 from tests.support.token_endpoint import TokenEndpoint
 
 
@@ -46,9 +49,10 @@ def main() -> int:
             with stage.step("0. start the node"):
                 node.start({options.image: options.archive, PAUSE: options.pause_archive})
             scenario.play(stage)
+            _assert_no_leak(stage)
         except Exception:  # noqa: BLE001 - told to the developer, with what was found so far
             traceback.print_exc()
-            _tell_state(stage)
+            _keep_state(stage)
             return 1
         finally:
             found = {"found": stage.found, "seconds": stage.seconds}
@@ -56,10 +60,21 @@ def main() -> int:
     return 0
 
 
-def _tell_state(stage: Stage) -> None:
-    """Print what a developer would look at first."""
-    for what in (("get", "pods,pat", "-A", "-o", "wide"), ("get", "events", "-A")):
-        print(stage.user.kubectl(*what), file=sys.stderr)
+def _assert_no_leak(stage: Stage) -> None:
+    """See that no log of any program holds a token or the client secret."""
+    logs = {
+        str(path): path.read_text("utf-8", "replace") for path in stage.directory.rglob("*.log")
+    }
+    assert find_leaks(logs, [SECRET, *stage.endpoint.tokens]) == []
+    stage.found["logs without a token or a client secret"] = len(logs)
+
+
+def _keep_state(stage: Stage) -> None:
+    """Write down, beside the logs, what a developer would look at first."""
+    for what in ("pods", "pat", "events"):
+        with contextlib.suppress(CommandError):
+            found = stage.user.kubectl("get", what, "-A", "-o", "wide")
+            (stage.directory / "cluster" / f"{what}.log").write_text(found, "utf-8")
 
 
 if __name__ == "__main__":
