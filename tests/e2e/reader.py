@@ -12,6 +12,7 @@ import datetime as dt
 import hashlib
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -36,6 +37,7 @@ def read(source: str) -> tuple[str, float]:
 
 
 def main() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     source = sys.argv[1]
     shown, told = "", 0.0
     while True:

@@ -2,7 +2,10 @@
 
 import base64
 import json
+import time
+from datetime import UTC, datetime
 
+from pinecone_token_operator.models import REFRESH_REQUESTED_AT
 from tests.e2e.release import Release
 from tests.e2e.team import CREDENTIALS, TARGET, Team
 from tests.e2e.user import eventually
@@ -58,10 +61,15 @@ def exercise(team: Team) -> None:
     """Have the operator do all that it can do: a team makes its mistakes, and mends them."""
     team.ask()
     team.wait_ready()
-    token = team.secrets()[TARGET]
-    changed = {"data": {"client_secret": base64.b64encode(b"wrong").decode()}}
+    first = team.secrets()[TARGET]
     team.kubectl("delete", "secret", TARGET)
-    eventually(lambda: team.secrets().get(TARGET, token) != token, "the target is back")
+    eventually(lambda: team.secrets().get(TARGET, first) != first, "the target is back")
+    time.sleep(1)  # a request counts when it is later than the last refresh, by the second
+    asked = f"{REFRESH_REQUESTED_AT}={datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    version = team.version(TARGET)
+    team.kubectl("annotate", "--overwrite", "pat", TARGET, asked)
+    eventually(lambda: team.version(TARGET) != version, "the target is refreshed")
+    changed = {"data": {"client_secret": base64.b64encode(b"wrong").decode()}}
     for _ in range(2):  # the second Event of a kind is counted up
         patch = ("--type", "merge", "--patch", json.dumps(changed))
         team.kubectl("patch", "secret", CREDENTIALS, *patch)

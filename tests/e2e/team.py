@@ -63,6 +63,12 @@ class Team:
         items = self.stage.user.items("secrets", "--namespace", self.namespace)
         return {item["metadata"]["name"]: item["metadata"]["uid"] for item in items}
 
+    def version(self, secret: str) -> str:
+        """Return a Secret's resource version."""
+        found = self.stage.user.get("secret", secret, "--namespace", self.namespace)
+        version: str = found["metadata"]["resourceVersion"]
+        return version
+
     def deploy(self) -> None:
         """Apply the documents' Deployment, with three readers; two do as one should not."""
         script = f"--from-file=reader.py={Path(__file__).with_name('reader.py')}"
