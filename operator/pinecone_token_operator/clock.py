@@ -26,14 +26,16 @@ class Clock:
         self._monotonic = monotonic
         self._wall = wall
         self._offset: float | None = None
-        self._heard_at = 0.0
+        self._heard_at = self._latest = 0.0
         self._date = ""
 
     def now(self) -> datetime:
         """Return the time, in UTC."""
         if self._offset is None:
             return self._wall()
-        return datetime.fromtimestamp(self._offset + self._monotonic(), UTC)
+        # What the clock gives in at once, after a while without a reply, must not be seen.
+        self._latest = max(self._latest, self._offset + self._monotonic())
+        return datetime.fromtimestamp(self._latest, UTC)
 
     def skew(self) -> timedelta:
         """Return how much later it is than by this machine's clock."""
