@@ -119,9 +119,10 @@ class Controller:
             self._put(key, obj)
 
     def secret_changed(self, secret: Key) -> None:
-        """Look at all resources that name a Secret."""
+        """Look at all resources that name a Secret, but for whom has written or read just that."""
         for key in self._index.referring_to(secret):
-            self._enqueue(key)
+            if not self._reconciler.has_seen(key, secret):
+                self._enqueue(key)
 
     async def resync(self) -> None:
         """List everything, and look at every resource.
@@ -204,7 +205,8 @@ class Controller:
         ):
             self._take_out(*resource.target_key, uid)
         for secret in {resource.target_key, resource.credentials_key}:
-            self.secret_changed(secret)  # a younger resource may have waited for this target
+            for waiting in self._index.referring_to(secret):
+                self._enqueue(waiting)  # a younger resource may have waited for this target
             if not self._index.is_wanted(secret):
                 self._forget_secret(secret)
 

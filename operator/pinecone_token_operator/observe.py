@@ -92,6 +92,16 @@ class Observer:
         )
         return observed, credentials
 
+    def has_seen(self, resource: PineconeAccessToken, memory: Memory, secret: Key) -> bool:
+        """Return whether the latest look was at a Secret as it is now."""
+        now = self._secrets(secret[0]).resource_version(secret)
+        seen = set()
+        if secret == resource.target_key:
+            seen.add(memory.target.resource_version if memory.target else None)
+        if secret == resource.credentials_key:
+            seen.add(memory.credentials_version if memory.credentials else None)
+        return now is not None and seen == {now}
+
     async def read_credentials(
         self, resource: PineconeAccessToken, memory: Memory
     ) -> Credentials | Problem:

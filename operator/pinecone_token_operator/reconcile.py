@@ -122,6 +122,14 @@ class Reconciler:
         """Take over the status that the API server has, should somebody have changed it."""
         self._memory(resource).status = status
 
+    def has_seen(self, key: Key, secret: Key) -> bool:
+        """Return whether the latest look at a resource was at this Secret as it is now."""
+        resource = self._index.get(key)
+        memory = resource and self._memories.get((key, resource.metadata.uid))
+        if not resource or not memory:
+            return False
+        return self._observer.has_seen(resource, memory, secret)
+
     def expires_at(self, resource: PineconeAccessToken) -> datetime | None:
         """Return when the resource's token expires, as far as known without asking."""
         memory = self._memories.get((resource.key, resource.metadata.uid))
