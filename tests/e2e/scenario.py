@@ -1,6 +1,7 @@
 """The scenario: what a cluster's administrator and a team do, from installing to removing."""
 
 import time
+from datetime import UTC, datetime
 
 from tests.e2e import rights
 from tests.e2e.release import CONFINED, Release
@@ -28,8 +29,8 @@ def play(stage: Stage) -> None:
         assert stage.user.items("pat", "--namespace", release.name) == []
     with stage.step("6. uninstall"):
         given = rights.granted(release)
-        _uninstall(release, team)
-    stage.found["rights, all namespaces"] = rights.compare(release, given, mark)
+        removed_at = _uninstall(release, team)
+    stage.found["rights, all namespaces"] = rights.compare(release, given, mark, removed_at)
     with stage.step("7. install for two namespaces"):
         _install_for_some(stage)
 
@@ -61,13 +62,14 @@ def _ask(team: Team) -> None:
     team.wait_reading()
 
 
-def _uninstall(release: Release, team: Team) -> None:
+def _uninstall(release: Release, team: Team) -> datetime:
     other = Team(release.stage, "other-team")
     other.move_in()
     rights.exercise(other)
     other.ask("kept", {"deletionPolicy": "Retain"})
     other.wait_ready("kept")
 
+    removed_at = datetime.now(UTC)
     release.uninstall()
 
     user = release.stage.user
@@ -80,6 +82,7 @@ def _uninstall(release: Release, team: Team) -> None:
     assert "kept" in other.secrets()
     for each in (team, other):
         user.kubectl("delete", "namespace", each.namespace, "--timeout=90s")
+    return removed_at
 
 
 def _install_for_some(stage: Stage) -> None:
@@ -106,9 +109,9 @@ def _install_for_some(stage: Stage) -> None:
     teams["b"].wait_ready()
     assert teams["c"].condition("Ready") == ("", "")
     assert TARGET not in teams["c"].secrets()
-    given = rights.granted(release)
+    given, removed_at = rights.granted(release), datetime.now(UTC)
     release.uninstall()
-    stage.found["rights, two namespaces"] = rights.compare(release, given, mark)
+    stage.found["rights, two namespaces"] = rights.compare(release, given, mark, removed_at)
     asked = rights.requests(release, mark)
     assert {one.namespace for one in asked if one.resource} == {
         release.name,
