@@ -79,10 +79,15 @@ def _parents() -> list[Path]:
 
 def _sweep(parent: Path) -> None:
     for group in parent.glob(f"{PREFIX}*"):
-        # One that is in use stays.
-        with contextlib.suppress(OSError):
-            for path, _, _ in os.walk(group, topdown=False):
-                Path(path).rmdir()
+        if not _in_use(group):
+            _remove(group)
+
+
+def _in_use(group: Path) -> bool:
+    """Return whether a process is in the group, or in one below it."""
+    with contextlib.suppress(FileNotFoundError):  # it was another run's, and has just gone
+        return any(procs.read_text("ascii") for procs in group.rglob("cgroup.procs"))
+    return True
 
 
 def _let_in(group: Path) -> None:
