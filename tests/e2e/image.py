@@ -70,6 +70,8 @@ class Image:
                 _build(buildah, name)
                 made = Path(scratch) / "oci.tar"
                 _export(buildah, name, made)
+                for former in self._directory.glob("operator-*.tar"):
+                    former.unlink()
                 made.replace(archive)
         return archive
 
