@@ -15,7 +15,6 @@ from tests.e2e.node_cluster import NODE_ADDRESS, SERVICE_ADDRESS, NodeCluster
 from tests.e2e.stage import CLIENT, LONG, SECRET, SHORT, Stage
 from tests.e2e.user import User
 from tests.support.audit import AuditLog
-from tests.support.leaks import find_leaks
 from tests.support.token_endpoint import TokenEndpoint
 
 
@@ -49,7 +48,6 @@ def main() -> int:
             with stage.step("0. start the node"):
                 node.start({options.image: options.archive, PAUSE: options.pause_archive})
             scenario.play(stage)
-            _assert_no_leak(stage)
         except Exception:  # noqa: BLE001 - told to the developer, with what was found so far
             traceback.print_exc()
             _keep_state(stage)
@@ -58,15 +56,6 @@ def main() -> int:
             found = {"found": stage.found, "seconds": stage.seconds}
             (directory / "found.json").write_text(json.dumps(found, indent=2), "utf-8")
     return 0
-
-
-def _assert_no_leak(stage: Stage) -> None:
-    """See that no log of any program holds a token or the client secret."""
-    logs = {
-        str(path): path.read_text("utf-8", "replace") for path in stage.directory.rglob("*.log")
-    }
-    assert find_leaks(logs, [SECRET, *stage.endpoint.tokens]) == []
-    stage.found["logs without a token or a client secret"] = len(logs)
 
 
 def _keep_state(stage: Stage) -> None:

@@ -23,6 +23,7 @@ def play(stage: Stage) -> None:
         _ask(team)
     with stage.step("3. watch the file"):
         watch(stage, release, team)
+    stage.assert_no_leak("before uninstalling")
     with stage.step("6. helm test"):
         told = release.test()
         assert "passed" in told, told
@@ -33,6 +34,7 @@ def play(stage: Stage) -> None:
     stage.found["rights, all namespaces"] = rights.compare(release, given, mark, removed_at)
     with stage.step("7. install for two namespaces"):
         _install_for_some(stage)
+    stage.assert_no_leak("at the end")
 
 
 def _install(stage: Stage, release: Release) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from tests.e2e.node import Node
 from tests.e2e.user import User
 from tests.support.audit import AuditLog
+from tests.support.leaks import find_leaks
 from tests.support.token_endpoint import TokenEndpoint
 
 CLIENT, SECRET = "team-client", "team-secret-not-to-be-shown"
@@ -65,6 +66,13 @@ class Stage:
         yield
         self.seconds[name] = round(time.monotonic() - started, 1)
         say(f"{name}: {self.seconds[name]} s")
+
+    def assert_no_leak(self, when: str) -> None:
+        """See that no log holds a token or the client secret; a pod's goes with the pod."""
+        paths = list(self.directory.rglob("*.log"))
+        logs = {str(path): path.read_text("utf-8", "replace") for path in paths}
+        assert find_leaks(logs, [SECRET, *self.endpoint.tokens]) == []
+        self.found[f"logs without a secret, {when}"] = len(logs)
 
 
 def say(line: str) -> None:
