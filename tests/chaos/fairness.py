@@ -6,7 +6,7 @@ All times are seconds from the start of the run.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from tests.chaos.kinds import Kind
+from tests.chaos.kinds import API, FAIL_OVER, START, Kind, Lane
 
 Key = tuple[str, str]
 """A resource's (namespace, name)."""
@@ -42,13 +42,19 @@ class ExpiredRead:
 
 def blocked(faults: Iterable[Fault], key: Key) -> list[Interval]:
     """Return when the faults made an exchange impossible for a resource: apart, in order."""
-    found = sorted(
-        _blocks(fault)
+    found = [
+        fault
         for fault in faults
         if fault.kind.blocks and (fault.concerns is None or key in fault.concerns)
-    )
+    ]
+    away = _merge(_blocks(fault) for fault in found if fault.kind.lane in API)
+    late = (_late_fail_over(fault, away) for fault in found if fault.kind.lane is Lane.OPERATOR)
+    return _merge([*map(_blocks, found), *filter(None, late)])
+
+
+def _merge(intervals: Iterable[Interval]) -> list[Interval]:
     merged: list[Interval] = []
-    for begin, end in found:
+    for begin, end in sorted(intervals):
         if merged and begin <= merged[-1][1]:
             merged[-1] = merged[-1][0], max(merged[-1][1], end)
         else:
@@ -85,3 +91,18 @@ def chance(read: ExpiredRead, intervals: Sequence[Interval], margin: float) -> f
 def _blocks(fault: Fault) -> Interval:
     kind = fault.kind
     return fault.began, min(fault.ended + kind.aftermath, fault.began + kind.at_most)
+
+
+def _late_fail_over(fault: Fault, away: Sequence[Interval]) -> Interval | None:
+    """Return until when nobody leads after a process ended while the API server was away.
+
+    It could not give the Lease back. And who starts anew counts the Lease's time from when it first
+    sees it, which is when the API server is back.
+    """
+    for begin, end in away:
+        if begin <= fault.ended + START and fault.ended <= end:
+            if fault.kind.nobody_left:
+                return fault.ended, end + FAIL_OVER + START
+            if fault.kind.aftermath:
+                return fault.ended, fault.ended + FAIL_OVER
+    return None

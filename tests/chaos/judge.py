@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pinecone_token_operator.app import LEASE_LOST, NOT_REACHABLE, STOPPED
 from tests.chaos.exchanges import Tally
 from tests.chaos.fairness import ExpiredRead, Fault, blocked, chance
-from tests.chaos.kinds import Lane
+from tests.chaos.kinds import API
 from tests.chaos.leaders import Stray
 from tests.chaos.replicas import End
 
@@ -70,9 +70,8 @@ def crashes(ends: Sequence[End], faults: Sequence[Fault], start: float) -> list[
 
 
 def _api_away(faults: Sequence[Fault], at: float) -> bool:
-    lanes = (Lane.REPLIES, Lane.LINE, Lane.CONTROL_PLANE)
     return any(
-        fault.kind.lane in lanes and fault.began < at < fault.ended + _API_AWAY_SECONDS
+        fault.kind.lane in API and fault.began < at < fault.ended + _API_AWAY_SECONDS
         for fault in faults
     )
 

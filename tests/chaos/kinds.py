@@ -17,12 +17,17 @@ class Lane(StrEnum):
     PEOPLE = "people"
 
 
+# The lanes that can keep the operator from the API server.
+API = (Lane.REPLIES, Lane.LINE, Lane.CONTROL_PLANE)
+
 # The lanes that can keep every resource from being refreshed.
 OUTAGES = (Lane.ENDPOINT, Lane.REPLIES, Lane.LINE, Lane.CONTROL_PLANE, Lane.OPERATOR)
 
 # What the operator promises after its leader was killed, and after it was asked to end.
 FAIL_OVER = 17.0
 HAND_OVER = 2.0
+# A process that starts takes the Lease for as old as it is when it first sees it.
+START = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,7 @@ class Kind:
         blocks: whether an exchange is impossible meanwhile for the resources that it concerns.
         aftermath: how long an exchange stays impossible after it has ended, by contract.
         at_most: how long it blocks at most, because a standby takes over.
+        nobody_left: whether it leaves no process that has watched the Lease.
         apart: how long two of this kind are apart at least.
     """
 
@@ -48,6 +54,7 @@ class Kind:
     blocks: bool = True
     aftermath: float = 0.0
     at_most: float = float("inf")
+    nobody_left: bool = False
     apart: float = 30.0
 
 
@@ -83,7 +90,12 @@ KINDS = (
     Kind("operator: leader terminated", Lane.OPERATOR, aftermath=HAND_OVER),
     Kind("operator: leader stopped and continued", Lane.OPERATOR, 18, 24, at_most=FAIL_OVER),
     # Nobody is there to take over: the Lease runs out while they start.
-    Kind("operator: all replicas restarted", Lane.OPERATOR, aftermath=FAIL_OVER + 3),
+    Kind(
+        "operator: all replicas restarted",
+        Lane.OPERATOR,
+        aftermath=FAIL_OVER + START,
+        nobody_left=True,
+    ),
     Kind("clock: 5 min ahead", Lane.CLOCK, 8, 20, blocks=False),
     Kind("clock: 5 min behind", Lane.CLOCK, 8, 20, blocks=False),
     Kind("credentials: changed", Lane.CREDENTIALS, blocks=False),

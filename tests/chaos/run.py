@@ -17,7 +17,7 @@ from tests.chaos.evidence import Evidence
 from tests.chaos.exchanges import Exchange, tally
 from tests.chaos.fairness import Fault, Key, blocked, overlap
 from tests.chaos.judge import Report, crashes, judge_reads
-from tests.chaos.kinds import Lane
+from tests.chaos.kinds import API
 from tests.chaos.people_faults import populate
 from tests.chaos.place import LIFETIME, Place
 from tests.chaos.plan import make_plan
@@ -39,7 +39,6 @@ _CONVERGED_WITHIN = 60.0
 _PROGRESS_SECONDS = 10.0
 _POLL_SECONDS = 0.5
 _CLOCKS = frozenset({"clock: 5 min ahead", "clock: 5 min behind"})
-_API = (Lane.REPLIES, Lane.LINE, Lane.CONTROL_PLANE)
 _NO_KEY = ("", "")  # what concerns all concerns it too
 _LEADERS_ENDS = ("operator: leader killed", "operator: leader terminated")
 
@@ -220,7 +219,7 @@ def _exchanges(here: Place) -> list[Exchange]:
 
 def _fail_overs(faults: Sequence[Fault], held: Sequence[leaders.Tenure]) -> dict[str, list[float]]:
     found = defaultdict(list)
-    outages = blocked((one for one in faults if one.kind.lane in _API), _NO_KEY)
+    outages = blocked((one for one in faults if one.kind.lane in API), _NO_KEY)
     for fault in faults:
         if fault.kind.name in _LEADERS_ENDS:
             took = leaders.fail_over(held, fault.began)

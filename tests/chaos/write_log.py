@@ -1,6 +1,7 @@
 """What the operator's replicas wrote, by the API server's account, and who leads."""
 
 import threading
+import time
 from typing import Self
 
 from tests.chaos.leaders import Write
@@ -8,6 +9,7 @@ from tests.support.audit import AuditLog, Request
 
 _WRITES = ("create", "update", "patch", "delete")
 _POLL_SECONDS = 0.2
+_RENEW_DEADLINE = 10.0
 
 
 class WriteLog:
@@ -15,12 +17,11 @@ class WriteLog:
 
     Attributes:
         writes: what was accepted so far.
-        leader: the replica that wrote the Lease last; None if it gave it back.
     """
 
     def __init__(self, audit: AuditLog, user_prefix: str, start_wall: float) -> None:
         self.writes: list[Write] = []
-        self.leader: str | None = None
+        self._renewed: Write | None = None
         self._audit = audit
         self._user_prefix = user_prefix
         self._start_wall = start_wall
@@ -36,6 +37,15 @@ class WriteLog:
         self._stop.set()
         self._thread.join()
 
+    @property
+    def leader(self) -> str | None:
+        """Return the replica that wrote the Lease last; None if it gave it back, or long ago."""
+        renewed = self._renewed
+        if renewed is None or not renewed.holder:
+            return None
+        age = time.time() - self._start_wall - renewed.answered
+        return renewed.replica if age < _RENEW_DEADLINE else None
+
     def _run(self) -> None:
         while not self._stop.wait(_POLL_SECONDS):
             self._follow()
@@ -50,14 +60,13 @@ class WriteLog:
     def _take(self, request: Request) -> None:
         replica = request.user.removeprefix(self._user_prefix)
         subject = f"{request.resource}/{request.subresource}".rstrip("/")
-        if request.holder is not None:
-            self.leader = replica if request.holder else None
-        self.writes.append(
-            Write(
-                replica=replica,
-                received=request.received_at.timestamp() - self._start_wall,
-                answered=request.answered_at.timestamp() - self._start_wall,
-                what=f"{request.verb} {subject} {request.namespace}/{request.name}".rstrip("/"),
-                holder=request.holder,
-            )
+        write = Write(
+            replica=replica,
+            received=request.received_at.timestamp() - self._start_wall,
+            answered=request.answered_at.timestamp() - self._start_wall,
+            what=f"{request.verb} {subject} {request.namespace}/{request.name}".rstrip("/"),
+            holder=request.holder,
         )
+        self.writes.append(write)
+        if write.holder is not None:
+            self._renewed = write

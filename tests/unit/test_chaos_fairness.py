@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from tests.chaos.fairness import ExpiredRead, Fault, Interval, blocked, chance, longest_gap, overlap
 from tests.chaos.judge import judge_reads
-from tests.chaos.kinds import BY_NAME, FAIL_OVER
+from tests.chaos.kinds import BY_NAME, FAIL_OVER, HAND_OVER, START
 
 KEY = ("default", "search")
 OTHER = ("default", "other")
@@ -57,6 +57,26 @@ def fault(name: str, began: float, ended: float, *concerns: tuple[str, str]) -> 
             [fault("operator: leader stopped and continued", 10, 34)],
             [(10, 10 + FAIL_OVER)],
             id="a stopped leader blocks no longer than that",
+        ),
+        pytest.param(
+            [fault("replies: 503", 8, 12), fault("operator: leader terminated", 10, 10)],
+            [(8, 10 + FAIL_OVER)],
+            id="a leader that could not give its Lease back blocks until it has run out",
+        ),
+        pytest.param(
+            [fault("replies: 503", 8, 30), fault("operator: all replicas restarted", 10, 10)],
+            [(8, 30 + FAIL_OVER + START)],
+            id="replicas that all start anew count from when the API server is back",
+        ),
+        pytest.param(
+            [fault("replies: 503", 0, 5), fault("operator: leader terminated", 10, 10)],
+            [(0, 5), (10, 10 + HAND_OVER)],
+            id="an API server that was away before is no matter",
+        ),
+        pytest.param(
+            [fault("endpoint: down", 8, 30), fault("operator: leader terminated", 10, 10)],
+            [(8, 30)],
+            id="a token endpoint that is away keeps nobody from the Lease",
         ),
     ],
 )
