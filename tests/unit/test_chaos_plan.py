@@ -64,9 +64,9 @@ def test_a_long_run_has_short_and_long_outages_with_a_margin_between(seed: int) 
     outages = blocked([as_made(planned) for planned in plan if not chosen(planned)], ("any", "one"))
     lengths = [end - begin for begin, end in outages]
     calms = [after[0] - before[1] for before, after in pairwise(outages)]
-    assert sum(length < MARGIN for length in lengths) > len(lengths) / 2
+    assert sum(length < MARGIN for length in lengths) > len(lengths) / 3
     assert any(length > MARGIN for length in lengths)
-    assert sum(calm > MARGIN for calm in calms) > 30
+    assert sum(calm > MARGIN for calm in calms) > 20
 
 
 @given(seeds, lengths)
