@@ -38,6 +38,8 @@ def watch(stage: Stage, release: Release, team: Team) -> None:
         with stage.step(f"4-5. {what}"):
             _report(stage, what, disturb)
     _sleep_until(started + stage.form.watch)
+    # Or the slowest changes would be left out.
+    eventually(lambda: _all_read_the_latest(stage, team), "all read the latest token", 120.0)
     _judge(stage, team)
 
 
@@ -76,6 +78,15 @@ def _next_version(stage: Stage) -> Path:
 
 def _sleep_until(moment: float) -> None:
     time.sleep(max(0.0, moment - time.monotonic()))
+
+
+def _all_read_the_latest(stage: Stage, team: Team) -> bool:
+    latest = fingerprint(max(stage.endpoint.issued, key=lambda token: _issued_at(stage, token)))
+    return all(latest in each.changes for each in team.readings())
+
+
+def _issued_at(stage: Stage, token: str) -> float:
+    return stage.endpoint.issued[token].issued_at
 
 
 def _judge(stage: Stage, team: Team) -> None:
