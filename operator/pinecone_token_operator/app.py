@@ -34,7 +34,7 @@ STOPPED, UNEXPECTED, NOT_REACHABLE, LEASE_LOST = 0, 1, 3, 4
 
 _MORE_WORKERS: Final = 8
 # Time for the looks under way to write what they fetched; the rest of 10 s is for closing.
-_DRAIN: Final = timedelta(seconds=6)
+_DRAIN: Final = timedelta(seconds=5)
 # Clocks that differ by more than this deserve a word.
 _SKEW: Final = timedelta(seconds=5)
 _FLUSH: Final = timedelta(seconds=0.5)

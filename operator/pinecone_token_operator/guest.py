@@ -8,7 +8,7 @@ from collections.abc import Coroutine
 from datetime import timedelta
 from typing import Any, Final
 
-STOP_WITHIN: Final = timedelta(seconds=5)
+STOP_WITHIN: Final = timedelta(seconds=2.5)
 
 logger = logging.getLogger(__name__)
 

@@ -28,7 +28,7 @@ _NOT_FOUND, _CONFLICT = 404, 409
 _JITTER: Final = 0.2
 # A request that takes longer than this is better tried again.
 _PATIENCE: Final = timedelta(seconds=3)
-_FAREWELL: Final = timedelta(seconds=2)
+_FAREWELL: Final = timedelta(seconds=1.5)
 
 logger = logging.getLogger(__name__)
 

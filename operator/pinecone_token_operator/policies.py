@@ -147,7 +147,12 @@ def wake_at(observed: Observed, decision: Decision, now: datetime) -> datetime |
     """Return when, after the decision, time alone changes the answer; None if it doesn't."""
     if decision.not_ready:
         return None
-    moments: list[datetime | None] = [observed.times.expires_at if observed.times else None]
+    expires_at = observed.times.expires_at if observed.times else None
+    moments: list[datetime | None] = [expires_at]
+    if _no_credentials(observed) and not observed.resource.spec.suspend:
+        # A watch that has fallen silent tells of new ones late.
+        life_left = expires_at - now if expires_at else timedelta()
+        moments.append(now + schedule.look_again(life_left))
     if decision.not_refreshed is None:
         moments.append(observed.attempts.retry_at)
         moments.append(observed.resource.refresh_requested_at)

@@ -449,11 +449,23 @@ def test_another_owner_beside_ours_is_no_damage() -> None:
         ),
         pytest.param(make_observed(SUSPENDED), after(5), after(30), id="only the expiry"),
         pytest.param(
-            make_observed(credentials=NO_CREDENTIALS), after(5), after(30), id="the expiry too"
+            make_observed(credentials=NO_CREDENTIALS),
+            after(5),
+            after(6),
+            id="a look at credentials that could not be used",
+        ),
+        pytest.param(
+            make_observed(credentials=NO_CREDENTIALS),
+            after(29),
+            after(29, 15),
+            id="the sooner, the nearer the expiry",
         ),
         pytest.param(make_observed(SUSPENDED), after(35), None, id="nothing after the expiry"),
         pytest.param(
-            make_observed(credentials=NO_CREDENTIALS, target=None), after(5), None, id="nothing"
+            make_observed(credentials=NO_CREDENTIALS, target=None),
+            after(5),
+            after(6),
+            id="a look at credentials without any token",
         ),
         pytest.param(make_observed(conflict="elder"), after(5), None, id="no time ends a conflict"),
     ],
