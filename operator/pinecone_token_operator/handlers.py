@@ -44,7 +44,7 @@ FLOOD_PER_NAMESPACE: Final = 10
 FLOOD_WITHIN: Final = timedelta(seconds=30)
 FLOOD_PAUSE: Final = timedelta(seconds=1)
 CHECK_EVERY: Final = timedelta(seconds=1)
-FAREWELL: Final = timedelta(seconds=0.1)
+FAREWELL: Final = timedelta(seconds=0.25)
 # Objects in a page of kopf's listing, which it would ask for as a whole.
 PAGE: Final = 250
 # How long kopf keeps a task for an object after its event: a listing of many is many tasks.

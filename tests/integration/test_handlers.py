@@ -73,7 +73,7 @@ async def watching(
         assert time.monotonic() - started < 2.0
         assert not [each for each in threading.enumerate() if each.name == "kopf"]
         await api.aclose()
-        await asyncio.sleep(0.1)  # for the TLS farewell of a request that was cancelled
+        await asyncio.sleep(0.5)  # for the TLS farewell of a request that was cancelled
 
 
 def namespace(cluster: Cluster) -> str:

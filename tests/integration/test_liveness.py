@@ -100,7 +100,7 @@ async def test_a_watch_that_is_stuck_fails_livez(living: Living) -> None:
         living.seconds += 1
         assert await livez() == (503, "2 of 2 watches are silent\n")
     await runner.cleanup()
-    await asyncio.sleep(0.1)  # for the TLS farewell of requests that were cancelled
+    await asyncio.sleep(0.5)  # for the TLS farewell of requests that were cancelled
 
 
 async def test_a_queue_that_does_not_move_is_told_until_it_does(

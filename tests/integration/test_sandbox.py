@@ -17,6 +17,8 @@ NAME = f"{PREFIX}test"
 OUTSIDE = """
 import signal, sys
 from tests.e2e import sandbox
+# Whoever starts this in the background may have it ignore SIGINT.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 sys.exit(sandbox.run_inside([sys.executable, "-c", *sys.argv[2:]], sys.argv[1]))
 """

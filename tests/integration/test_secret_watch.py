@@ -42,7 +42,7 @@ async def told(cluster: Cluster, namespace: str) -> AsyncIterator[Told]:
         yield Told(api, namespace)
     finally:
         await api.aclose()
-        await asyncio.sleep(0.1)  # for the TLS farewell of a request that was cancelled
+        await asyncio.sleep(0.5)  # for the TLS farewell of a request that was cancelled
 
 
 @pytest.fixture

@@ -130,7 +130,7 @@ async def watching(
         finally:
             task.cancel()
             await asyncio.wait({task})
-            await asyncio.sleep(0.1)  # for the TLS farewell of requests that were cancelled
+            await asyncio.sleep(0.5)  # for the TLS farewell of requests that were cancelled
 
 
 async def test_a_watch_comes_back_whatever_became_of_it(
