@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e import footprint, preconditions, report, sandbox
-from tests.e2e.cgroups import PREFIX
 from tests.e2e.commands import CommandError
 from tests.e2e.image import Image, facts, not_locked, operator_name
 from tests.e2e.node import PAUSE
@@ -30,6 +29,7 @@ from tests.support.control_plane import NODE_PACKAGES, BuildError, binaries, cac
 
 REPORT = Path(__file__).resolve().parents[2] / "e2e-report"
 SKIPPED = 77  # as automake has it
+_PREFIX = "pinecone-e2e-"  # of the directories of runs
 
 
 def main() -> int:
@@ -64,13 +64,13 @@ def _run() -> int:
     if not os.environ.get("E2E_SHORT"):  # it takes two minutes
         found["image"]["differs_between_builds"] = image.build_again()
         assert found["image"]["differs_between_builds"] == []
-    directory = Path(tempfile.mkdtemp(prefix=PREFIX))
+    directory = Path(tempfile.mkdtemp(prefix=_PREFIX))
     before = footprint.take(directory)
     code = 1
     try:
         inside = [sys.executable, "-m", "tests.e2e.inside", "--directory", str(directory)]
         inside += ["--image", name, "--archive", str(archive), "--pause-archive", str(pause)]
-        code = sandbox.run_inside(inside, directory.name)
+        code = sandbox.run_inside(inside)
     finally:
         if (directory / "found.json").is_file():
             found |= json.loads((directory / "found.json").read_text("utf-8"))
@@ -94,7 +94,7 @@ def _alone() -> Iterator[None]:
     cache_base().mkdir(parents=True, exist_ok=True)
     with (cache_base() / "e2e.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for stale in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        for stale in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
             shutil.rmtree(stale)
         yield
 

@@ -7,21 +7,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.e2e.commands import run
-from tests.e2e.footprint import CGROUPS
+from tests.e2e.footprint import CGROUP_PREFIX, CGROUPS, is_owned
 
-PREFIX = "pinecone-e2e-"  # of all names
 _REMOVAL_SECONDS = 20.0
 # What /proc/self/mounts tells of any file system, not of the hierarchy.
 _COMMON_OPTIONS = {"rw", "ro", "nosuid", "nodev", "noexec", "relatime", "xattr", "nsdelegate"}
 
 
 @contextlib.contextmanager
-def groups(name: str) -> Iterator[list[Path]]:
-    """Have a group of this name in each hierarchy, and take it away with all below it.
+def groups() -> Iterator[list[Path]]:
+    """Have a group of our own in each hierarchy, and take it away with all below it.
 
     Those of earlier runs that were killed before they could do so are taken away too.
     """
-    made = [parent / name for parent in _parents()]
+    made = [parent / f"{CGROUP_PREFIX}{os.getpid()}" for parent in _parents()]
     for group in made:
         _sweep(group.parent)
     try:
@@ -78,16 +77,9 @@ def _parents() -> list[Path]:
 
 
 def _sweep(parent: Path) -> None:
-    for group in parent.glob(f"{PREFIX}*"):
-        if not _in_use(group):
+    for group in parent.glob(f"{CGROUP_PREFIX}*"):
+        if not is_owned(group.name):
             _remove(group)
-
-
-def _in_use(group: Path) -> bool:
-    """Return whether a process is in the group, or in one below it."""
-    with contextlib.suppress(FileNotFoundError):  # it was another run's, and has just gone
-        return any(procs.read_text("ascii") for procs in group.rglob("cgroup.procs"))
-    return True
 
 
 def _let_in(group: Path) -> None:

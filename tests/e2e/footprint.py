@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
+CGROUP_PREFIX = "pinecone-node-"  # of a run's groups; its process's number follows
 
 # What a kubelet sets unless it finds it so; for the whole machine, whatever its namespaces.
 TUNABLES = {
@@ -28,7 +29,8 @@ class Footprint:
 
     Attributes:
         mounts: file systems mounted.
-        cgroups: groups without a process in them; others come and go with what else runs here.
+        cgroups: groups without a process in them, but for those of another run that goes on. Groups
+            with processes come and go with what else runs here.
         interfaces: network interfaces and their addresses.
         rules: of the packet filter.
         tunables: settings of the kernel that a kubelet would change.
@@ -77,11 +79,26 @@ def _empty_cgroups() -> list[str]:
     found = []
     for group in CGROUPS.rglob("cgroup.procs"):
         try:
-            if not group.read_text("utf-8"):
+            if not group.read_text("utf-8") and not _of_another_run(group):
                 found.append(str(group.parent))
         except OSError:  # gone meanwhile, or of threads only
             continue
     return found
+
+
+def _of_another_run(path: Path) -> bool:
+    owners = [part for part in path.parts if part.startswith(CGROUP_PREFIX)]
+    return bool(owners) and owner(owners[0]) != os.getpid() and is_owned(owners[0])
+
+
+def owner(group: str) -> int:
+    """Return the number of the process whose run a group is."""
+    return int(group.removeprefix(CGROUP_PREFIX))
+
+
+def is_owned(group: str) -> bool:
+    """Return whether the run that made a group goes on."""
+    return Path(f"/proc/{owner(group)}").exists()
 
 
 def _said(*command: str) -> list[str]:

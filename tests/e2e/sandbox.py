@@ -23,16 +23,12 @@ _HIDDEN = ("/run", "/var/lib", "/var/log")
 _NAMESPACES = ("--mount", "--net", "--pid", "--ipc", "--uts", "--cgroup")
 
 
-def run_inside(command: Sequence[str], name: str) -> int:
+def run_inside(command: Sequence[str]) -> int:
     """Run a program in a sandbox, and return its exit code.
 
     Whatever ends this process, or this call, ends everything in the sandbox.
-
-    Args:
-        command: the program and its arguments.
-        name: of the control groups.
     """
-    with cgroups.groups(name) as made:
+    with cgroups.groups() as made:
         enter = [sys.executable, "-m", "tests.e2e.sandbox", *(str(group) for group in made), "--"]
         whole = [sys.executable, "-I", "-S", "-c", DIE_WITH_PARENT, *enter, *command]
         # A Ctrl-C is for this process, which ends the other.

@@ -9,10 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import footprint, preconditions
-from tests.e2e.cgroups import PREFIX
 
 ROOT = Path(__file__).resolve().parents[2]
-NAME = f"{PREFIX}test"
 
 OUTSIDE = """
 import signal, sys
@@ -20,7 +18,7 @@ from tests.e2e import sandbox
 # Whoever starts this in the background may have it ignore SIGINT.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-sys.exit(sandbox.run_inside([sys.executable, "-c", *sys.argv[2:]], sys.argv[1]))
+sys.exit(sandbox.run_inside([sys.executable, "-c", *sys.argv[1:]]))
 """
 # What a node leaves behind on a machine without a sandbox.
 INSIDE = """
@@ -47,7 +45,7 @@ pytestmark = pytest.mark.skipif(bool(preconditions.missing()), reason=preconditi
 
 
 def start(directory: Path, how: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-c", OUTSIDE, NAME, INSIDE, str(directory), how]
+    command = [sys.executable, "-c", OUTSIDE, INSIDE, str(directory), how]
     return subprocess.Popen(command, cwd=ROOT)
 
 
