@@ -13,6 +13,7 @@ NOT_RUN = {
     "docker": "needs a container engine and a registry",
     "make demo": "has a test of its own",
     "make chaos": "has a test of its own",
+    "make bench": "takes half an hour",
     "make test": "is what runs this test",
     "kubectl -n pinecone-token-operator rollout status": "waits for pods; make e2e does so",
     "helm -n pinecone-token-operator test": "runs a pod; make e2e does so",
