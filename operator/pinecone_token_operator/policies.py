@@ -149,10 +149,9 @@ def wake_at(observed: Observed, decision: Decision, now: datetime) -> datetime |
         return None
     expires_at = observed.times.expires_at if observed.times else None
     moments: list[datetime | None] = [expires_at]
-    if _no_credentials(observed) and not observed.resource.spec.suspend:
+    if expires_at and expires_at > now and _no_credentials(observed):
         # A watch that has fallen silent tells of new ones late.
-        life_left = expires_at - now if expires_at else timedelta()
-        moments.append(now + schedule.look_again(life_left))
+        moments.append(now + schedule.look_again(expires_at - now))
     if decision.not_refreshed is None:
         moments.append(observed.attempts.retry_at)
         moments.append(observed.resource.refresh_requested_at)

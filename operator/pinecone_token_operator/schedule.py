@@ -9,7 +9,7 @@ _SECOND = timedelta(seconds=1)
 _LONGEST_BACK_OFF = timedelta(minutes=5)
 _REJECTED_FIRST = timedelta(minutes=1)
 _REJECTED_LONGEST = timedelta(minutes=10)
-_SOON, _LATER = timedelta(seconds=5), timedelta(minutes=1)
+_SOON = timedelta(seconds=5)
 _DOUBLINGS = 16  # far beyond both limits, and small enough for timedelta
 
 
@@ -66,7 +66,7 @@ def back_off_throttled(asked: timedelta, fraction: float) -> timedelta:
 
 def look_again(life_left: timedelta) -> timedelta:
     """Return how long to believe that credentials are unusable, should no event tell otherwise."""
-    return min(max(_whole(life_left / 4), _SOON), _LATER) if life_left > timedelta() else _LATER
+    return max(_whole(life_left / 4), _SOON)
 
 
 def _within_life(wait: timedelta, life_left: timedelta) -> timedelta:

@@ -74,7 +74,12 @@ def test_the_granted_rights_are_enough(
         f"all of {sorted(granted)} used, and nothing else",
     )
     assert leader.errors() + other.errors() == []
-    assert [one for one in audit.since(mark) if one.code in (401, 403)] == []
+    assert [
+        one
+        for one in audit.since(mark)
+        # Namespaces of other tests are being terminated, where nothing may be created any more.
+        if one.code in (401, 403) and one.namespace in ("", namespace)
+    ] == []
     if watched:
         assert {one.namespace for one in audit.since(mark) if one.resource} <= {namespace}
 
