@@ -1,5 +1,4 @@
 # syntax=docker/dockerfile:1
-# Both stages use the same image, because a virtual environment points at its Python.
 ARG PYTHON_IMAGE=python:3.13-slim
 
 FROM ${PYTHON_IMAGE} AS builder
@@ -15,20 +14,20 @@ COPY pyproject.toml README.md LICENSE ./
 COPY operator operator
 RUN python -m pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /dist . \
     && python -m pip --python /opt/venv/bin/python install --no-cache-dir --no-compile --no-deps \
-        /dist/*.whl \
-    # Bytecode that names no time, so that a build that changes times of files neither differs from
-    # the last one nor has its modules compiled at each start.
-    && python -m compileall -qf --invalidation-mode unchecked-hash /opt/venv/lib
+        /dist/*.whl
+COPY image image
+RUN python image/minimal_root.py /opt/venv /opt/root \
+    && chroot /opt/root /opt/venv/bin/python -Bc "import pinecone_token_operator.app"
 
-FROM ${PYTHON_IMAGE}
+FROM scratch
 LABEL org.opencontainers.image.title="pinecone-token-operator" \
       org.opencontainers.image.description="Keeps a fresh Pinecone access token in a Kubernetes Secret." \
       org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.licenses="Apache-2.0"
-# The root file system is read-only in the chart; the modules were compiled above.
+# The root file system is read-only in the chart; the modules are compiled already.
 ENV PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
-COPY --from=builder /opt/venv /opt/venv
+COPY --from=builder /opt/root /
 USER 65532:65532
 EXPOSE 8080
 ENTRYPOINT ["/opt/venv/bin/pinecone-token-operator"]

@@ -21,7 +21,9 @@ ROOT = Path(__file__).resolve().parents[2]
 _MEGABYTE = 1_000_000
 
 # What else decides what is built.
-_SOURCES = ("Dockerfile", "pyproject.toml", "README.md", "LICENSE", "operator", "requirements")
+_SOURCES = (
+    *("Dockerfile", "pyproject.toml", "README.md", "LICENSE", "image", "operator", "requirements"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +33,13 @@ class Facts:
     Attributes:
         pulled_mb: what a node pulls, the compressed layers; megabytes, as the others.
         unpacked_mb: what it takes on the node's disk.
-        base_mb: the base image's part of that.
-        parts_mb: of the rest, by package, those of a megabyte or more.
+        parts_mb: of that, by package or folder, those of a megabyte or more.
         packages: the distributions in it.
         user: who it runs as. labels: those of the image.
     """
 
     pulled_mb: float
     unpacked_mb: float
-    base_mb: float
     parts_mb: dict[str, float]
     packages: list[str]
     user: str
@@ -115,18 +115,18 @@ def facts(archive: Path) -> Facts:
         manifest = _json(outer, _blob(index["manifests"][0]["digest"]))
         config = _json(outer, _blob(manifest["config"]["digest"]))
         layers = [_sizes(outer, layer["digest"]) for layer in manifest["layers"]]
-    base, own = layers[0], {path: size for layer in layers[1:] for path, size in layer.items()}
+    everything = {path: size for layer in layers for path, size in layer.items()}
     parts: dict[str, float] = {}
-    for path, size in own.items():
+    for path, size in everything.items():
         part = _part(path)
         parts[part] = parts.get(part, 0.0) + size / _MEGABYTE
     matches = (
-        re.search(r"site-packages/([^/]+)-([^-/]+)\.dist-info/METADATA$", path) for path in own
+        re.search(r"site-packages/([^/]+)-([^-/]+)\.dist-info/METADATA$", path)
+        for path in everything
     )
     return Facts(
         pulled_mb=sum(layer["size"] for layer in manifest["layers"]) / _MEGABYTE,
-        unpacked_mb=sum(sum(layer.values()) for layer in layers) / _MEGABYTE,
-        base_mb=sum(base.values()) / _MEGABYTE,
+        unpacked_mb=sum(everything.values()) / _MEGABYTE,
         parts_mb={name: size for name, size in sorted(parts.items()) if size >= 1.0},
         packages=sorted(f"{match[1]} {match[2]}" for match in matches if match),
         user=config["config"].get("User", ""),
@@ -208,17 +208,17 @@ def _sizes(archive: tarfile.TarFile, digest: str) -> dict[str, int]:
 
 def _part(path: str) -> str:
     _, found, rest = path.partition("site-packages/")
-    return rest.split("/")[0] if found else path.split("/", maxsplit=1)[0]
+    return rest.split("/")[0] if found else "/".join(path.split("/")[:3])
 
 
 def _contents(archive: Path) -> dict[str, str]:
-    """Return a fingerprint of each file in the layers that are ours, and of the configuration."""
+    """Return a fingerprint of each file, of each layer, and of the configuration."""
     seen = {}
     with tarfile.open(archive) as outer:
         index = _json(outer, "index.json")
         manifest = _json(outer, _blob(index["manifests"][0]["digest"]))
         seen["(configuration)"] = manifest["config"]["digest"]
-        for layer in manifest["layers"][1:]:
+        for layer in manifest["layers"]:
             seen[f"(layer {layer['digest']})"] = ""
             with tarfile.open(fileobj=outer.extractfile(_blob(layer["digest"]))) as inner:
                 for member in inner:
