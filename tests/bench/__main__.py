@@ -3,9 +3,10 @@
     make bench
 
 N (1000) is the number of resources. BENCH_PARTS names the parts to run, of changes, burst, steady,
-restart, growth, others. BENCH_LATENCY_MS (50) is the endpoint's latency, BENCH_SECONDS (60) how
-long steady refreshing is measured, BENCH_GROWTH (100,1000,10000) what growth compares,
-BENCH_FOREIGN (50000) how many Secrets of others there are, BENCH_JSON the file for the figures.
+restart, growth, others, shards. BENCH_LATENCY_MS (50) is the endpoint's latency, BENCH_SECONDS (60)
+how long steady refreshing is measured, BENCH_GROWTH (100,1000,10000) what growth compares,
+BENCH_FOREIGN (50000) how many Secrets of others there are, BENCH_SHARDS (4) how many operators
+share the work on N resources each, BENCH_JSON the file for the figures.
 """
 
 import json
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
 
-from tests.bench import burst, changes, growth, machine, others, restart, steady
+from tests.bench import burst, changes, growth, machine, others, restart, shards, steady
 from tests.bench.figures import Figure, table
 from tests.bench.progress import say
 from tests.bench.settings import Settings, SettingsError, read_settings
@@ -29,6 +30,7 @@ _PARTS: dict[str, Callable[[Settings], Iterator[Figure]]] = {
     "restart": restart.measure,
     "growth": growth.measure,
     "others": others.measure,
+    "shards": shards.measure,
 }
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from tests.bench import objects
 from tests.bench.figures import Figure
-from tests.bench.place import LIFETIME, place
+from tests.bench.place import LIFETIME, REFRESHED_AFTER, place
 from tests.bench.progress import say
 from tests.bench.restart import restart
 from tests.bench.settings import Settings
@@ -36,6 +36,17 @@ def measure(settings: Settings) -> Iterator[Figure]:
         else:
             slope = (many.value - few.value) / (most - least) * 1000
             yield Figure(f"{name}, for 1,000 more", slope, few.unit)
+    yield from _a_million(found[most], most)
+
+
+def _a_million(found: dict[str, Figure], resources: int) -> Iterator[Figure]:
+    """Tell what a million would take, in shards of what was measured last."""
+    million = 1_000_000
+    shards = million / resources
+    memory = shards * found["memory"].value
+    processors = million / REFRESHED_AFTER * found["CPU a refresh"].value / 1000
+    yield Figure(f"1,000,000: memory of {shards:,.0f} shards", memory / 1000, "GB")
+    yield Figure(f"1,000,000 x {LIFETIME:,} s: processors", processors, "")
 
 
 def _at(settings: Settings, resources: int) -> Iterator[Figure]:

@@ -4,7 +4,7 @@ import contextlib
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from tests.support.operator_process import Operator
 
 CRD = Path(__file__).resolve().parents[2] / "crds" / "pineconeaccesstokens.yaml"
 LIFETIME = 1800  # of a real token, in seconds
+# A third of it is the margin, and a twentieth the jitter's mean.
+REFRESHED_AFTER = LIFETIME * (1 - 1 / 3 - 1 / 20)
 _AUDIT_SECONDS = 1.0  # a request is in the log a moment after its answer
 _SETTLED_SECONDS = 0.5
 _PATIENCE = 600.0
@@ -55,15 +57,34 @@ class Place:
         cluster: Cluster,
         kube: Kube,
         endpoint: BenchEndpoint,
-        operator: Operator,
         targets: TargetWatch,
+        scratch: Path,
     ) -> None:
         self.cluster = cluster
         self.kube = kube
         self.endpoint = endpoint
-        self.operator = operator
         self.targets = targets
+        self._scratch = scratch
         self._audit = AuditLog(cluster.audit_log)
+        self._operators: list[Operator] = []
+        self.operator = self.another_operator("operator")
+
+    def another_operator(self, name: str, *options: str) -> Operator:
+        """Return an operator that is not started yet; the name is of its folder."""
+        operator = Operator(
+            self.cluster.kubeconfig,
+            self.endpoint.url,
+            self.endpoint.ca_bundle,
+            self._scratch / name,
+            options=["--log-level", "info", *options],
+        )
+        self._operators.append(operator)
+        return operator
+
+    def stop_operators(self) -> None:
+        for each in self._operators:
+            if each.running:
+                each.stop()
 
     def usage(self) -> Usage:
         """Return what was used until now."""
@@ -79,18 +100,26 @@ class Place:
             if one.verb != "watch"
         )
 
-    def wait_until_settled(self, looks: int = 0) -> float:
-        """Wait until the operator has looked so often and its queue is empty for a moment.
+    def wait_until_settled(self, looks: int = 0, operators: Sequence[Operator] = ()) -> float:
+        """Wait until so many looks are done, and queues are empty for a moment.
+
+        Args:
+            looks: how many, of all operators together.
+            operators: whose looks and queues; none means `operator`.
 
         Returns:
             When that moment began, in seconds of `time.monotonic`.
         """
         deadline = time.monotonic() + _PATIENCE
         began: float | None = None
+        those = operators or (self.operator,)
         while time.monotonic() < deadline:
             now = time.monotonic()
-            done = self.operator.metric("pinecone_token_reconciles_total", result="success")
-            if done >= looks and self.operator.metric("pinecone_token_queue_length") == 0:
+            done = [
+                each.metric("pinecone_token_reconciles_total", result="success") for each in those
+            ]
+            waiting = [each.metric("pinecone_token_queue_length") for each in those]
+            if sum(done) >= looks and not any(waiting):
                 began = began or now
                 if now - began >= _SETTLED_SECONDS:
                     return began
@@ -117,12 +146,6 @@ def place(latency: float, lifetime: int = LIFETIME) -> Iterator[Place]:
         kube.create("/api/v1/namespaces", {"metadata": {"name": objects.NAMESPACE}})
         endpoint = stack.enter_context(BenchEndpoint(lifetime, latency, scratch / "endpoint"))
         targets = stack.enter_context(TargetWatch(cluster))
-        operator = Operator(
-            cluster.kubeconfig,
-            endpoint.url,
-            endpoint.ca_bundle,
-            scratch / "operator",
-            options=["--log-level", "info"],
-        )
-        stack.callback(lambda: operator.running and operator.stop())
-        yield Place(cluster, kube, endpoint, operator, targets)
+        here = Place(cluster, kube, endpoint, targets, scratch)
+        stack.callback(here.stop_operators)
+        yield here

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-PARTS = ("changes", "burst", "steady", "restart", "growth", "others")
-DEFAULT_PARTS = PARTS
+PARTS = ("changes", "burst", "steady", "restart", "growth", "others", "shards")
 MOST = 100_000
 
 
@@ -24,6 +23,7 @@ class Settings:
         seconds: how long steady refreshing is measured, in seconds.
         growth: the numbers of resources that the part growth compares.
         foreign: how many Secrets of somebody else the part others makes.
+        shards: how many operators the part shards starts, each for `resources`.
         json: where the figures go as JSON; None prints them.
     """
 
@@ -33,6 +33,7 @@ class Settings:
     seconds: int
     growth: tuple[int, ...]
     foreign: int
+    shards: int
     json: Path | None
 
 
@@ -44,7 +45,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
 
     return Settings(
         resources=_number("N", text("N", "1000"), 10),
-        parts=_parts(text("BENCH_PARTS", ",".join(DEFAULT_PARTS))),
+        parts=_parts(text("BENCH_PARTS", ",".join(PARTS))),
         latency=_number("BENCH_LATENCY_MS", text("BENCH_LATENCY_MS", "50"), 0) / 1000,
         seconds=_number("BENCH_SECONDS", text("BENCH_SECONDS", "60"), 5),
         growth=tuple(
@@ -52,6 +53,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
             for part in text("BENCH_GROWTH", "100,1000,10000").split(",")
         ),
         foreign=_number("BENCH_FOREIGN", text("BENCH_FOREIGN", "50000"), 0),
+        shards=_number("BENCH_SHARDS", text("BENCH_SHARDS", "4"), 2),
         json=Path(environ["BENCH_JSON"]) if environ.get("BENCH_JSON") else None,
     )
 

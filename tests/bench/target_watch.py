@@ -15,7 +15,7 @@ from pinecone_token_operator.target import EXPIRES_AT, REFRESH_AT, REFRESHED_AT,
 from tests.support.cluster import Cluster
 
 _ACCEPT = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-_PATIENCE = 600.0
+_PATIENCE = 1800.0
 
 
 @dataclass(frozen=True, slots=True)
