@@ -170,6 +170,7 @@ class _App:
             api,
             self._settings.namespaces,
             self._controller.resource_event,
+            self._controller.list_again,
             time.monotonic,
             self._rng,
             is_news=self._controller.is_news,
@@ -201,21 +202,24 @@ class _App:
             serving.result()
 
     async def _serve(self) -> NoReturn:
-        # First, so that the watch of Secrets knows which ones matter.
-        await self._list()
         try:
             async with asyncio.TaskGroup() as group:
                 await self._start_and_work(group)
         except BaseExceptionGroup as errors:
-            lost = errors.subgroup(LeaseLost)
-            raise lost.exceptions[0] if lost else errors from None
+            known = errors.subgroup((LeaseLost, ApiError))
+            raise known.exceptions[0] if known else errors from None
         raise AssertionError("the watches never end")
 
     async def _start_and_work(self, group: asyncio.TaskGroup) -> None:
         group.create_task(self._resources.run(), name="resource watch")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE.total_seconds()):
+                await self._resources.begun.wait()
+        # Before the Secrets are watched, so that it is known which ones matter.
+        await self._list()
         for watch in self._secret_watches.values():
             group.create_task(watch.run(), name="secret watch")
-        group.create_task(self._controller.relist(self._settings.resync_interval), name="relist")
+        group.create_task(self._controller.resync(self._settings.resync_interval), name="resync")
         group.create_task(self._events.run(), name="events")
         for watch in self._secret_watches.values():
             await watch.synced.wait()
@@ -233,7 +237,7 @@ class _App:
         deadline = time.monotonic() + _PATIENCE.total_seconds()
         while not self._listed:
             try:
-                await self._controller.resync()
+                await self._controller.list_all()
                 self._listed = True
                 self._tell_skew()
             except ApiError as error:

@@ -28,7 +28,7 @@ from pinecone_token_operator.work_queue import Timers, Urgency, WorkQueue
 STUCK_AFTER: Final = timedelta(minutes=2)
 # A process that begins to work with an older listing than this lists again.
 FRESH: Final = timedelta(seconds=5)
-RELIST_AGAIN: Final = timedelta(seconds=15)
+LIST_AGAIN_AFTER: Final = timedelta(seconds=5)
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class Controller:
         self._removals: set[asyncio.Task[None]] = set()
         self._last_progress = self._listed_at = monotonic()
         self._working = False
-        self._relist_now = asyncio.Event()
+        self._list_again = asyncio.Event()
 
     # Feed
 
@@ -124,12 +124,13 @@ class Controller:
             if not self._reconciler.has_seen(key, secret):
                 self._enqueue(key)
 
-    async def resync(self) -> None:
-        """List everything, and look at every resource.
+    async def list_all(self) -> None:
+        """List everything, and look at what is news.
 
         Raises:
             ApiError: the API server refused or did not answer.
         """
+        self._list_again.clear()
         self._listed_at = self._monotonic()
         self._postponed.clear()  # those that still matter are found again
         known = set(self._index)
@@ -152,23 +153,32 @@ class Controller:
             resource = self._index.get(key)
             if resource is not None:
                 self._remove(key, resource.metadata.uid)
-        for key in known | found:
-            self._enqueue(key)
 
-    async def relist(self, every: timedelta) -> NoReturn:
-        """List everything now and then, until cancelled."""
-        wait = every
+    def list_again(self) -> None:
+        """Have `resync` list soon, as changes may have been missed."""
+        self._list_again.set()
+
+    async def resync(self, every: timedelta) -> NoReturn:
+        """List everything and look at every resource now and then, until cancelled."""
+        wake = due = self._some_time_from_now(every)
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait.total_seconds() * self._rng.uniform(0.9, 1.1)):
-                    await self._relist_now.wait()
-            self._relist_now.clear()
+                async with asyncio.timeout(wake - self._monotonic()):
+                    await self._list_again.wait()
             try:
-                await self.resync()
-                wait = every
+                await self.list_all()
             except ApiError as error:
-                wait = min(every, RELIST_AGAIN)
+                wake = self._some_time_from_now(min(every, LIST_AGAIN_AFTER))
                 logger.warning("Listing everything failed (%s); the next time is soon", error)
+                continue
+            if self._monotonic() >= due:
+                due = self._some_time_from_now(every)
+                for key in self._index:
+                    self._enqueue(key)
+            wake = due
+
+    def _some_time_from_now(self, wait: timedelta) -> float:
+        return self._monotonic() + wait.total_seconds() * self._rng.uniform(0.9, 1.1)
 
     def _status_seen(self, obj: Mapping[str, Any]) -> None:
         resource = self._index.get((obj["metadata"]["namespace"], obj["metadata"]["name"]))
@@ -264,7 +274,7 @@ class Controller:
             self._take_out(*keys_of_one_gone)
         if self._monotonic() - self._listed_at > FRESH.total_seconds():
             # Whoever led before may have left what no event told.
-            self._relist_now.set()
+            self._list_again.set()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._timers.run(), name="timers")
             for number in range(workers):

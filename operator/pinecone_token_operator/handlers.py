@@ -13,7 +13,8 @@ import asyncio
 import collections
 import logging
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Any, Final, NoReturn, Protocol
 
@@ -25,7 +26,7 @@ from pinecone_token_operator.guest import Guest
 from pinecone_token_operator.models import GROUP, PLURAL, VERSION
 
 Feed = Callable[[str | None, dict[str, Any]], None]
-"""Takes an event's type (None from the listing, ADDED, MODIFIED, DELETED) and its object."""
+"""Takes an event's type (ADDED, MODIFIED, DELETED) and its object."""
 
 IsNews = Callable[[str | None, Mapping[str, Any]], bool]
 """Tells of such an event whether to feed it."""
@@ -44,10 +45,9 @@ FLOOD_PER_NAMESPACE: Final = 10
 FLOOD_WITHIN: Final = timedelta(seconds=30)
 FLOOD_PAUSE: Final = timedelta(seconds=1)
 CHECK_EVERY: Final = timedelta(seconds=1)
-FAREWELL: Final = timedelta(seconds=0.25)
-# Objects in a page of kopf's listing, which it would ask for as a whole.
-PAGE: Final = 250
-# How long kopf keeps a task for an object after its event: a listing of many is many tasks.
+# No resource has this name: of kopf's listing just the place in time is wanted.
+NOTHING: Final = "metadata.name=-"
+# How long kopf keeps a task for an object after its event: a burst of many is many tasks.
 WORKER_IDLE: Final = timedelta(seconds=0.1)
 FIRST_DELAY: Final = timedelta(seconds=1)
 MAX_DELAY: Final = timedelta(seconds=30)
@@ -76,21 +76,24 @@ class WatchApi(Protocol):
         ...
 
     def session(
-        self, on_answer: Callable[[], None], pace: Callable[[], Awaitable[None]]
-    ) -> aiohttp.ClientSession:
-        """Return a new session: it tells of each reply, and awaits before each request."""
+        self, around: aiohttp.ClientMiddlewareType
+    ) -> AbstractAsyncContextManager[aiohttp.ClientSession]:
+        """Open a session, with something put around each request."""
         ...
 
 
 class ResourceWatch:
     """Feeds the events of the resources, and keeps doing so whatever becomes of kopf.
 
+    It tells changes alone. What is there before, or changes while nothing is watched, is for
+    somebody else to list: kopf would make an event of each, and misses those that were deleted.
+
     Args:
         api: the API server.
         namespaces: the namespaces to watch; none means all.
-        feed: told each event in the event loop of `run`; must not block. Each restart tells all
-            existing resources again, as the listing does, and does not tell of a resource that was
-            deleted meanwhile.
+        feed: told each event in the event loop of `run`; must not block.
+        missed: called there when changes may have been missed: whatever is listed from then on is
+            kept up to date by `feed`.
         monotonic: seconds of a clock that never goes back.
         rng: spreads the delays.
         inactivity: after how long without a single byte kopf takes a watch for dead.
@@ -100,6 +103,7 @@ class ResourceWatch:
     Attributes:
         last_progress: when the API server last answered or sent an event, or an error was dealt
             with, by `monotonic`: an API server that is away is no reason to restart the process.
+        begun: set once changes are told, or something was found that keeps them from being told.
     """
 
     def __init__(
@@ -107,6 +111,7 @@ class ResourceWatch:
         api: WatchApi,
         namespaces: tuple[str, ...],
         feed: Feed,
+        missed: Callable[[], None],
         monotonic: Callable[[], float],
         rng: random.Random,
         inactivity: timedelta = INACTIVITY,
@@ -116,6 +121,7 @@ class ResourceWatch:
         self._api = api
         self._namespaces = namespaces
         self._feed = feed
+        self._missed = missed
         self._is_news = is_news
         self._monotonic = monotonic
         self._rng = rng
@@ -123,7 +129,9 @@ class ResourceWatch:
         self._stale = stale
         flood = FLOOD + FLOOD_PER_NAMESPACE * len(namespaces)
         self._answers: collections.deque[float] = collections.deque(maxlen=flood)
+        self._listings = 0  # in this life of kopf
         self.last_progress = monotonic()
+        self.begun = asyncio.Event()
 
     async def run(self) -> NoReturn:
         """Watch until cancelled."""
@@ -132,6 +140,7 @@ class ResourceWatch:
             await self._wait_until_served()
             started = self._monotonic()
             why = await self._watch()
+            self.begun.set()
             self.last_progress = self._monotonic()
             if self._monotonic() - started >= SETTLED.total_seconds():
                 failures = 0
@@ -148,6 +157,7 @@ class ResourceWatch:
             problem = await self._find_problem()
             if problem is None:
                 return
+            self.begun.set()
             if problem != said:
                 logger.warning("%s", problem)
                 said = problem
@@ -175,6 +185,7 @@ class ResourceWatch:
         """Run kopf until it ends or stalls, and return why."""
         self.last_progress = self._monotonic()
         self._answers.clear()
+        self._listings = 0
         guest = Guest("kopf", self._kopf(asyncio.get_running_loop()))
         try:
             while True:
@@ -188,18 +199,24 @@ class ResourceWatch:
 
     async def _kopf(self, home: asyncio.AbstractEventLoop) -> None:
         """Run kopf in the current event loop until it ends; feed in `home`."""
-        try:
-            await self._kopf_with_session(home)
-        finally:
-            # aiohttp does not wait for the TLS farewell of a stream that is closed while open:
-            # https://docs.aiohttp.org/en/stable/client_advanced.html#graceful-shutdown
-            await asyncio.sleep(FAREWELL.total_seconds())
 
-    async def _kopf_with_session(self, home: asyncio.AbstractEventLoop) -> None:
+        async def around(
+            request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+        ) -> aiohttp.ClientResponse:
+            lists = request.url.path.endswith(f"/{PLURAL}") and "watch" not in request.url.query
+            if lists:
+                request.url = request.url.update_query(fieldSelector=NOTHING)
+            await self._pace()
+            response = await handler(request)
+            self._note_answer()
+            if lists and response.ok:
+                home.call_soon_threadsafe(self._note_listing)
+            return response
+
         registry = kopf.OperatorRegistry()
         # One for each life: kopf takes a session that met a 401 for spent, and ends when the login
         # returns the same again. A new one at each login would be tried again without any delay.
-        async with self._api.session(self._note_answer, self._pace) as session:
+        async with self._api.session(around) as session:
 
             @kopf.on.login(registry=registry)
             async def log_in(**_: object) -> kopf.AiohttpSession:
@@ -234,7 +251,6 @@ class ResourceWatch:
         settings.peering.standalone = True
         settings.process.ultimate_exiting_timeout = None
         settings.queueing.idle_timeout = WORKER_IDLE.total_seconds()
-        settings.watching.chunk_size = PAGE
         settings.persistence.diffbase_storage = _NoDiffBase()
         settings.persistence.progress_storage = _NoProgress()
         settings.networking.request_timeout = REQUEST_TIMEOUT.total_seconds()
@@ -246,6 +262,13 @@ class ResourceWatch:
     def _note_answer(self) -> None:
         self.last_progress = self._monotonic()
         self._answers.append(self.last_progress)
+
+    def _note_listing(self) -> None:
+        """Take note that one of the watches is about to begin."""
+        self._listings += 1
+        if self._listings >= max(1, len(self._namespaces)):
+            self._missed()
+            self.begun.set()
 
     async def _pace(self) -> None:
         """Hold back a request that follows too many others."""

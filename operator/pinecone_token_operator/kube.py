@@ -12,7 +12,7 @@ import logging
 import os
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
@@ -30,6 +30,7 @@ from pinecone_token_operator.errors import ApiError
 
 CONNECT_TIMEOUT: Final = timedelta(seconds=5)
 REQUEST_TIMEOUT: Final = timedelta(seconds=10)
+FAREWELL: Final = timedelta(seconds=0.25)
 # The kubelet renews a token when a fifth of its life is left, of ten minutes at the least.
 RELOAD_EVERY: Final = timedelta(seconds=60)
 # After a 401, credentials this old are read again: they may have been renewed before their time.
@@ -145,7 +146,7 @@ class Api:
             self._tls.verify_mode = ssl.CERT_NONE
         self._load_client_certificate()
         self.proxy: str | None = configuration.proxy or _proxy_for(configuration.host)
-        self._session = self.session()
+        self._session = self._open()
 
     @property
     def server(self) -> str:
@@ -153,26 +154,28 @@ class Api:
         host: str = self._configuration.host
         return host
 
-    def session(
-        self,
-        on_answer: Callable[[], None] | None = None,
-        pace: Callable[[], Awaitable[None]] | None = None,
-    ) -> aiohttp.ClientSession:
-        """Return a new session that reaches and authenticates to the API server.
+    @asynccontextmanager
+    async def session(
+        self, around: aiohttp.ClientMiddlewareType
+    ) -> AsyncGenerator[aiohttp.ClientSession, None]:
+        """Open a session of its own that reaches and authenticates to the API server.
 
         Args:
-            pace: awaited before each request.
-            on_answer: called when a reply's headers have arrived, whatever its status; not for a
-                401 after which renewed credentials are tried.
+            around: what is put around each request; a 401 after which renewed credentials are
+                tried is not seen there.
         """
+        session = self._open(around)
+        try:
+            yield session
+        finally:
+            await _close(session)
 
+    def _open(self, *around: aiohttp.ClientMiddlewareType) -> aiohttp.ClientSession:
         async def send(
             request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
         ) -> aiohttp.ClientResponse:
             # A redirect elsewhere must not take the credentials along.
             ours = request.url.origin() == self._origin
-            if pace is not None:
-                await pace()
             if ours:
                 await self._authorize(request, RELOAD_EVERY)
                 request.server_hostname = self._configuration.tls_server_name
@@ -184,15 +187,13 @@ class Api:
             ):
                 response.release()
                 response = await handler(request)
-            if on_answer is not None:
-                on_answer()
             return response
 
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=self._tls, limit=0),  # the callers limit themselves
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": USER_AGENT},
-            middlewares=(send,),
+            middlewares=(*around, send),
             proxy=self.proxy,
             trust_env=False,  # else netrc is read in a thread at each request
         )
@@ -314,11 +315,14 @@ class Api:
             if line:
                 raise ApiError(0, "ConnectionFailed", f"{what}: the reply ends within an event")
         finally:
+            # Without a TLS farewell: what streams on would have to be read before the other side's.
+            if response.connection and response.connection.transport:
+                response.connection.transport.abort()
             response.close()
 
     async def aclose(self) -> None:
         """Close all connections, except those of sessions that were asked for."""
-        await self._session.close()
+        await _close(self._session)
 
     async def _authorize(self, request: aiohttp.ClientRequest, max_age: timedelta) -> bool:
         """Set the header from credentials of this age at most; return whether that changed it."""
@@ -346,6 +350,13 @@ class Api:
     def _load_client_certificate(self) -> None:
         if self._configuration.cert_file:
             self._tls.load_cert_chain(self._configuration.cert_file, self._configuration.key_file)
+
+
+async def _close(session: aiohttp.ClientSession) -> None:
+    await session.close()
+    # It does not wait for the TLS farewell of requests that were cut off:
+    # https://docs.aiohttp.org/en/stable/client_advanced.html#graceful-shutdown
+    await asyncio.sleep(FAREWELL.total_seconds())
 
 
 @contextmanager

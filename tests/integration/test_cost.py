@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from pinecone_token_operator.models import PLURAL
-from tests.support.api import Kube, eventually, token_path
+from tests.support.api import Kube, eventually, secret_path, token_path
 from tests.support.audit import AuditLog, Request
 from tests.support.cluster import Cluster
 from tests.support.operator_process import StartOperator
@@ -100,6 +100,34 @@ def test_with_fresh_tokens_it_costs_no_exchange_and_no_write(
     )
     assert {one.name for one in writes(audit, mark, namespace)} == {"last"}
     assert endpoint.exchanges == FRESH
+
+
+def test_a_start_lists_what_exists_once_and_misses_nothing(
+    cluster: Cluster, kube: Kube, namespace: str, start_operator: StartOperator
+) -> None:
+    audit = AuditLog(cluster.audit_log)
+    mark = audit.mark()
+    kube.create_credentials(namespace)
+    for number in range(3):
+        kube.create_token(namespace, f"before-{number}")
+    operator = start_operator(wait=False)
+    # Some will come before it lists, some meanwhile, some afterwards.
+    for number in range(100):
+        kube.create_token(namespace, f"meanwhile-{number}")
+    operator.wait_ready()
+    kube.create_token(namespace, "after")
+
+    def with_targets() -> int:
+        return len((kube.get(secret_path(namespace)) or {"items": []})["items"]) - 1
+
+    eventually(lambda: with_targets() == 104, "all have a target", 30)
+    lists = [
+        one
+        for one in audit.since(mark, namespace=namespace)
+        # The name of nothing is in the request that asks where to watch from.
+        if (one.verb, one.resource) == ("list", PLURAL) and one.name != "-"
+    ]
+    assert len(lists) == 1
 
 
 def settle(kube: Kube, endpoint: TokenEndpoint, namespace: str) -> None:

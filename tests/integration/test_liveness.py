@@ -56,7 +56,12 @@ class Living:
             rng,
         )
         self.resources = ResourceWatch(
-            api, (namespace,), self.controller.resource_event, self._clock, rng
+            api,
+            (namespace,),
+            self.controller.resource_event,
+            self.controller.list_again,
+            self._clock,
+            rng,
         )
         liveness = Liveness([self.resources, self.secrets], self.controller.problems, self._clock)
         self.problems = liveness.problems
@@ -100,7 +105,6 @@ async def test_a_watch_that_is_stuck_fails_livez(living: Living) -> None:
         living.seconds += 1
         assert await livez() == (503, "2 of 2 watches are silent\n")
     await runner.cleanup()
-    await asyncio.sleep(0.5)  # for the TLS farewell of requests that were cancelled
 
 
 async def test_a_queue_that_does_not_move_is_told_until_it_does(
@@ -108,7 +112,7 @@ async def test_a_queue_that_does_not_move_is_told_until_it_does(
 ) -> None:
     kube.create_credentials(namespace)
     kube.create_token(namespace)
-    await living.controller.resync()
+    await living.controller.list_all()
     living.line.stalled = True
     working = asyncio.create_task(living.controller.run(1))
     try:

@@ -42,7 +42,6 @@ async def told(cluster: Cluster, namespace: str) -> AsyncIterator[Told]:
         yield Told(api, namespace)
     finally:
         await api.aclose()
-        await asyncio.sleep(0.5)  # for the TLS farewell of a request that was cancelled
 
 
 @pytest.fixture

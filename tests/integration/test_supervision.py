@@ -11,11 +11,14 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from pinecone_token_operator import kube as operator_kube
+from pinecone_token_operator.errors import ApiError
 from pinecone_token_operator.handlers import ResourceWatch
+from pinecone_token_operator.resync import list_resources
 from pinecone_token_operator.secret_watch import SecretWatch
 from tests.support.api import Kube, eventually, secret_path, token_path
 from tests.support.api_proxy import ApiProxy, Line
@@ -82,11 +85,25 @@ def proxy(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 class Told:
-    """The names that a watch has told."""
+    """The names that a watch has told, or that were there when it said it may have missed some."""
 
-    def __init__(self) -> None:
+    def __init__(self, api: operator_kube.Api, namespace: str) -> None:
         self.names: set[str] = set()
         self.watch: ResourceWatch | SecretWatch
+        self.missed = asyncio.Event()
+        self._api = api
+        self._namespace = namespace
+
+    async def list_what_was_missed(self) -> NoReturn:
+        while True:
+            await self.missed.wait()
+            self.missed.clear()
+            try:
+                async for obj in list_resources(self._api, self._namespace):
+                    self.names.add(obj["metadata"]["name"])
+            except ApiError:
+                self.missed.set()
+                await asyncio.sleep(0.5)
 
     async def until(self, *names: str) -> None:
         deadline = time.monotonic() + PATIENCE
@@ -99,16 +116,17 @@ class Told:
 async def watching(
     cluster: Cluster, proxy: ApiProxy, line: str, directory: Path, namespace: str
 ) -> AsyncIterator[Told]:
-    told = Told()
     clock, rng = time.monotonic, random.Random(1)
     path = directory / f"kubeconfig-{list(proxy.lines).index(line)}"
     write_kubeconfig(path, proxy.lines[line].url, proxy.ca_file, {"token": cluster.token})
     async with aclosing(await operator_kube.connect(path, None)) as api:
+        told = Told(api, namespace)
         if line.startswith("resources"):
             told.watch = ResourceWatch(
                 api,
                 (namespace,),
                 lambda _, obj: told.names.add(obj["metadata"]["name"]),
+                told.missed.set,
                 clock,
                 rng,
                 INACTIVITY,
@@ -124,13 +142,15 @@ async def watching(
                 INACTIVITY,
             )
         task: asyncio.Task[None] = asyncio.create_task(told.watch.run())
+        lister: asyncio.Task[None] = asyncio.create_task(told.list_what_was_missed())
         try:
             yield told
             assert not task.done()
+            assert not lister.done()
         finally:
             task.cancel()
-            await asyncio.wait({task})
-            await asyncio.sleep(0.5)  # for the TLS farewell of requests that were cancelled
+            lister.cancel()
+            await asyncio.wait({task, lister})
 
 
 async def test_a_watch_comes_back_whatever_became_of_it(
@@ -204,7 +224,7 @@ async def test_a_secret_that_went_while_nothing_was_told_is_told(
         await told.until("before")
 
 
-def test_a_resource_that_went_while_nothing_was_told_is_found_by_the_next_listing(
+def test_what_came_and_went_while_nothing_was_told_is_found_once_watching_goes_on(
     cluster: Cluster,
     kube: Kube,
     endpoint: TokenEndpoint,
@@ -224,13 +244,11 @@ def test_a_resource_that_went_while_nothing_was_told_is_found_by_the_next_listin
         endpoint.ca_bundle,
         tmp_path,
         namespaces=[namespace],
-        options=["--resync-interval=10s"],
     )
     expiry = "pinecone_token_expiry_timestamp_seconds"
     with operator:
         operator.wait_ready()
         eventually(lambda: operator.metric(expiry, name="goes") > 0, "it has a token")
-        # kopf lists anew after this, and tells what is there, not what has gone.
         line.expires_watches = True
         proxy.cut_watches("operator")
         kube.delete(token_path(namespace, "goes"))

@@ -94,12 +94,12 @@ class Process:
         """Work until cancelled."""
         while True:
             with contextlib.suppress(ApiError):
-                await self._controller.resync()
+                await self._controller.list_all()
                 break
             await asyncio.sleep(1)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch.run())
-            group.create_task(self._controller.relist(RESYNC))
+            group.create_task(self._controller.resync(RESYNC))
             await self._watch.synced.wait()
             await self._controller.run(_WORKERS)
 
