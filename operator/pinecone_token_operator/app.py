@@ -29,6 +29,7 @@ from pinecone_token_operator.reconcile import Reconciler
 from pinecone_token_operator.secret_watch import SecretWatch
 from pinecone_token_operator.settings import Settings
 from pinecone_token_operator.token_client import TokenClient
+from pinecone_token_operator.workers import Workers
 
 STOPPED, UNEXPECTED, NOT_REACHABLE, LEASE_LOST = 0, 1, 3, 4
 
@@ -154,15 +155,17 @@ class _App:
             self._clock.now,
             self._rng,
         )
+        self._workers = Workers(
+            self._index, reconciler, self._metrics, self._clock.now, time.monotonic, self._rng
+        )
         self._controller = Controller(
             writable,
             self._namespaces,
             self._settings.shard,
             self._index,
             reconciler,
+            self._workers,
             self._forget_secret,
-            self._metrics,
-            self._clock.now,
             time.monotonic,
             self._rng,
         )
@@ -178,7 +181,7 @@ class _App:
 
         self._liveness = Liveness(
             [self._resources, *self._secret_watches.values()],
-            self._controller.problems,
+            self._workers.problems,
             time.monotonic,
         )
 
@@ -190,7 +193,7 @@ class _App:
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if not serving.done():
                 logger.info("Stopping")
-                await self._controller.drain(_DRAIN)
+                await self._workers.drain(_DRAIN)
                 await self._events.flush(_FLUSH)
                 if self._elector:
                     await self._elector.release()
@@ -229,8 +232,7 @@ class _App:
             await self._elector.leading.wait()
         self._metrics.leading(leads=True)
         # A look is a few requests: some may wait for the API server while others exchange.
-        workers = self._settings.max_concurrent_exchanges + _MORE_WORKERS
-        await self._controller.run(workers)
+        await self._controller.run(self._settings.max_concurrent_exchanges + _MORE_WORKERS)
 
     async def _list(self) -> None:
         """List all resources; an API server that just starts is given a while."""

@@ -1,18 +1,17 @@
-"""Keeps the index up to date from what the watches tell, and works off the queue."""
+"""Keeps the index up to date from what the watches tell, and has looked at what is news."""
 
 import asyncio
 import contextlib
 import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final, NoReturn
 
-from pinecone_token_operator import resync, schedule
+from pinecone_token_operator import resync
 from pinecone_token_operator.api import RequestsAndLists
 from pinecone_token_operator.errors import ApiError, ResourceInvalid
 from pinecone_token_operator.index import Index, Key
-from pinecone_token_operator.metrics import Metrics
 from pinecone_token_operator.models import (
     REFRESH_REQUESTED_AT,
     CreationPolicy,
@@ -22,10 +21,8 @@ from pinecone_token_operator.models import (
 )
 from pinecone_token_operator.reconcile import Reconciler
 from pinecone_token_operator.sharding import Shard
-from pinecone_token_operator.work_queue import Timers, Urgency, WorkQueue
+from pinecone_token_operator.workers import Workers
 
-# One look takes at most a few requests of ten seconds each.
-STUCK_AFTER: Final = timedelta(minutes=2)
 # A process that begins to work with an older listing than this lists again.
 FRESH: Final = timedelta(seconds=5)
 LIST_AGAIN_AFTER: Final = timedelta(seconds=5)
@@ -34,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 
 class Controller:
-    """What is between the watches and the reconciler.
+    """What is between the watches and the workers.
 
     Until `run` it stands by: it keeps the index up to date, and changes nothing.
 
@@ -43,10 +40,9 @@ class Controller:
         namespaces: the namespaces to serve; a single None means all.
         shard: which of the resources there to serve.
         index: the resources; only this class changes it.
-        reconciler: looks at one resource.
+        reconciler: what it remembers of resources is kept up to date.
+        workers: what looks at them.
         forget_secret: told each Secret that no resource names any more.
-        metrics: counts.
-        now: the clock; aware times in UTC.
         monotonic: seconds of a clock that never goes back.
         rng: spreads retries.
     """
@@ -58,9 +54,8 @@ class Controller:
         shard: Shard,
         index: Index,
         reconciler: Reconciler,
+        workers: Workers,
         forget_secret: Callable[[Key], None],
-        metrics: Metrics,
-        now: Callable[[], datetime],
         monotonic: Callable[[], float],
         rng: random.Random,
     ) -> None:
@@ -69,18 +64,13 @@ class Controller:
         self._shard = shard
         self._index = index
         self._reconciler = reconciler
+        self._workers = workers
         self._forget_secret = forget_secret
-        self._metrics = metrics
-        self._now = now
         self._monotonic = monotonic
         self._rng = rng
-        self._queue = WorkQueue(self._urgency)
-        self._timers = Timers(self._enqueue, now)
-        self._failures: dict[Key, int] = {}
         self._postponed: set[tuple[str, str, str]] = set()
         self._removals: set[asyncio.Task[None]] = set()
-        self._last_progress = self._listed_at = monotonic()
-        self._working = False
+        self._listed_at = monotonic()
         self._list_again = asyncio.Event()
 
     # Feed
@@ -97,7 +87,8 @@ class Controller:
         before = self._index.get((metadata["namespace"], metadata["name"]))
         return (
             before is None
-            or not self._working  # of what others write while this process stands by, all is news
+            # Of what others write while this process stands by, all is news.
+            or not self._workers.working
             or event_type == "DELETED"
             or "deletionTimestamp" in metadata
             or before.metadata.uid != metadata["uid"]
@@ -122,7 +113,7 @@ class Controller:
         """Look at all resources that name a Secret, but for whom has written or read just that."""
         for key in self._index.referring_to(secret):
             if not self._reconciler.has_seen(key, secret):
-                self._enqueue(key)
+                self._workers.add(key)
 
     async def list_all(self) -> None:
         """List everything, and look at what is news.
@@ -141,7 +132,7 @@ class Controller:
             living = set()
             async for obj in resync.list_resources(self._api, namespace):
                 self.resource_event(None, obj)
-                if self._working:
+                if self._workers.working:
                     self._status_seen(obj)
                 if self._shard.serves(obj):
                     found.add((obj["metadata"]["namespace"], obj["metadata"]["name"]))
@@ -174,7 +165,7 @@ class Controller:
             if self._monotonic() >= due:
                 due = self._some_time_from_now(every)
                 for key in self._index:
-                    self._enqueue(key)
+                    self._workers.add(key)
             wake = due
 
     def _some_time_from_now(self, wait: timedelta) -> float:
@@ -188,7 +179,7 @@ class Controller:
     def _put(self, key: Key, obj: Mapping[str, Any]) -> None:
         before = self._index.get(key)
         # Of what others write while this process stands by, all is news.
-        if before is not None and self._working and not _is_news(before, obj):
+        if before is not None and self._workers.working and not _is_news(before, obj):
             return
         try:
             resource = parse_resource(obj)
@@ -198,7 +189,7 @@ class Controller:
         if before is not None and before.metadata.uid != resource.metadata.uid:
             self._remove(key, before.metadata.uid)
         self._index.put(resource)
-        self._enqueue(key)
+        self._workers.add(key)
 
     def _remove(self, key: Key, uid: str) -> None:
         resource = self._index.get(key)
@@ -206,8 +197,7 @@ class Controller:
             return
         self._index.remove(key)
         self._reconciler.forget(resource)
-        self._timers.set(key, None)
-        self._failures.pop(key, None)
+        self._workers.forget(key)
         target = resource.spec.target
         if (
             target.creation_policy is CreationPolicy.MERGE
@@ -216,12 +206,12 @@ class Controller:
             self._take_out(*resource.target_key, uid)
         for secret in {resource.target_key, resource.credentials_key}:
             for waiting in self._index.referring_to(secret):
-                self._enqueue(waiting)  # a younger resource may have waited for this target
+                self._workers.add(waiting)  # a younger resource may have waited for this target
             if not self._index.is_wanted(secret):
                 self._forget_secret(secret)
 
     def _take_out(self, namespace: str, name: str, uid: str) -> None:
-        if not self._working:
+        if not self._workers.working:
             self._postponed.add((namespace, name, uid))
             return
 
@@ -240,89 +230,17 @@ class Controller:
         self._removals.add(task)
         task.add_done_callback(self._removals.discard)
 
-    def _enqueue(self, key: Key) -> None:
-        if not self._working:
-            return
-        if not self._queue.unfinished:
-            self._last_progress = self._monotonic()
-        self._queue.add(key)
-        self._metrics.queue_length(len(self._queue))
-
-    def _urgency(self, key: Key) -> Urgency:
-        """No token at all first, the newest of them foremost; then the nearest expiry."""
-        resource = self._index.get(key)
-        if resource is None:
-            return (0.0, 0.0)
-        expires_at = self._reconciler.expires_at(resource)
-        if expires_at is not None:
-            return (1.0, expires_at.timestamp())
-        told = resource.status.get("expiresAt")
-        if isinstance(told, str):
-            # The API server takes the year 0, should somebody else write a status.
-            with contextlib.suppress(ValueError):
-                return (1.0, datetime.fromisoformat(told).timestamp())
-        return (0.0, -resource.metadata.creation_timestamp.timestamp())
-
     # Work
 
-    async def run(self, workers: int) -> NoReturn:
-        """Work until cancelled; a cancelled look leaves nothing half-written."""
-        self._working = True
-        for key in self._index:
-            self._enqueue(key)
+    async def run(self, count: int) -> NoReturn:
+        """Have so many workers work until cancelled."""
+        self._workers.start()
         for keys_of_one_gone in self._postponed:
             self._take_out(*keys_of_one_gone)
         if self._monotonic() - self._listed_at > FRESH.total_seconds():
             # Whoever led before may have left what no event told.
             self._list_again.set()
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._timers.run(), name="timers")
-            for number in range(workers):
-                group.create_task(self._work(), name=f"worker {number}")
-        raise AssertionError("workers never end")
-
-    async def drain(self, most: timedelta) -> None:
-        """Take no more work, and wait for what is under way, so that nothing is cut in two."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(most.total_seconds()):
-                await self._queue.drain()
-
-    def problems(self) -> list[str]:
-        """Return what stands still."""
-        stuck = self._monotonic() - self._last_progress > STUCK_AFTER.total_seconds()
-        if not self._queue.unfinished or not stuck:
-            return []
-        return [f"the queue of {self._queue.unfinished} resources does not move"]
-
-    async def _work(self) -> NoReturn:
-        while True:
-            key = await self._queue.take()
-            self._metrics.queue_length(len(self._queue))
-            moment = await self._look(key)
-            self._last_progress = self._monotonic()
-            self._timers.set(key, moment if self._index.get(key) else None)
-            self._queue.done(key)
-
-    async def _look(self, key: Key) -> datetime | None:
-        try:
-            moment = await self._reconciler.reconcile(key)
-        except ApiError as error:
-            result, problem = "api_error", f"the API server: {error}"
-        except Exception as error:  # one resource must not stop the others
-            result, problem = "error", type(error).__name__
-            logger.exception("Looking at it failed", extra={"resource": key})
-        else:
-            self._metrics.reconciled("success")
-            self._failures.pop(key, None)
-            return moment
-        self._metrics.reconciled(result)
-        failures = self._failures[key] = self._failures.get(key, 0) + 1
-        resource = self._index.get(key)
-        expires_at = self._reconciler.expires_at(resource) if resource else None
-        life_left = expires_at - self._now() if expires_at else timedelta()
-        wait = schedule.back_off(failures, life_left, self._rng.random())
-        logger.warning("%s; trying again in %s", problem, wait, extra={"resource": key})
-        return self._now() + wait
+        await self._workers.run(count)
 
 
 def _is_news(before: PineconeAccessToken, obj: Mapping[str, Any]) -> bool:

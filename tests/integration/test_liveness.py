@@ -12,7 +12,7 @@ import pytest
 
 from pinecone_token_operator import health
 from pinecone_token_operator import kube as operator_kube
-from pinecone_token_operator.controller import STUCK_AFTER, Controller
+from pinecone_token_operator.controller import Controller
 from pinecone_token_operator.exchange import Exchange
 from pinecone_token_operator.handlers import ResourceWatch
 from pinecone_token_operator.index import Index
@@ -23,6 +23,7 @@ from pinecone_token_operator.reconcile import Reconciler
 from pinecone_token_operator.secret_watch import SecretWatch
 from pinecone_token_operator.sharding import Shard
 from pinecone_token_operator.token_client import TokenClient
+from pinecone_token_operator.workers import STUCK_AFTER, Workers
 from tests.support.api import Kube
 from tests.support.api_proxy import ApiProxy
 from tests.support.cluster import Cluster
@@ -43,15 +44,15 @@ class Living:
         observer = Observer(api, lambda _: self.secrets, index, rng, "audience", "url")
         exchange = Exchange(tokens, metrics, now, rng)
         reconciler = Reconciler(api, observer, exchange, index, metrics, lambda *_: None, now, rng)
+        self.workers = Workers(index, reconciler, metrics, now, self._clock, rng)
         self.controller = Controller(
             api,
             [namespace],
             Shard(),
             index,
             reconciler,
+            self.workers,
             self.secrets.forget,
-            metrics,
-            now,
             self._clock,
             rng,
         )
@@ -63,7 +64,7 @@ class Living:
             self._clock,
             rng,
         )
-        liveness = Liveness([self.resources, self.secrets], self.controller.problems, self._clock)
+        liveness = Liveness([self.resources, self.secrets], self.workers.problems, self._clock)
         self.problems = liveness.problems
 
     def _clock(self) -> float:
@@ -117,16 +118,16 @@ async def test_a_queue_that_does_not_move_is_told_until_it_does(
     working = asyncio.create_task(living.controller.run(1))
     try:
         await asyncio.sleep(0)
-        assert living.controller.problems() == []
+        assert living.workers.problems() == []
         living.seconds += STUCK_AFTER.total_seconds() + 1
-        assert living.controller.problems() == ["the queue of 1 resources does not move"]
+        assert living.workers.problems() == ["the queue of 1 resources does not move"]
         living.line.stalled = False
         async with asyncio.timeout(15):
-            while living.controller.problems():  # noqa: ASYNC110 - there is no event to wait for
+            while living.workers.problems():  # noqa: ASYNC110 - there is no event to wait for
                 await asyncio.sleep(0.02)
         # And nothing to do is no standstill.
         living.seconds += STUCK_AFTER.total_seconds() + 1
-        assert living.controller.problems() == []
+        assert living.workers.problems() == []
     finally:
         working.cancel()
         await asyncio.wait({working})

@@ -23,6 +23,7 @@ from pinecone_token_operator.reconcile import Reconciler
 from pinecone_token_operator.secret_watch import SecretWatch
 from pinecone_token_operator.sharding import Shard
 from pinecone_token_operator.target import StoredToken
+from pinecone_token_operator.workers import Workers
 from tests.life.endpoint import Endpoint
 from tests.life.link import Link
 from tests.life.small_api import NAMESPACE, Change
@@ -77,15 +78,15 @@ class Process:
             now,
             rng,
         )
+        self._workers = Workers(index, reconciler, metrics, now, monotonic, rng)
         self._controller = Controller(
             link,
             [NAMESPACE],
             Shard(),
             index,
             reconciler,
+            self._workers,
             self._watch.forget,
-            metrics,
-            now,
             monotonic,
             rng,
         )
@@ -109,7 +110,7 @@ class Process:
             self._controller.resource_event(change.type, change.object)
 
     def problems(self) -> list[str]:
-        return self._controller.problems()
+        return self._workers.problems()
 
     def _secret_changed(self, secret: Key) -> None:
         self._controller.secret_changed(secret)
