@@ -21,14 +21,15 @@ class WorkQueue:
     """Keys, the most urgent first; each at most once, and never in two hands at a time.
 
     Args:
-        urgency: asked when a key is added.
+        urgency: asked whenever a key is added; one that waits already may move forward.
     """
 
     def __init__(self, urgency: Callable[[Key], Urgency]) -> None:
         self._urgency = urgency
+        # A key that has moved forward is in the heap several times; the most urgent one counts.
         self._heap: list[tuple[Urgency, int, Key]] = []
         self._order = itertools.count()
-        self._waiting: set[Key] = set()
+        self._waiting: dict[Key, Urgency] = {}
         self._in_hand: set[Key] = set()
         self._again: set[Key] = set()
         self._available = asyncio.Semaphore(0)
@@ -48,9 +49,14 @@ class WorkQueue:
         """Ask for a look at a resource; one that is in hand is looked at again afterwards."""
         if key in self._in_hand:
             self._again.add(key)
-        elif key not in self._waiting:
-            self._waiting.add(key)
-            heapq.heappush(self._heap, (self._urgency(key), next(self._order), key))
+            return
+        urgency = self._urgency(key)
+        before = self._waiting.get(key)
+        if before is not None and before <= urgency:
+            return
+        self._waiting[key] = urgency
+        heapq.heappush(self._heap, (urgency, next(self._order), key))
+        if before is None:
             self._available.release()
 
     async def take(self) -> Key:
@@ -58,8 +64,10 @@ class WorkQueue:
         await self._available.acquire()
         if self._closed:
             await asyncio.Future()  # for ever
-        _, _, key = heapq.heappop(self._heap)
-        self._waiting.remove(key)
+        urgency, _, key = heapq.heappop(self._heap)
+        while self._waiting.get(key) != urgency:
+            urgency, _, key = heapq.heappop(self._heap)
+        del self._waiting[key]
         self._in_hand.add(key)
         self._idle.clear()
         return key

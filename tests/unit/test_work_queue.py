@@ -59,6 +59,23 @@ async def test_a_key_waits_only_once() -> None:
     assert not queue.unfinished
 
 
+async def test_a_key_that_waits_moves_forward_but_never_back() -> None:
+    urgency = {A: 1.0, B: 2.0, C: 3.0}
+    queue = WorkQueue(lambda one: (urgency[one],))
+    for one in (A, B, C):
+        queue.add(one)
+    urgency |= {A: 9.0, C: 0.0}
+    for one in (A, C):
+        queue.add(one)
+    assert len(queue) == 3
+    assert await queue.take() == C
+    urgency[C] = 0.0
+    queue.done(C)
+    queue.add(C)  # what is left of its earlier places must not count
+    assert await take_all(queue) == [C, A, B]
+    assert not queue.unfinished
+
+
 async def test_a_key_in_hand_is_handed_out_again_but_only_afterwards_and_once() -> None:
     queue = make_queue()
     queue.add(A)
