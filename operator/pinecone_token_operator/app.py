@@ -154,6 +154,7 @@ class _App:
             self._events.record,
             self._clock.now,
             self._rng,
+            self._settings.keep_tokens,
         )
         self._workers = Workers(
             self._index, reconciler, self._metrics, self._clock.now, time.monotonic, self._rng

@@ -16,7 +16,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Memory:
-    """One resource's memory. It holds no secret, but for a token that waits to be written.
+    """One resource's memory.
+
+    It holds no secret, but for a token that waits to be written and, where that is set, the last
+    one that was.
 
     Attributes:
         status: the status that the API server has.
@@ -27,6 +30,7 @@ class Memory:
         credentials_version: the resourceVersion of the credentials Secret as it was read last.
         credentials: the fingerprint of what it held.
         in_hand: a token that was fetched and could not be written yet.
+        kept: the one that was written last, if it is to be put back should it get lost.
         attempts: what failed lately.
     """
 
@@ -38,6 +42,7 @@ class Memory:
     credentials_version: str | None = None
     credentials: str | None = None
     in_hand: StoredToken | None = None
+    kept: StoredToken | None = None
     attempts: Attempts = field(default_factory=Attempts)
 
     @classmethod

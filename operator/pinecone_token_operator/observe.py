@@ -89,6 +89,7 @@ class Observer:
             in_hand=memory.in_hand,
             attempts=memory.attempts,
             fraction=self._rng.random(),
+            kept=memory.kept,
         )
         return observed, credentials
 

@@ -66,6 +66,7 @@ class Observed:
         times: the times of the token in it, if they are proven, now or when it was last read.
         credentials: the fingerprint of what a token is to be exchanged for, or why there is none.
         in_hand: a token that was fetched and could not be written yet.
+        kept: the token that was written last, if tokens are kept for a while.
         attempts: what failed lately.
         fraction: a random number in [0, 1), for a new plan and for the part of a second to act in.
     """
@@ -79,6 +80,7 @@ class Observed:
     in_hand: StoredToken | None
     attempts: Attempts
     fraction: float = 0.0
+    kept: StoredToken | None = None
 
     @property
     def basis(self) -> object:
@@ -214,9 +216,21 @@ def _token_in_hand(observed: Observed, now: datetime) -> Decision | None:
     token = observed.in_hand
     if token is None or token.credentials != observed.credentials or token.expires_at <= now:
         return None
-    if _must_wait(observed, now):
-        return Decision(Action.REST, "writing failed lately")
-    return Decision(Action.WRITE, "a token waits to be written", token)
+    return _write(observed, token, "a token waits to be written", now)
+
+
+def _token_kept(observed: Observed, now: datetime) -> Decision | None:
+    """The target has lost a token that would still be good for a while."""
+    token = observed.kept
+    if (
+        token is None
+        or observed.times is not None
+        or token.credentials != observed.credentials
+        or token.refresh_at <= now
+        or _request(observed, token.refreshed_at, now)
+    ):
+        return None
+    return _write(observed, token, "the target has lost its token", now)
 
 
 def _exchange_needed(observed: Observed, now: datetime) -> Decision | None:
@@ -268,6 +282,7 @@ _CHECKS: tuple[Callable[[Observed, datetime], Decision | None], ...] = (
     _nothing_to_merge_into,
     _suspended,
     _token_in_hand,
+    _token_kept,
     _exchange_needed,
     _exchange_due,
     _repair_needed,
@@ -287,7 +302,7 @@ def _planned_at(observed: Observed) -> datetime | None:
 
 
 def _why_exchange(observed: Observed, now: datetime) -> str | None:
-    times, requested_at = observed.times, observed.resource.refresh_requested_at
+    times = observed.times
     if observed.target is None:
         return "the target does not exist"
     if times is None:
@@ -296,10 +311,24 @@ def _why_exchange(observed: Observed, now: datetime) -> str | None:
         return why
     if times.credentials != observed.credentials:
         return "the credentials changed"
-    # Whole seconds, like the time that it is compared with.
-    if requested_at and times.refreshed_at < requested_at.replace(microsecond=0) <= now:
+    if (requested_at := _request(observed, times.refreshed_at, now)) is not None:
         return f"a refresh was requested for {format_time(requested_at)}"
     return None
+
+
+def _request(observed: Observed, refreshed_at: datetime, now: datetime) -> datetime | None:
+    """Return when somebody wanted a token newer than the one of this time; None if nobody did."""
+    requested_at = observed.resource.refresh_requested_at
+    # Whole seconds, like the time that it is compared with.
+    if requested_at and refreshed_at < requested_at.replace(microsecond=0) <= now:
+        return requested_at
+    return None
+
+
+def _write(observed: Observed, token: StoredToken, why: str, now: datetime) -> Decision:
+    if _must_wait(observed, now):
+        return Decision(Action.REST, "writing failed lately")
+    return Decision(Action.WRITE, why, token)
 
 
 def _why_of_no_use(times: TokenTimes, now: datetime) -> str | None:

@@ -32,7 +32,7 @@ from pinecone_token_operator.policies import (
 from pinecone_token_operator.reasons import Reason
 from pinecone_token_operator.refusals import explain_refusal
 from pinecone_token_operator.status import compute_status, status_patch
-from pinecone_token_operator.target import StoredToken, read_target
+from pinecone_token_operator.target import StoredToken, Target, read_target
 
 MERGE_PATCH: Final = "application/merge-patch+json"
 JSON_PATCH: Final = "application/json-patch+json"
@@ -57,6 +57,8 @@ class Reconciler:
         record: told what people should hear of; must not block.
         now: the clock; aware times in UTC.
         rng: spreads retries.
+        keep: how long after its exchange a token is kept in memory, to be put back should the
+            target lose it.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Reconciler:
         record: Callable[[PineconeAccessToken, News], None],
         now: Callable[[], datetime],
         rng: random.Random,
+        keep: timedelta = timedelta(),
     ) -> None:
         self._api = api
         self._observer = observer
@@ -78,6 +81,7 @@ class Reconciler:
         self._record = record
         self._now = now
         self._rng = rng
+        self._keep = keep
         self._memories: dict[tuple[Key, str], Memory] = {}
 
     async def reconcile(self, key: Key) -> datetime | None:
@@ -90,6 +94,8 @@ class Reconciler:
         if resource is None:
             return None
         memory = self._memory(resource)
+        if memory.kept and self._kept_until(memory.kept) <= self._now():
+            memory.kept = None
         for tries_left in reversed(range(_TRIES)):
             observed, credentials = await self._observer.observe(resource, memory)
             decided_at = self._now()
@@ -111,7 +117,11 @@ class Reconciler:
         memory.target = observed.target.without_data() if settled and observed.target else None
         await self._tell(observed, decision, memory)
         # As of the decision: what fell due while this look went on asks for another at once.
-        return wake_at(observed, decision, decided_at)
+        moments = [
+            wake_at(observed, decision, decided_at),
+            self._kept_until(memory.kept) if memory.kept else None,
+        ]
+        return min((moment for moment in moments if moment), default=None)
 
     def forget(self, resource: PineconeAccessToken) -> None:
         """Drop what is known of a resource that is gone."""
@@ -141,6 +151,9 @@ class Reconciler:
         if identity not in self._memories:
             self._memories[identity] = Memory.of(resource)
         return self._memories[identity]
+
+    def _kept_until(self, token: StoredToken) -> datetime:
+        return token.refreshed_at + self._keep
 
     async def _goes(self, resource: PineconeAccessToken) -> bool:
         try:
@@ -205,7 +218,7 @@ class Reconciler:
         patch = secret_patch(target, desired, resource.metadata.uid) if target else None
         if target is not None and patch is None:
             # A write whose reply was lost: the token is there already.
-            memory.written(target, token)
+            self._written(memory, target, token)
             return
         try:
             if target is None:
@@ -222,7 +235,11 @@ class Reconciler:
             memory.target = None
             raise
         self._observer.note(resource.target_key, secret)
-        memory.written(read_target(secret), token)
+        self._written(memory, read_target(secret), token)
+
+    def _written(self, memory: Memory, target: Target, token: StoredToken) -> None:
+        memory.written(target, token)
+        memory.kept = token if self._kept_until(token) > self._now() else None
 
     def _write_refused(self, observed: Observed, memory: Memory, error: ApiError) -> None:
         message = explain_refusal(error, observed.resource.target_name, memory.target)

@@ -70,6 +70,7 @@ class Settings:
         log_level: debug, info, warning or error.
         log_format: auto, json or text.
         resync_interval: how often all resources are listed and looked at again.
+        keep_tokens: how long a token is kept in memory, to be put back should it get lost.
         leader_election: None means that this process works alone.
         shard: which of the resources this process, and those that stand by for it, serve.
     """
@@ -87,6 +88,7 @@ class Settings:
     log_level: str
     log_format: str
     resync_interval: timedelta
+    keep_tokens: timedelta
     leader_election: LeaderElection | None
     shard: Shard
 
@@ -166,6 +168,13 @@ _FLAGS: Final = (
         "DURATION",
         "10m",
         "how often all resources are looked at again, such as 90s, 10m or 1h30m; 10s to 24h",
+    ),
+    _Flag(
+        "keep-tokens",
+        "DURATION",
+        "0s",
+        "how long a token is kept in memory, so that a target that is deleted or damaged gets it "
+        "back without another exchange, such as 20m; 0s keeps none; up to 24h",
     ),
     _Flag(
         "shard",
@@ -264,6 +273,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
         log_level=needed("log-level", lambda text: checks.one_of(text.lower(), LOG_LEVELS)),
         log_format=needed("log-format", lambda text: checks.one_of(text.lower(), LOG_FORMATS)),
         resync_interval=needed("resync-interval", checks.duration("10s", "24h")),
+        keep_tokens=needed("keep-tokens", checks.duration("0s", "24h")),
         leader_election=_leader_election(given, needed, shard) if elect else None,
         shard=shard,
     )

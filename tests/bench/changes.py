@@ -26,23 +26,36 @@ def measure(settings: Settings) -> Iterator[Figure]:
         objects.create_credentials(here.cluster, names)
         yield from spread("new resource to Secret", arrive(here, names), "70", "120")
 
-        def rotate(name: str) -> None:
-            secret = base64.b64encode(f"other-{name}".encode()).decode()
-            path = secret_path(objects.NAMESPACE, objects.account(name))
-            here.kube.patch(path, {"data": {"client_secret": secret}})
-
-        def delete(name: str) -> None:
-            here.kube.delete(secret_path(objects.NAMESPACE, objects.token(name)))
-
         say(f"changing the credentials of {_TRIES}, one by one")
-        waits = _change(here, names, rotate)
+        waits = _change(here, names, lambda name: _rotate(here, name, "other"))
         yield from spread("changed credentials to new token", waits, p50="75")
-        say(f"deleting the targets of {_TRIES}, one by one")
-        before = here.usage()
-        waits = _change(here, names, delete)
-        yield from spread("deleted target to restored", waits, p50="40, or 75 by an exchange")
-        spent = here.endpoint.exchanges - before.exchanges
-        yield Figure("exchanges for a restored target", spent / _TRIES)
+        yield from _deleted(here, names, "deleted target to restored", "75")
+        here.operator.stop()
+        here.operator = here.another_operator("keeping", "--keep-tokens=20m")
+        here.operator.start()
+        here.operator.wait_ready()
+        _change(
+            here, names, lambda name: _rotate(here, name, "third")
+        )  # what it fetches itself, it keeps
+        yield from _deleted(here, names, "the same with --keep-tokens", "40")
+
+
+def _rotate(here: Place, name: str, secret: str) -> None:
+    path = secret_path(objects.NAMESPACE, objects.account(name))
+    encoded = base64.b64encode(f"{secret}-{name}".encode()).decode()
+    here.kube.patch(path, {"data": {"client_secret": encoded}})
+
+
+def _deleted(here: Place, names: list[str], what: str, goal: str) -> Iterator[Figure]:
+    def delete(name: str) -> None:
+        here.kube.delete(secret_path(objects.NAMESPACE, objects.token(name)))
+
+    say(f"deleting the targets of {_TRIES}, one by one")
+    before = here.usage()
+    waits = _change(here, names, delete)
+    yield from spread(what, waits, p50=goal)
+    spent = here.endpoint.exchanges - before.exchanges
+    yield Figure(f"{what}: exchanges for each", spent / _TRIES)
 
 
 def _change(here: Place, names: list[str], change: Callable[[str], None]) -> list[float]:

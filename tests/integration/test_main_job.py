@@ -3,6 +3,7 @@
 import base64
 import math
 import re
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -167,6 +168,35 @@ def test_a_deleted_target_comes_back(
     eventually(holds(kube, endpoint, namespace), "it holds the latest token")
     assert endpoint.tokens[-1] != first_token
     assert endpoint.exchanges == 2
+
+
+def test_a_token_that_is_kept_comes_back_without_an_exchange(
+    kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
+) -> None:
+    kube.create_credentials(namespace)
+    start_operator(options=["--keep-tokens=20m"])
+    kube.create_token(namespace)
+    eventually(holds(kube, endpoint, namespace), "the first token")
+
+    kube.delete(secret_path(namespace, "search"))
+    eventually(holds(kube, endpoint, namespace), "the deleted target holds it again")
+    kube.patch(secret_path(namespace, "search"), {"data": {"access_token": "YQ=="}})
+    eventually(holds(kube, endpoint, namespace), "the damaged target holds it again")
+    assert endpoint.exchanges == 1
+
+
+def test_a_token_is_not_kept_for_longer_than_it_may_be(
+    kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
+) -> None:
+    kube.create_credentials(namespace)
+    start_operator(options=["--keep-tokens=1s"])
+    kube.create_token(namespace)
+    eventually(holds(kube, endpoint, namespace), "the first token")
+    time.sleep(1)
+
+    kube.delete(secret_path(namespace, "search"))
+    eventually(lambda: endpoint.exchanges == 2, "another exchange")
+    eventually(holds(kube, endpoint, namespace), "it holds the new token")
 
 
 DAMAGES = [

@@ -201,6 +201,39 @@ def test_a_useless_token_in_hand_is_not_written(token: found.StoredToken) -> Non
     assert decision.action is EXCHANGE
 
 
+LOST = [
+    pytest.param(make_observed(target=None), id="the target is gone"),
+    pytest.param(damaged({"data": {"access_token": None}}), id="the token is gone"),
+    pytest.param(damaged({"metadata": {"annotations": None}}), id="nothing vouches for it"),
+]
+
+
+@pytest.mark.parametrize("observed", LOST)
+def test_a_token_that_the_target_lost_is_put_back_if_it_is_kept(observed: Observed) -> None:
+    decision = decide(replace(observed, kept=make_token()), after(18))
+    assert (decision.action, decision.token) == (WRITE, make_token())
+
+
+@pytest.mark.parametrize(
+    ("resource", "kept"),
+    [
+        pytest.param(make_resource(), make_token(credentials="old"), id="is of other credentials"),
+        pytest.param(make_resource(), make_token(refresh_at=after(18)), id="is due"),
+        pytest.param(requested(after(17)), make_token(), id="is older than somebody wants it"),
+    ],
+)
+def test_a_kept_token_is_not_put_back_if_it(
+    resource: PineconeAccessToken, kept: found.StoredToken
+) -> None:
+    decision = decide(make_observed(resource, target=None, kept=kept), after(18))
+    assert decision.action is EXCHANGE
+
+
+def test_a_kept_token_is_not_written_over_one_that_is_right() -> None:
+    observed = make_observed(kept=make_token(access_token="other"))
+    assert decide(observed, after(18)).action is REST
+
+
 TO_EXCHANGE = [
     pytest.param(make_observed(target=None), after(1), "not exist", id="there is no target"),
     pytest.param(
@@ -487,6 +520,7 @@ def observe(
     credentials: str | Problem,
     read: str,
     in_hand: found.StoredToken | None,
+    kept: found.StoredToken | None,
     *,
     suspend: bool,
 ) -> Observed:
@@ -501,6 +535,7 @@ def observe(
         times=None if read == "nothing" else make_times(token),
         credentials=credentials,
         in_hand=in_hand,
+        kept=kept,
     )
     return failed(observed, retry) if retry else observed
 
@@ -513,6 +548,7 @@ observations = st.builds(
     st.sampled_from(["c0ffee", "new", NO_CREDENTIALS]),
     st.sampled_from(["all", "metadata", "nothing"]),
     st.none() | st.sampled_from([make_token(access_token="new"), make_token(credentials="new")]),
+    st.none() | st.sampled_from([make_token(), make_token(credentials="new")]),
     suspend=st.booleans(),
 )
 

@@ -27,6 +27,7 @@ def test_without_flags_and_variables_the_defaults_are_those_of_the_reference() -
         log_level="info",
         log_format="auto",
         resync_interval=timedelta(minutes=10),
+        keep_tokens=timedelta(),
         leader_election=None,
         shard=Shard(0, 1),
     )
