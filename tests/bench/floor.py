@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Final
 
@@ -58,9 +59,11 @@ def measure(here: Place) -> float:
 
 
 async def _loop(kubeconfig: Path, token_url: str, ca_bundle: Path, rounds: int) -> float:
-    api = await kube.connect(kubeconfig, None)
     trust = ssl.create_default_context(cafile=ca_bundle)
-    async with httpx.AsyncClient(verify=trust) as tokens:
+    async with (
+        aclosing(await kube.connect(kubeconfig, None)) as api,
+        httpx.AsyncClient(verify=trust) as tokens,
+    ):
         started = 0.0
         for number in range(_WARM_UP + rounds):
             if number == _WARM_UP:
@@ -73,9 +76,7 @@ async def _loop(kubeconfig: Path, token_url: str, ca_bundle: Path, rounds: int) 
             target["data"]["access_token"] = encoded
             await api.request("PATCH", _TARGET, body=target, content_type=MERGE_PATCH)
             await api.request("PATCH", _STATUS, body=status, content_type=JSON_PATCH)
-        used = time.process_time() - started
-    await api.aclose()
-    return used / rounds
+        return (time.process_time() - started) / rounds
 
 
 def _credentials() -> Mapping[str, str]:
@@ -102,7 +103,7 @@ def _target(number: int) -> dict[str, Any]:
     }
 
 
-def _status(number: int) -> dict[str, Any]:
+def _status(number: int) -> list[dict[str, Any]]:
     """Return a patch as long as the operator's."""
     time_text = f"2026-01-01T00:{number // 60 % 60:02d}:{number % 60:02d}Z"
     condition = {
@@ -112,15 +113,17 @@ def _status(number: int) -> dict[str, Any]:
     }
     ready = f"the token in the Secret token-floor is valid until {time_text}"
     refreshed = f"the token was fetched at {time_text}"
-    return {
-        "status": {
-            **dict.fromkeys(("expiresAt", "lastRefreshAt", "refreshAt"), time_text),
-            "conditions": [
-                {"type": "Ready", "reason": "TokenValid", "message": ready, **condition},
-                {"type": "Refreshed", "reason": "Succeeded", "message": refreshed, **condition},
-            ],
-        }
+    status = {
+        **dict.fromkeys(("expiresAt", "lastRefreshAt", "refreshAt"), time_text),
+        "conditions": [
+            {"type": "Ready", "reason": "TokenValid", "message": ready, **condition},
+            {"type": "Refreshed", "reason": "Succeeded", "message": refreshed, **condition},
+        ],
     }
+    return [
+        {"op": "test", "path": "/metadata/name", "value": objects.token("floor")},
+        {"op": "add", "path": "/status", "value": status},
+    ]
 
 
 def main() -> None:
