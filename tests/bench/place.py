@@ -22,6 +22,7 @@ LIFETIME = 1800  # of a real token, in seconds
 REFRESHED_AFTER = LIFETIME * (1 - 1 / 3 - 1 / 20)
 _AUDIT_SECONDS = 1.0  # a request is in the log a moment after its answer
 _SETTLED_SECONDS = 0.5
+_QUIET_SECONDS = 3.0
 _PATIENCE = 600.0
 _READS = ("get", "list", "watch")
 
@@ -99,6 +100,14 @@ class Place:
             for one in self._audit.since(since.audit_mark)
             if one.verb != "watch"
         )
+
+    def wait_for_events(self) -> None:
+        """Wait until no more Events are written: each first token has one, written slowly."""
+        while True:
+            before = self.usage()
+            time.sleep(_QUIET_SECONDS)
+            if not self.requests(before)["create events"]:
+                return
 
     def wait_until_settled(self, looks: int = 0, operators: Sequence[Operator] = ()) -> float:
         """Wait until so many looks are done, and queues are empty for a moment.

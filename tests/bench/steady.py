@@ -20,7 +20,6 @@ from tests.support.api import token_path
 _LIKE = 10_000  # resources
 _SHORTEST = 6  # s; tokens of a shorter life are refreshed by whole seconds only
 _ARRIVE_EVERY = 0.5
-_SETTLING = 6.0
 
 
 def measure(settings: Settings) -> Iterator[Figure]:
@@ -47,7 +46,8 @@ def start_scattered(here: Place, resources: int) -> None:
     say("waiting for the first tokens")
     here.targets.wait_for(resources)
     here.endpoint.scattered = False
-    time.sleep(_SETTLING)
+    say("waiting for the Events of first tokens")
+    here.wait_for_events()
 
 
 def refreshes(
