@@ -26,7 +26,7 @@ _SKEW = timedelta(seconds=30)
 
 
 # What falls due in one second is spread over so much of it.
-_SPREAD = timedelta(seconds=0.9)
+_SPREAD = timedelta(seconds=0.75)
 
 
 @dataclass(frozen=True, slots=True)
