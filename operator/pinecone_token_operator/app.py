@@ -35,10 +35,12 @@ STOPPED, UNEXPECTED, NOT_REACHABLE, LEASE_LOST = 0, 1, 3, 4
 
 _MORE_WORKERS: Final = 8
 # Time for the looks under way to write what they fetched; the rest of 10 s is for closing.
-_DRAIN: Final = timedelta(seconds=5)
+_DRAIN: Final = timedelta(seconds=4)
 # Clocks that differ by more than this deserve a word.
 _SKEW: Final = timedelta(seconds=5)
 _FLUSH: Final = timedelta(seconds=0.5)
+# How long to wait for the watch of resources before they are listed.
+_SOON: Final = timedelta(seconds=2)
 # How long the API server may be away at the start.
 _PATIENCE: Final = timedelta(seconds=30)
 
@@ -216,8 +218,9 @@ class _App:
 
     async def _start_and_work(self, group: asyncio.TaskGroup) -> None:
         group.create_task(self._resources.run(), name="resource watch")
+        # What is listed before is listed again then.
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_PATIENCE.total_seconds()):
+            async with asyncio.timeout(_SOON.total_seconds()):
                 await self._resources.begun.wait()
         # Before the Secrets are watched, so that it is known which ones matter.
         await self._list()

@@ -28,7 +28,9 @@ _NOT_FOUND, _CONFLICT = 404, 409
 _JITTER: Final = 0.2
 # A request that takes longer than this is better tried again.
 _PATIENCE: Final = timedelta(seconds=3)
-_FAREWELL: Final = timedelta(seconds=1.5)
+# How long to try to give the Lease back, which saves the others the wait for its end.
+_FAREWELL: Final = timedelta(seconds=2)
+_FAREWELL_PAUSE: Final = timedelta(seconds=0.3)
 
 logger = logging.getLogger(__name__)
 
@@ -134,13 +136,25 @@ class Elector:
         self.leading.clear()
         try:
             async with asyncio.timeout(_FAREWELL.total_seconds()):
+                await self._give_back()
+        except TimeoutError:
+            logger.warning("The Lease could not be released in time; it runs out by itself")
+
+    async def _give_back(self) -> None:
+        while True:
+            try:
                 lease = await self._request("GET", self._path)
                 if lease["spec"].get("holderIdentity") == self._identity:
                     lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
                     await self._request("PUT", self._path, lease)
-                    logger.info("Released the Lease")
-        except (ApiError, TimeoutError) as error:
-            logger.warning("The Lease could not be released (%s); it runs out by itself", error)
+            except ApiError as error:
+                if error.http_status == _NOT_FOUND:
+                    return
+                logger.warning("The Lease could not be released (%s); trying on", error)
+            else:
+                logger.info("Released the Lease")
+                return
+            await asyncio.sleep(_FAREWELL_PAUSE.total_seconds())
 
     # Stand by
 

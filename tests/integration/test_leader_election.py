@@ -188,6 +188,27 @@ async def test_who_is_late_may_read_but_not_write(cluster: Cluster, namespace: s
         await asyncio.wait({running})
 
 
+async def test_the_lease_is_released_though_the_api_server_refuses_at_first(
+    cluster: Cluster, kube: Kube, namespace: str, tmp_path: Path
+) -> None:
+    settings = LeaderElection("lease", namespace, *map(timedelta, (0, 0, 0), (60, 40, 2)))
+    with ApiProxy(cluster.url, cluster.ca_file, tmp_path / "proxy", ["me"]) as proxy:
+        line = proxy.lines["me"]
+        user = {"token": cluster.token}
+        kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", line.url, proxy.ca_file, user)
+        async with aclosing(await connect(kubeconfig, None)) as api:
+            elector = Elector(api, settings, "me", time.monotonic, random.Random(1))
+            running = asyncio.create_task(elector.run())
+            await asyncio.wait_for(elector.leading.wait(), 10)
+            line.refusals, line.refusal = 2, 503
+            await elector.release()
+            assert running.done()
+
+    lease = kube.get(f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/lease")
+    assert lease is not None
+    assert not lease["spec"].get("holderIdentity")
+
+
 @pytest.mark.parametrize("trouble", ["closes_watches", "expires_watches"])
 async def test_a_lease_that_cannot_be_watched_is_looked_at_now_and_then(
     cluster: Cluster, kube: Kube, namespace: str, tmp_path: Path, trouble: str
