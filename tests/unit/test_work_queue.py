@@ -86,7 +86,7 @@ async def test_a_key_in_hand_is_handed_out_again_but_only_afterwards_and_once() 
     await settle()
     assert not other.done()
     queue.done(A)
-    assert await other == A
+    assert await asyncio.wait_for(other, 5) == A
     assert len(queue) == 0
     queue.done(A)
     assert not queue.unfinished
