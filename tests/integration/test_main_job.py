@@ -189,10 +189,10 @@ def test_a_token_is_not_kept_for_longer_than_it_may_be(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
 ) -> None:
     kube.create_credentials(namespace)
-    start_operator(options=["--keep-tokens=1s"])
+    start_operator(options=["--keep-tokens=3s"])
     kube.create_token(namespace)
     eventually(holds(kube, endpoint, namespace), "the first token")
-    time.sleep(1)
+    time.sleep(3)
 
     kube.delete(secret_path(namespace, "search"))
     eventually(lambda: endpoint.exchanges == 2, "another exchange")
