@@ -1,49 +1,30 @@
-"""Raw JSON over HTTPS with the API server, and the one place that knows `kubernetes`.
+"""Raw JSON over HTTPS with the API server, by aiohttp.
 
-That library finds the API server and the credentials; the requests are aiohttp's. Its typed models
-cost six times the CPU, and its REST client reads netrc at every request and wraps each in retries,
-which are the callers' job here.
+The Kubernetes client's typed models cost six times the CPU, and its REST client reads netrc at
+every request and wraps each in retries, which are the callers' job here.
 """
 
 import asyncio
-import ipaddress
 import json
-import logging
-import os
-import ssl
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
-from kubernetes.aio import config as kube_config
-from kubernetes.aio.client import Configuration
-from yarl import URL
 
 from pinecone_token_operator.api import Body
 from pinecone_token_operator.errors import ApiError
+from pinecone_token_operator.kube_access import Access, find_access
 
 CONNECT_TIMEOUT: Final = timedelta(seconds=5)
 REQUEST_TIMEOUT: Final = timedelta(seconds=10)
 FAREWELL: Final = timedelta(seconds=0.25)
-# The kubelet renews a token when a fifth of its life is left, of ten minutes at the least.
-RELOAD_EVERY: Final = timedelta(seconds=60)
-# After a 401, credentials this old are read again: they may have been renewed before their time.
-# Younger ones are not, or a plugin would run for each request while an account is locked.
-RELOAD_REFUSED: Final = timedelta(seconds=5)
 MAX_MESSAGE: Final = 300
 PAGE: Final = 500  # objects in a page of a list
 USER_AGENT: Final = "pinecone-token-operator"
-
-logger = logging.getLogger(__name__)
-
-Reload = Callable[[], Awaitable[None]]
-"""Reads credentials into a `Configuration` again."""
 
 
 async def connect(
@@ -60,57 +41,7 @@ async def connect(
     Raises:
         ApiError: nothing usable was found; the reason is `NotConfigured`.
     """
-    # With its default, a kubeconfig without `server` would mean http://localhost.
-    configuration = Configuration(host="", client_session_kwargs={"trust_env": False})
-    why_not_pod = ""
-    source = str(kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config")
-    try:
-        if kubeconfig is None and context is None:
-            try:
-                return Api(configuration, await _load_pod(configuration), heard)
-            except kube_config.ConfigException as error:
-                why_not_pod = f"No service account of a pod is here: {error} "
-        return Api(configuration, await _load_file(configuration, source, context), heard)
-    except Exception as error:  # noqa: BLE001 - a malformed kubeconfig raises about anything
-        # Neither its text nor the cause: both can quote the user's entry, with its token.
-        raise ApiError(
-            0,
-            "NotConfigured",
-            f"{why_not_pod}The kubeconfig {source} cannot be used ({type(error).__name__}). "
-            "Run in a pod that has a service account, or name a kubeconfig that kubectl can use.",
-        ) from None
-
-
-async def _load_pod(configuration: Configuration) -> Reload:
-    async def reload() -> None:
-        # Its own refreshing would fail a request while the kubelet replaces the file.
-        kube_config.load_incluster_config(  # type: ignore[no-untyped-call]  # it has no types
-            configuration, try_refresh_token=False
-        )
-
-    await reload()
-    return reload
-
-
-async def _load_file(configuration: Configuration, source: str, context: str | None) -> Reload:
-    if not _any_file(source):
-        raise FileNotFoundError(source)
-    loader = await kube_config.load_kube_config(  # type: ignore[no-untyped-call]  # it has no types
-        config_file=source,
-        context=context,
-        client_configuration=configuration,
-        persist_config=False,
-    )
-
-    async def reload() -> None:
-        # Runs an exec plugin or asks an OIDC issuer only when what they gave has expired.
-        await loader.load_and_set(configuration)
-
-    return reload
-
-
-def _any_file(paths: str) -> bool:
-    return any(Path(path).expanduser().is_file() for path in paths.split(os.pathsep) if path)
+    return Api(await find_access(kubeconfig, context), heard)
 
 
 class Api:
@@ -119,40 +50,24 @@ class Api:
     Must be made inside a running event loop.
 
     Args:
-        configuration: where the API server is and how to authenticate, filled in.
-        reload: reads the credentials into the configuration again.
+        access: where the API server is and how to authenticate.
         heard: told the `Date` header of each reply.
-
-    Attributes:
-        proxy: the URL of the proxy on the way to the API server, if there is one.
     """
 
-    def __init__(
-        self, configuration: Configuration, reload: Reload, heard: Callable[[str], None]
-    ) -> None:
-        self._configuration = configuration
-        self._reload = reload
+    def __init__(self, access: Access, heard: Callable[[str], None]) -> None:
+        self._access = access
         self._heard = heard
-        self._loaded_at = asyncio.get_running_loop().time()
-        self._origin = URL(configuration.host).origin()
-        self._tls = ssl.create_default_context(
-            cafile=configuration.ssl_ca_cert, cadata=configuration.ca_cert_data
-        )
-        # Authorities of real clusters lack extensions that Python 3.13 and later insist on:
-        # https://github.com/kubernetes-client/python/issues/2394
-        self._tls.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        if not configuration.verify_ssl:
-            self._tls.check_hostname = False
-            self._tls.verify_mode = ssl.CERT_NONE
-        self._load_client_certificate()
-        self.proxy: str | None = configuration.proxy or _proxy_for(configuration.host)
         self._session = self._open()
 
     @property
     def server(self) -> str:
         """The API server's URL, without a slash at the end."""
-        host: str = self._configuration.host
-        return host
+        return self._access.server
+
+    @property
+    def proxy(self) -> str | None:
+        """The URL of the proxy on the way to the API server, if there is one."""
+        return self._access.proxy
 
     @asynccontextmanager
     async def session(
@@ -174,27 +89,25 @@ class Api:
         async def send(
             request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
         ) -> aiohttp.ClientResponse:
+            access = self._access
             # A redirect elsewhere must not take the credentials along.
-            ours = request.url.origin() == self._origin
+            ours = request.url.origin() == access.origin
             if ours:
-                await self._authorize(request, RELOAD_EVERY)
-                request.server_hostname = self._configuration.tls_server_name
+                await access.authorize(request)
             response = await handler(request)
-            if (
-                ours
-                and response.status == HTTPStatus.UNAUTHORIZED
-                and await self._authorize(request, RELOAD_REFUSED)
-            ):
+            refused = ours and response.status == HTTPStatus.UNAUTHORIZED
+            if refused and await access.authorize(request, refused=True):
                 response.release()
                 response = await handler(request)
             return response
 
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=self._tls, limit=0),  # the callers limit themselves
+            # Without a limit, because the callers limit themselves.
+            connector=aiohttp.TCPConnector(ssl=self._access.tls, limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": USER_AGENT},
             middlewares=(*around, send),
-            proxy=self.proxy,
+            proxy=self._access.proxy,
             trust_env=False,  # else netrc is read in a thread at each request
         )
 
@@ -324,33 +237,6 @@ class Api:
         """Close all connections, except those of sessions that were asked for."""
         await _close(self._session)
 
-    async def _authorize(self, request: aiohttp.ClientRequest, max_age: timedelta) -> bool:
-        """Set the header from credentials of this age at most; return whether that changed it."""
-        authorization = await self._authorization(max_age)
-        if not authorization or authorization == request.headers.get("Authorization"):
-            return False
-        request.headers["Authorization"] = authorization
-        return True
-
-    async def _authorization(self, max_age: timedelta) -> str | None:
-        now = asyncio.get_running_loop().time()
-        if now - self._loaded_at >= max_age.total_seconds():
-            # Before the first await, so that of many requests one reloads.
-            self._loaded_at = now
-            try:
-                async with asyncio.timeout(REQUEST_TIMEOUT.total_seconds()):  # plugins may hang
-                    await self._reload()
-                self._load_client_certificate()
-            except Exception as error:  # noqa: BLE001 - as in `connect`
-                # What is known may still be good; if not, the API server will say so.
-                logger.warning("Credentials cannot be read again: %s", type(error).__name__)
-        value: str | None = await self._configuration.get_api_key_with_prefix("BearerToken")
-        return value.strip() if value else None
-
-    def _load_client_certificate(self) -> None:
-        if self._configuration.cert_file:
-            self._tls.load_cert_chain(self._configuration.cert_file, self._configuration.key_file)
-
 
 async def _close(session: aiohttp.ClientSession) -> None:
     await session.close()
@@ -408,24 +294,3 @@ def _refusal(status: int, content: bytes) -> ApiError:
 def _one_line(text: object) -> str:
     """Return what may be told of a text: a webhook's message has any length and line breaks."""
     return " ".join(text[:MAX_MESSAGE].split()) if isinstance(text, str) else ""
-
-
-def _proxy_for(server: str) -> str | None:
-    """Return the proxy that the environment asks for, as Go programs would read it."""
-    parts = urlsplit(server)
-    host = parts.hostname or ""
-    proxies = getproxies()
-    if host == "localhost" or proxy_bypass(parts.netloc) or proxy_bypass(host):
-        return None
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return proxies.get(parts.scheme)
-    # `proxy_bypass` knows no networks, and a cluster's NO_PROXY usually names its services so.
-    for entry in proxies.get("no", "").split(","):
-        try:
-            if address in ipaddress.ip_network(entry.strip(), strict=False):
-                return None
-        except ValueError:
-            continue
-    return None if address.is_loopback else proxies.get(parts.scheme)

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from pinecone_token_operator import kube
+from pinecone_token_operator import kube, kube_access
 from pinecone_token_operator.errors import ApiError
 from tests.support.certificates import make_certificates
 from tests.support.cluster import Cluster
@@ -379,7 +379,7 @@ async def test_a_renewed_token_is_used_and_a_lost_one_kept(
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
         await writer.drain()
 
-    monkeypatch.setattr(kube, "RELOAD_EVERY", timedelta(0))
+    monkeypatch.setattr(kube_access, "RELOAD_EVERY", timedelta(0))
     token = tmp_path / "renewed"
     token.write_text("one\n")
     async with serving(serve, tmp_path, {"tokenFile": str(token)}) as api:
@@ -409,7 +409,7 @@ async def test_a_refused_token_is_read_again_once(
         writer.write(f"HTTP/1.1 {status}\r\n{end}".encode())
         await writer.drain()
 
-    monkeypatch.setattr(kube, "RELOAD_REFUSED", timedelta(0))
+    monkeypatch.setattr(kube_access, "RELOAD_REFUSED", timedelta(0))
     token = tmp_path / "renewed"
     token.write_text("one\n")
     async with serving(serve, tmp_path, {"tokenFile": str(token)}) as api:
