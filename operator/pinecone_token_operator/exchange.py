@@ -12,7 +12,7 @@ from pinecone_token_operator.errors import ExchangeError, ExchangeFailure
 from pinecone_token_operator.memory import Memory
 from pinecone_token_operator.metrics import SUCCESS, Metrics
 from pinecone_token_operator.oauth import AccessToken
-from pinecone_token_operator.policies import Observed, Problem
+from pinecone_token_operator.observation import Observed, Problem
 from pinecone_token_operator.reasons import Reason
 from pinecone_token_operator.target import StoredToken
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from pinecone_token_operator.models import PineconeAccessToken
-from pinecone_token_operator.policies import Attempts, Observed, Problem
+from pinecone_token_operator.observation import Attempts, Observed, Problem
 from pinecone_token_operator.reasons import Reason
 from pinecone_token_operator.target import StoredToken, Target, TokenTimes, times_of
 

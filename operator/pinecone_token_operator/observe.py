@@ -11,7 +11,7 @@ from pinecone_token_operator.errors import ApiError, CredentialsInvalid
 from pinecone_token_operator.index import Index, Key
 from pinecone_token_operator.memory import Memory
 from pinecone_token_operator.models import PineconeAccessToken
-from pinecone_token_operator.policies import Observed, Problem
+from pinecone_token_operator.observation import Observed, Problem
 from pinecone_token_operator.reasons import Reason
 from pinecone_token_operator.target import StoredToken, read_target, stored_token, times_of
 

@@ -18,17 +18,9 @@ from pinecone_token_operator.memory import Memory
 from pinecone_token_operator.metrics import Metrics
 from pinecone_token_operator.models import GROUP, PLURAL, VERSION, PineconeAccessToken
 from pinecone_token_operator.news import News, find_news
+from pinecone_token_operator.observation import Attempts, Observed, Problem
 from pinecone_token_operator.observe import Observer, secret_path
-from pinecone_token_operator.policies import (
-    Action,
-    Attempts,
-    Decision,
-    Observed,
-    Problem,
-    decide,
-    is_outdated,
-    wake_at,
-)
+from pinecone_token_operator.policies import Action, Decision, decide, is_outdated, wake_at
 from pinecone_token_operator.reasons import Reason
 from pinecone_token_operator.refusals import explain_refusal
 from pinecone_token_operator.status import compute_status, status_patch

@@ -17,8 +17,8 @@ from pinecone_token_operator.memory import Memory
 from pinecone_token_operator.metrics import Metrics
 from pinecone_token_operator.models import PineconeAccessToken
 from pinecone_token_operator.news import News
+from pinecone_token_operator.observation import Observed
 from pinecone_token_operator.observe import Observer
-from pinecone_token_operator.policies import Observed
 from pinecone_token_operator.reconcile import Reconciler
 from pinecone_token_operator.secret_watch import SecretWatch
 from pinecone_token_operator.sharding import Shard

@@ -8,7 +8,7 @@ from typing import Any
 
 from pinecone_token_operator.desired import desire, secret_to_create
 from pinecone_token_operator.models import PineconeAccessToken, parse_resource
-from pinecone_token_operator.policies import Attempts, Observed, Problem
+from pinecone_token_operator.observation import Attempts, Observed, Problem
 from pinecone_token_operator.reasons import Reason
 from pinecone_token_operator.target import (
     StoredToken,

@@ -15,7 +15,8 @@ from pinecone_token_operator.index import Index
 from pinecone_token_operator.memory import Memory
 from pinecone_token_operator.models import REFRESH_REQUESTED_AT, PineconeAccessToken, parse_resource
 from pinecone_token_operator.news import find_news
-from pinecone_token_operator.policies import Action, Attempts, Observed, Problem, decide, wake_at
+from pinecone_token_operator.observation import Attempts, Observed, Problem
+from pinecone_token_operator.policies import Action, decide, wake_at
 from pinecone_token_operator.reasons import Reason
 from pinecone_token_operator.refusals import explain_refusal
 from pinecone_token_operator.schedule import refresh_at

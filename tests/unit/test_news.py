@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 
 from pinecone_token_operator.news import find_news
-from pinecone_token_operator.policies import Attempts, Observed, Problem, decide
+from pinecone_token_operator.observation import Attempts, Observed, Problem
+from pinecone_token_operator.policies import decide
 from pinecone_token_operator.reasons import Reason
 from pinecone_token_operator.status import compute_status
 from tests.unit.builders import after, failed, make_observed, make_resource, make_secret, make_token
