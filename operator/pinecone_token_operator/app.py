@@ -48,7 +48,7 @@ logger = logging.getLogger(__name__)
 
 
 def run(settings: Settings) -> int:
-    """Run until SIGTERM or SIGINT; return the exit code (see `settings.EXIT_CODES`)."""
+    """Run until SIGTERM or SIGINT; return the exit code (see `flags.EXIT_CODES`)."""
     _calm_garbage_collection()
     try:
         return asyncio.run(_App(settings).run())

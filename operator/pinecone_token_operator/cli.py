@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from pinecone_token_operator import log_setup, settings
+from pinecone_token_operator import flags, log_setup, settings
 from pinecone_token_operator.errors import SettingsInvalid
 
 PROGRAM: Final = "pinecone-token-operator"
@@ -15,7 +15,7 @@ SETTING_UNUSABLE: Final = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code (see `settings.EXIT_CODES`)."""
+    """Run the command and return its exit code (see `flags.EXIT_CODES`)."""
     try:
         arguments = _parser().parse_args(argv)
         if arguments.command == "check":
@@ -34,11 +34,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return app.run(chosen)
 
 
-def _parser() -> settings.Parser:
-    parser = settings.Parser(
+def _parser() -> flags.Parser:
+    parser = flags.Parser(
         prog=PROGRAM,
         description="Keeps a fresh Pinecone access token in a Kubernetes Secret.",
-        epilog=f"'{PROGRAM} COMMAND --help' documents every option.\n\n{settings.EXIT_CODES}",
+        epilog=f"'{PROGRAM} COMMAND --help' documents every option.\n\n{flags.EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from pinecone_token_operator import kube, settings
+from pinecone_token_operator import flags, kube
 from pinecone_token_operator.api import Requests
 from pinecone_token_operator.errors import ApiError, CheckFailed, OperatorError
 from pinecone_token_operator.models import GROUP, KIND, PLURAL, VERSION
@@ -163,8 +163,8 @@ class Check:
         return f"{collection}/{name}" if name else collection
 
 
-def _parser() -> settings.Parser:
-    parser = settings.Parser(
+def _parser() -> flags.Parser:
+    parser = flags.Parser(
         prog="pinecone-token-operator check",
         description="See whether an installed operator tells of bad credentials; for helm test.",
         allow_abbrev=False,
