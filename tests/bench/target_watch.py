@@ -6,7 +6,8 @@ import ssl
 import threading
 import time
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -94,6 +95,20 @@ class TargetWatch:
         return sight
 
     def _run(self) -> None:
+        """Watch until stopped; a server that is busy closes watches that do not keep up."""
+        version = ""
+        while not self._stopping:
+            try:
+                for event in self._events(version):
+                    version = event["object"]["metadata"].get("resourceVersion", "")
+                    if event["type"] == "ERROR":
+                        break
+                    self._take(event)
+            except (OSError, http.client.HTTPException):
+                if not self._stopping:
+                    raise
+
+    def _events(self, version: str) -> Iterator[dict[str, Any]]:
         address = urlsplit(self._cluster.url)
         assert address.hostname is not None
         self._connection = http.client.HTTPSConnection(
@@ -102,18 +117,14 @@ class TargetWatch:
             context=ssl.create_default_context(cafile=self._cluster.ca_file),
         )
         headers = {"Authorization": f"Bearer {self._cluster.token}", "Accept": _ACCEPT}
+        query = f"watch=true&timeoutSeconds=7200&labelSelector={RESOURCE_UID}"
         try:
             self._connection.request(
-                "GET",
-                f"/api/v1/secrets?watch=true&timeoutSeconds=7200&labelSelector={RESOURCE_UID}",
-                headers=headers,
+                "GET", f"/api/v1/secrets?{query}&resourceVersion={version}", headers=headers
             )
             response = self._connection.getresponse()
             while line := response.readline():
-                self._take(json.loads(line))
-        except (OSError, http.client.HTTPException):
-            if not self._stopping:
-                raise
+                yield json.loads(line)
         finally:
             self._connection.close()
 
@@ -130,5 +141,8 @@ class TargetWatch:
             ),
         )
         with self._told:
-            self.sights[metadata["name"]].append(sight)
-            self._told.notify_all()
+            sights = self.sights[metadata["name"]]
+            # A watch that begins anew may tell what is there once more.
+            if not sights or replace(sight, at=sights[-1].at) != sights[-1]:
+                sights.append(sight)
+                self._told.notify_all()
