@@ -50,7 +50,7 @@ def main(venv: Path, root: Path) -> None:
         _copy(library, root)
     if (cache := Path("/etc/ld.so.cache")).exists():  # where the loader finds them
         _copy(cache, root)
-    (root / "tmp").mkdir(mode=0o1777)
+    (root / "tmp").mkdir(exist_ok=True)
     (root / "tmp").chmod(0o1777)
     # Bytecode that names no time, so that a build that changes times of files neither differs from
     # the last one nor has its modules compiled at each start.
