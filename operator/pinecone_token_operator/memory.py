@@ -29,6 +29,7 @@ class Memory:
         times: the times of the token in it, if they were proven.
         credentials_version: the resourceVersion of the credentials Secret as it was read last.
         credentials: the fingerprint of what it held.
+        unusable_since: since when it held nothing that can be used, if it doesn't.
         in_hand: a token that was fetched and could not be written yet.
         kept: the one that was written last, if it is to be put back should it get lost.
         attempts: what failed lately.
@@ -41,6 +42,7 @@ class Memory:
     times: TokenTimes | None = None
     credentials_version: str | None = None
     credentials: str | None = None
+    unusable_since: datetime | None = None
     in_hand: StoredToken | None = None
     kept: StoredToken | None = None
     attempts: Attempts = field(default_factory=Attempts)

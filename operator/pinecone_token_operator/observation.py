@@ -47,6 +47,7 @@ class Observed:
         in_hand: a token that was fetched and could not be written yet.
         kept: the token that was written last, if tokens are kept for a while.
         attempts: what failed lately.
+        unusable_since: since when the credentials cannot be used, if they can't.
         fraction: a random number in [0, 1), for a new plan and for the part of a second to act in.
     """
 
@@ -58,6 +59,7 @@ class Observed:
     credentials: str | Problem
     in_hand: StoredToken | None
     attempts: Attempts
+    unusable_since: datetime | None = None
     fraction: float = 0.0
     kept: StoredToken | None = None
 

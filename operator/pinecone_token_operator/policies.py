@@ -85,9 +85,11 @@ def wake_at(observed: Observed, decision: Decision, now: datetime) -> datetime |
         return None
     expires_at = observed.times.expires_at if observed.times else None
     moments: list[datetime | None] = [expires_at]
-    if expires_at and expires_at > now and _no_credentials(observed):
+    if _no_credentials(observed) and not observed.resource.spec.suspend:
         # A watch that has fallen silent tells of new ones late.
-        moments.append(now + schedule.look_again(expires_at - now))
+        unusable_for = now - (observed.unusable_since or now)
+        life_left = expires_at - now if expires_at else timedelta()
+        moments.append(now + schedule.look_again(unusable_for, life_left))
     if decision.not_refreshed is None:
         moments.append(observed.attempts.retry_at)
         moments.append(observed.resource.refresh_requested_at)

@@ -91,6 +91,11 @@ class Reconciler:
         for tries_left in reversed(range(_TRIES)):
             observed, credentials = await self._observer.observe(resource, memory)
             decided_at = self._now()
+            if not isinstance(observed.credentials, Problem):
+                memory.unusable_since = None
+            elif memory.unusable_since is None:
+                memory.unusable_since = decided_at
+            observed = replace(observed, unusable_since=memory.unusable_since)
             decision = decide(observed, decided_at)
             if is_outdated(observed, decision):
                 memory.attempts = Attempts()

@@ -64,9 +64,16 @@ def back_off_throttled(asked: timedelta, fraction: float) -> timedelta:
     return _whole(asked + max(asked / 10, _SECOND) * fraction)
 
 
-def look_again(life_left: timedelta) -> timedelta:
-    """Return how long to believe that credentials are unusable, should no event tell otherwise."""
-    return max(_whole(life_left / 4), _SOON)
+def look_again(unusable_for: timedelta, life_left: timedelta) -> timedelta:
+    """Return how long to believe that credentials are unusable, should no event tell otherwise.
+
+    As long as they have been so already, from 5 seconds to 5 minutes, and never more than a quarter
+    of the life that is left. No life left means no such limit.
+    """
+    wait = min(unusable_for, _LONGEST_BACK_OFF)
+    if life_left > timedelta():
+        wait = min(wait, life_left / 4)
+    return max(_whole(wait), _SOON)
 
 
 def _within_life(wait: timedelta, life_left: timedelta) -> timedelta:

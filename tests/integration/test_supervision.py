@@ -262,6 +262,35 @@ def test_what_came_and_went_while_nothing_was_told_is_found_once_watching_goes_o
         eventually(forgotten, "what went is forgotten", timeout=30)
 
 
+def test_credentials_are_found_though_no_watch_tells_of_them(
+    cluster: Cluster,
+    kube: Kube,
+    endpoint: TokenEndpoint,
+    namespace: str,
+    proxy: ApiProxy,
+    tmp_path: Path,
+) -> None:
+    line = proxy.lines["operator"]
+    config = write_kubeconfig(
+        tmp_path / "kubeconfig", line.url, proxy.ca_file, {"token": cluster.token}
+    )
+    kube.create_token(namespace, "search")
+    with Operator(
+        config, endpoint.url, endpoint.ca_bundle, tmp_path, namespaces=[namespace]
+    ) as operator:
+        operator.wait_ready()
+
+        def told() -> bool:
+            condition = kube.condition(namespace, "search", "Refreshed") or {}
+            return condition.get("reason") == "CredentialsNotFound"
+
+        eventually(told, "it tells that there are none")
+        line.silent_watches = True
+        kube.create_credentials(namespace)
+        eventually(lambda: kube.secret(namespace, "search") is not None, "it has a token", 30)
+        line.silent_watches = False
+
+
 def calm(line: Line) -> None:
     line.refusal = line.refusals = None
     line.stalled = line.silent_watches = False
