@@ -159,7 +159,7 @@ class Controller:
             try:
                 await self.list_all()
             except ApiError as error:
-                wake = self._some_time_from_now(min(every, LIST_AGAIN_AFTER))
+                wake = self._some_time_from_now(LIST_AGAIN_AFTER)
                 logger.warning("Listing everything failed (%s); the next time is soon", error)
                 continue
             if self._monotonic() >= due:

@@ -34,9 +34,8 @@ def measure(settings: Settings) -> Iterator[Figure]:
         here.operator = here.another_operator("keeping", "--keep-tokens=20m")
         here.operator.start()
         here.operator.wait_ready()
-        _change(
-            here, names, lambda name: _rotate(here, name, "third")
-        )  # what it fetches itself, it keeps
+        # It keeps what it fetches itself.
+        _change(here, names, lambda name: _rotate(here, name, "third"))
         yield from _deleted(here, names, "the same with --keep-tokens", "40")
 
 

@@ -84,6 +84,11 @@ def proxy(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield running
 
 
+def kubeconfig_by(proxy: ApiProxy, line: str, cluster: Cluster, path: Path) -> Path:
+    """Return the kubeconfig of who may do everything, by way of a line of the proxy."""
+    return write_kubeconfig(path, proxy.lines[line].url, proxy.ca_file, {"token": cluster.token})
+
+
 class Told:
     """The names that a watch has told, or that were there when it said it may have missed some."""
 
@@ -118,7 +123,7 @@ async def watching(
 ) -> AsyncIterator[Told]:
     clock, rng = time.monotonic, random.Random(1)
     path = directory / f"kubeconfig-{list(proxy.lines).index(line)}"
-    write_kubeconfig(path, proxy.lines[line].url, proxy.ca_file, {"token": cluster.token})
+    kubeconfig_by(proxy, line, cluster, path)
     async with aclosing(await operator_kube.connect(path, None)) as api:
         told = Told(api, namespace)
         if line.startswith("resources"):
@@ -233,9 +238,7 @@ def test_what_came_and_went_while_nothing_was_told_is_found_once_watching_goes_o
     tmp_path: Path,
 ) -> None:
     line = proxy.lines["operator"]
-    config = write_kubeconfig(
-        tmp_path / "kubeconfig", line.url, proxy.ca_file, {"token": cluster.token}
-    )
+    config = kubeconfig_by(proxy, "operator", cluster, tmp_path / "kubeconfig")
     kube.create_credentials(namespace)
     kube.create_token(namespace, "goes")
     operator = Operator(
@@ -271,9 +274,7 @@ def test_credentials_are_found_though_no_watch_tells_of_them(
     tmp_path: Path,
 ) -> None:
     line = proxy.lines["operator"]
-    config = write_kubeconfig(
-        tmp_path / "kubeconfig", line.url, proxy.ca_file, {"token": cluster.token}
-    )
+    config = kubeconfig_by(proxy, "operator", cluster, tmp_path / "kubeconfig")
     kube.create_token(namespace, "search")
     with Operator(
         config, endpoint.url, endpoint.ca_bundle, tmp_path, namespaces=[namespace]
