@@ -53,13 +53,16 @@ class Exchange:
         self._metrics = metrics
         self._now = now
         self._rng = rng
-        self._throttled: dict[str, datetime] = {}  # by client id
+        # Until when each client id waits, by the loop's clock: the other one may be set forward.
+        self._throttled: dict[str, float] = {}
 
     async def fetch(
         self, observed: Observed, credentials: Credentials, memory: Memory
     ) -> StoredToken | None:
         """Exchange the credentials; None if that failed, which is then noted."""
-        wait = self._throttled.get(credentials.client_id, self._now()) - self._now()
+        clock = asyncio.get_running_loop().time
+        started = clock()
+        wait = timedelta(seconds=self._throttled.get(credentials.client_id, started) - started)
         if wait > timedelta():
             problem = Problem(
                 Reason.THROTTLED, "the token endpoint asked for fewer requests with this client id"
@@ -67,8 +70,6 @@ class Exchange:
             retry_at = self._now() + schedule.back_off_throttled(wait, self._rng.random())
             memory.wait(observed, problem, retry_at)
             return None
-        clock = asyncio.get_running_loop().time
-        started = clock()
         try:
             token = await self._endpoint.exchange(credentials)
         except ExchangeError as error:
@@ -99,7 +100,8 @@ class Exchange:
         life_left = observed.times.expires_at - now if observed.times else timedelta()
         message = str(error)
         if error.retry_after is not None:
-            self._throttled[credentials.client_id] = now + error.retry_after
+            until = asyncio.get_running_loop().time() + error.retry_after.total_seconds()
+            self._throttled[credentials.client_id] = until
             wait = schedule.back_off_throttled(error.retry_after, fraction)
         elif error.failure is ExchangeFailure.REJECTED:
             wait = schedule.back_off_rejected(failures, life_left, fraction)

@@ -61,7 +61,8 @@ def back_off_rejected(failures: int, life_left: timedelta, fraction: float) -> t
 
 def back_off_throttled(asked: timedelta, fraction: float) -> timedelta:
     """Return the wait that the endpoint asked for, and up to a tenth more to spread the return."""
-    return _whole(asked + max(asked / 10, _SECOND) * fraction)
+    wait = -(-asked // _SECOND) * _SECOND
+    return wait + _whole(max(asked / 10, _SECOND) * fraction)
 
 
 def look_again(unusable_for: timedelta, life_left: timedelta) -> timedelta:

@@ -145,7 +145,7 @@ def test_a_throttled_client_id_waits_as_long_as_it_was_told_to(
 
     kube.until(namespace, "Ready", "TokenValid")
     moments = [moment for _, moment in endpoint.requests[: asked + 1]]
-    assert all(after - before >= 7 for before, after in itertools.pairwise(moments))
+    assert min(after - before for before, after in itertools.pairwise(moments)) >= 7
 
 
 def test_an_outage_shorter_than_the_margin_is_never_noticed(
