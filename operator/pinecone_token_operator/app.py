@@ -19,13 +19,13 @@ from pinecone_token_operator.errors import ApiError, LeaseLost
 from pinecone_token_operator.event_recorder import EventRecorder
 from pinecone_token_operator.exchange import Exchange
 from pinecone_token_operator.fence import Fence
-from pinecone_token_operator.handlers import ResourceWatch
 from pinecone_token_operator.index import Index, Key
 from pinecone_token_operator.leader_election import Elector
 from pinecone_token_operator.liveness import Liveness
 from pinecone_token_operator.metrics import Metrics
 from pinecone_token_operator.observe import Observer
 from pinecone_token_operator.reconcile import Reconciler
+from pinecone_token_operator.resource_watch import ResourceWatch
 from pinecone_token_operator.secret_watch import SecretWatch
 from pinecone_token_operator.settings import Settings
 from pinecone_token_operator.token_client import TokenClient

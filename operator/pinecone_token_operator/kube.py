@@ -18,11 +18,11 @@ import aiohttp
 from pinecone_token_operator.api import Body
 from pinecone_token_operator.errors import ApiError
 from pinecone_token_operator.kube_access import Access, find_access
+from pinecone_token_operator.kube_replies import parse_object, refusal
 
 CONNECT_TIMEOUT: Final = timedelta(seconds=5)
 REQUEST_TIMEOUT: Final = timedelta(seconds=10)
 FAREWELL: Final = timedelta(seconds=0.25)
-MAX_MESSAGE: Final = 300
 PAGE: Final = 500  # objects in a page of a list
 USER_AGENT: Final = "pinecone-token-operator"
 
@@ -147,8 +147,8 @@ class Api:
                 self._heard(response.headers.get("Date", ""))
                 content = await response.read()
         if response.status >= HTTPStatus.MULTIPLE_CHOICES:
-            raise _refusal(response.status, content)
-        return _parse_object(response.status, content)
+            raise refusal(response.status, content)
+        return parse_object(response.status, content)
 
     async def pages(
         self,
@@ -211,7 +211,7 @@ class Api:
                 with _mapped_errors(what):
                     async with asyncio.timeout(REQUEST_TIMEOUT.total_seconds()):
                         content = await response.read()
-                raise _refusal(response.status, content)
+                raise refusal(response.status, content)
             line: list[bytes] = []  # pieces, as an event may span many chunks
             while True:
                 with _mapped_errors(what):
@@ -222,7 +222,7 @@ class Api:
                 for end in ends:
                     event = b"".join((*line, end))
                     line.clear()
-                    yield _parse_object(response.status, event)
+                    yield parse_object(response.status, event)
                 if rest:
                     line.append(rest)
             if line:
@@ -262,35 +262,3 @@ def _mapped_errors(what: str) -> Iterator[None]:
         raise ApiError(
             0, "ConnectionFailed", f"{what}: the connection failed ({type(error).__name__})"
         ) from error
-
-
-def _parse_object(status: int, content: bytes) -> dict[str, Any]:
-    try:
-        parsed = json.loads(content)
-    except (ValueError, RecursionError) as error:  # the latter from a page of brackets
-        raise ApiError(status, "InvalidReply", "The reply is not JSON") from error
-    if not isinstance(parsed, dict):
-        raise ApiError(status, "InvalidReply", "The reply is not a JSON object")
-    return parsed
-
-
-def _refusal(status: int, content: bytes) -> ApiError:
-    """Return the Status object as an error; a proxy's page is told in our own words."""
-    try:
-        told = _parse_object(status, content)
-    except ApiError:
-        told = {}
-    try:
-        phrase = HTTPStatus(status).phrase.replace(" ", "")
-    except ValueError:
-        phrase = "Unknown"
-    return ApiError(
-        status,
-        _one_line(told.get("reason")) or phrase,
-        _one_line(told.get("message")) or "The reply is not a Status object",
-    )
-
-
-def _one_line(text: object) -> str:
-    """Return what may be told of a text: a webhook's message has any length and line breaks."""
-    return " ".join(text[:MAX_MESSAGE].split()) if isinstance(text, str) else ""

@@ -27,7 +27,7 @@ from pinecone_token_operator.errors import (
     ResourceInvalid,
     SettingsInvalid,
 )
-from pinecone_token_operator.kube import MAX_MESSAGE, _parse_object, _refusal
+from pinecone_token_operator.kube_replies import MAX_MESSAGE, parse_object, refusal
 from pinecone_token_operator.memory import Memory
 from pinecone_token_operator.models import PineconeAccessToken, parse_resource
 from pinecone_token_operator.oauth import parse_response, request_body
@@ -199,7 +199,7 @@ def check_api_status(data: bytes) -> None:
     status = int(head) if re.fullmatch(rb"[1-9][0-9]{2}", head) else 0
     if not _is_status(status):
         return
-    error = _refusal(status, content)
+    error = refusal(status, content)
     assert error.http_status == status
     assert error.reason
     assert len(str(error)) <= 2 * MAX_MESSAGE + 10
@@ -239,7 +239,7 @@ class _Lines:
     async def watch(self, *_: Any, **__: Any) -> AsyncGenerator[dict[str, Any], None]:
         try:
             for line in self._lines:
-                yield _parse_object(200, line)
+                yield parse_object(200, line)
         finally:
             self.told.set()
 

@@ -14,12 +14,12 @@ from pinecone_token_operator import health
 from pinecone_token_operator import kube as operator_kube
 from pinecone_token_operator.controller import Controller
 from pinecone_token_operator.exchange import Exchange
-from pinecone_token_operator.handlers import ResourceWatch
 from pinecone_token_operator.index import Index
 from pinecone_token_operator.liveness import STALE_AFTER, Liveness
 from pinecone_token_operator.metrics import Metrics
 from pinecone_token_operator.observe import Observer
 from pinecone_token_operator.reconcile import Reconciler
+from pinecone_token_operator.resource_watch import ResourceWatch
 from pinecone_token_operator.secret_watch import SecretWatch
 from pinecone_token_operator.sharding import Shard
 from pinecone_token_operator.token_client import TokenClient

@@ -17,7 +17,7 @@ import pytest
 
 from pinecone_token_operator import kube as operator_kube
 from pinecone_token_operator.errors import ApiError
-from pinecone_token_operator.handlers import ResourceWatch
+from pinecone_token_operator.resource_watch import ResourceWatch
 from pinecone_token_operator.resync import list_resources
 from pinecone_token_operator.secret_watch import SecretWatch
 from tests.support.api import Kube, eventually, secret_path, token_path

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from pinecone_token_operator import kube
-from pinecone_token_operator.handlers import ResourceWatch
 from pinecone_token_operator.models import GROUP, PLURAL, VERSION
+from pinecone_token_operator.resource_watch import ResourceWatch
 from tests.support.cluster import Cluster
 from tests.support.kubeconfig import write_kubeconfig
 
@@ -82,7 +82,7 @@ async def watching(
 
 
 def namespace(cluster: Cluster) -> str:
-    name = f"handlers-{uuid.uuid4().hex[:8]}"
+    name = f"watched-{uuid.uuid4().hex[:8]}"
     cluster.kubectl("create", "namespace", name)
     return name
 
