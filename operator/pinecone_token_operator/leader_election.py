@@ -16,11 +16,11 @@ import logging
 import random
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NoReturn, Protocol
 
 from pinecone_token_operator.errors import ApiError, LeaseLost
+from pinecone_token_operator.lease import Sighting, holder_of, released, renewed, taken
 from pinecone_token_operator.settings import LeaderElection
 
 _NOT_FOUND, _CONFLICT = 404, 409
@@ -56,23 +56,6 @@ class Api(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Sighting:
-    """A Lease as it was last seen to change, and when that was by our monotonic clock."""
-
-    lease: Mapping[str, Any]
-    at: float
-
-    @property
-    def holder(self) -> str:
-        return self.lease.get("spec", {}).get("holderIdentity") or ""
-
-    @property
-    def version(self) -> str:
-        version: str = self.lease["metadata"]["resourceVersion"]
-        return version
-
-
 class Elector:
     """Takes the Lease, renews it, and gives it back.
 
@@ -102,7 +85,7 @@ class Elector:
         self._rng = rng
         self._collection = f"/apis/coordination.k8s.io/v1/namespaces/{settings.namespace}/leases"
         self._path = f"{self._collection}/{settings.name}"
-        self._seen: _Sighting | None = None
+        self._seen: Sighting | None = None
         self._renewed_at = float("-inf")
         self._running: asyncio.Task[object] | None = None
         self.leading = asyncio.Event()
@@ -144,9 +127,8 @@ class Elector:
         while True:
             try:
                 lease = await self._request("GET", self._path)
-                if lease["spec"].get("holderIdentity") == self._identity:
-                    lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
-                    await self._request("PUT", self._path, lease)
+                if holder_of(lease) == self._identity:
+                    await self._request("PUT", self._path, released(lease))
             except ApiError as error:
                 if error.http_status == _NOT_FOUND:
                     return
@@ -188,14 +170,11 @@ class Elector:
     def _saw(self, lease: Mapping[str, Any]) -> None:
         version = lease["metadata"]["resourceVersion"]
         if self._seen is None or self._seen.version != version:
-            self._seen = _Sighting(lease, self._monotonic())
+            self._seen = Sighting(lease, self._monotonic())
 
     def _wait(self) -> float:
         """Return seconds until the Lease is free, should nothing be seen of its holder."""
-        if self._seen is None or not self._seen.holder:
-            return 0.0
-        duration = self._seen.lease["spec"].get("leaseDurationSeconds") or 0
-        return self._seen.at + float(duration) - self._monotonic()
+        return self._seen.free_at - self._monotonic() if self._seen else 0.0
 
     async def _watch(self, most: float) -> None:
         """Return when the Lease may be free."""
@@ -224,26 +203,15 @@ class Elector:
         await asyncio.sleep(self._period())
 
     async def _take(self) -> None:
-        before = self._seen
-        transitions = 0
-        now = _micro_time()
-        if before is not None:
-            transitions = int(before.lease.get("spec", {}).get("leaseTransitions") or 0) + 1
-        spec = {
-            "holderIdentity": self._identity,
-            "leaseDurationSeconds": int(self._settings.lease_duration.total_seconds()),
-            "acquireTime": now,
-            "renewTime": now,
-            "leaseTransitions": transitions,
-        }
-        asked_at = self._monotonic()
+        asked_at, duration = self._monotonic(), self._settings.lease_duration
+        before = self._seen.lease if self._seen else None
+        lease = taken(before, self._settings.name, self._identity, duration, datetime.now(UTC))
         if before is None:
-            body = {"metadata": {"name": self._settings.name}, "spec": spec}
-            lease = await self._request("POST", self._collection, body)
+            lease = await self._request("POST", self._collection, lease)
         else:
-            lease = await self._request("PUT", self._path, {**before.lease, "spec": spec})
+            lease = await self._request("PUT", self._path, lease)
         self._renewed_at = asked_at
-        self._seen = _Sighting(lease, asked_at)
+        self._seen = Sighting(lease, asked_at)
 
     # Lead
 
@@ -265,17 +233,16 @@ class Elector:
                 await asyncio.sleep(max(0.0, min(self._period() / 2, left)))
                 continue
             self._renewed_at = asked_at
-            self._seen = _Sighting(lease, asked_at)
+            self._seen = Sighting(lease, asked_at)
             return
 
     async def _renewal(self) -> dict[str, Any]:
         """Write the Lease as it was written last; where that is refused, look who has it now."""
         if self._seen is None:
             raise AssertionError("nothing is renewed before it was taken")
-        lease = self._seen.lease
-        spec = {**lease["spec"], "renewTime": _micro_time()}
+        lease = renewed(self._seen.lease, datetime.now(UTC))
         try:
-            return await self._request("PUT", self._path, {**lease, "spec": spec})
+            return await self._request("PUT", self._path, lease)
         except ApiError as error:
             if error.http_status not in (_CONFLICT, _NOT_FOUND):
                 raise
@@ -293,7 +260,3 @@ class Elector:
     ) -> dict[str, Any]:
         patience = min(_PATIENCE, self._settings.renew_deadline / 2)
         return await self._api.request(method, path, body=body, timeout=patience)
-
-
-def _micro_time() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,79 @@
+"""A Lease: who has it, until when, and what to write to take, renew and give it back. No I/O.
+
+https://kubernetes.io/docs/concepts/architecture/leases/
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+Lease = Mapping[str, Any]
+"""The object as the API server has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A Lease as it was last seen to change.
+
+    Attributes:
+        lease: the Lease.
+        at: when that was, by our monotonic clock.
+    """
+
+    lease: Lease
+    at: float
+
+    @property
+    def holder(self) -> str:
+        """The identity of whoever has it; empty if nobody has."""
+        return holder_of(self.lease)
+
+    @property
+    def version(self) -> str:
+        """The resourceVersion."""
+        version: str = self.lease["metadata"]["resourceVersion"]
+        return version
+
+    @property
+    def free_at(self) -> float:
+        """When anyone may take it, should its holder show no sign of life from now on."""
+        if not self.holder:
+            return self.at
+        return self.at + float(self.lease["spec"].get("leaseDurationSeconds") or 0)
+
+
+def holder_of(lease: Lease) -> str:
+    """Return the identity of whoever has a Lease; empty if nobody has."""
+    return (lease.get("spec") or {}).get("holderIdentity") or ""
+
+
+def taken(
+    before: Lease | None, name: str, identity: str, duration: timedelta, now: datetime
+) -> Lease:
+    """Return the Lease that the identity has from now on; `before` is None if there is none yet."""
+    spec = {
+        "holderIdentity": identity,
+        "leaseDurationSeconds": int(duration.total_seconds()),
+        "acquireTime": _micro_time(now),
+        "renewTime": _micro_time(now),
+        "leaseTransitions": 0,
+    }
+    if before is None:
+        return {"metadata": {"name": name}, "spec": spec}
+    transitions = (before.get("spec") or {}).get("leaseTransitions") or 0
+    return {**before, "spec": {**spec, "leaseTransitions": int(transitions) + 1}}
+
+
+def renewed(lease: Lease, now: datetime) -> Lease:
+    """Return the Lease with a sign of life of its holder."""
+    return {**lease, "spec": {**lease["spec"], "renewTime": _micro_time(now)}}
+
+
+def released(lease: Lease) -> Lease:
+    """Return the Lease as nobody's."""
+    return {**lease, "spec": {**lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}}
+
+
+def _micro_time(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
