@@ -4,7 +4,7 @@ All times are seconds from the start of the run.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.chaos.fairness import Fault, Key
@@ -17,6 +17,15 @@ _LOST_WITHIN = 30.0
 # What is done at the same time may be seen in another order.
 _RACE = 2.0
 _UNEXPLAINED = "unexplained"
+# Until it notices, the operator works for a resource that is gone.
+_RECREATIONS = frozenset(
+    {
+        "people: resource recreated",
+        "people: namespace recreated",
+        "control plane: CRD reinstalled",
+    }
+)
+_FOR_NOBODY = "for a resource that was gone, which was not noticed yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +33,7 @@ class Exchange:
     """A token that was issued.
 
     Attributes:
-        key: whose target it was seen in; None if in none.
+        key: whose target it was written into; None if none.
         users: the resources that have its client id.
     """
 
@@ -73,7 +82,7 @@ def tally(
                 why = "due"
             else:
                 why = _why_early(exchange, before, faults)
-            needed_one = why != _UNEXPLAINED and not why.startswith("clock")
+            needed_one = why not in (_UNEXPLAINED, _FOR_NOBODY) and not why.startswith("clock")
             (needed if needed_one else beyond)[why] += 1
         if why == _UNEXPLAINED:
             unexplained.append(exchange)
@@ -91,7 +100,8 @@ def _why_early(exchange: Exchange, before: float, faults: Sequence[Fault]) -> st
         and _touches(fault, exchange.key)
     ]
     if not fitting:
-        return _UNEXPLAINED
+        recreated = _recreated_lately(exchange, (exchange.key,), faults)
+        return _FOR_NOBODY if recreated else _UNEXPLAINED
     # A clock is only to blame where nothing was damaged.
     return max(fitting, key=lambda fault: (not _is_clock(fault), fault.began)).kind.name
 
@@ -108,7 +118,7 @@ def _touches(fault: Fault, key: Key | None) -> bool:
 
 
 def _why_lost(exchange: Exchange, faults: Sequence[Fault], ends: Sequence[float]) -> str:
-    """Return what kept a token from being seen in a target."""
+    """Return what kept a token from being written."""
     until = exchange.at + _LOST_WITHIN
     gone = [
         fault
@@ -120,4 +130,15 @@ def _why_lost(exchange: Exchange, faults: Sequence[Fault], ends: Sequence[float]
         return "a process ended before it wrote the token"
     if gone:
         return f"not wanted any more: {gone[0].kind.name}"
-    return _UNEXPLAINED
+    return _FOR_NOBODY if _recreated_lately(exchange, exchange.users, faults) else _UNEXPLAINED
+
+
+def _recreated_lately(
+    exchange: Exchange, keys: Collection[Key | None], faults: Sequence[Fault]
+) -> bool:
+    return any(
+        fault.kind.name in _RECREATIONS
+        and fault.began <= exchange.at <= fault.ended + _NOTICED_WITHIN
+        and any(_touches(fault, key) for key in keys)
+        for fault in faults
+    )

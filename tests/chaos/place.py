@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from tests.chaos.holders import Holders
 from tests.chaos.population import NAMESPACES, Accounts, Member
 from tests.chaos.replicas import Replica, Replicas
 from tests.chaos.stubborn import Stubborn
@@ -55,6 +56,7 @@ class Place:
     accounts: Accounts
     replicas: Replicas
     watcher: Watcher
+    holders: Holders
     start: float
     start_wall: float
 
@@ -101,6 +103,7 @@ def opened(directory: Path, members: tuple[Member, ...]) -> Iterator[Place]:
             accounts=Accounts(endpoint, members),
             replicas=replicas,
             watcher=Watcher(cluster, endpoint, members, start),
+            holders=Holders(cluster, endpoint, members),
             start=start,
             start_wall=start_wall,
         )

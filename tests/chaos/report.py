@@ -80,7 +80,7 @@ def to_json(report: Report) -> dict[str, Any]:
             "needed": dict(tally.needed),
             "beyond_needed": dict(tally.beyond),
             "unexplained": [
-                {"at": round(one.at, 1), "seen_in": "/".join(one.key or ("nothing",))}
+                {"at": round(one.at, 1), "written_into": "/".join(one.key or ("nothing",))}
                 for one in tally.unexplained
             ],
         },

@@ -62,6 +62,7 @@ def run(settings: Settings, directory: Path, say: Say) -> Report:
         here = stack.enter_context(place.opened(directory, members))
         populate(here, list(members))
         stack.enter_context(here.writes)
+        stack.enter_context(here.holders)
         stack.enter_context(here.replicas)
         stack.enter_context(here.watcher)
         _wait_for_first_tokens(here)
@@ -140,13 +141,10 @@ def _problems(here: Place) -> dict[str, str]:
     now = time.monotonic()
     found = {}
     for member in here.members:
-        secret = secrets.get(member.key)
-        if secret is not None:
-            here.watcher.note(member.key, secret)
         wrong = problem(
             member,
             resources.get(member.key),
-            secret,
+            secrets.get(member.key),
             here.endpoint.issued,
             here.accounts.rotated_at(member.account_key),
             now,
@@ -210,7 +208,7 @@ def _exchanges(here: Place) -> list[Exchange]:
     return [
         Exchange(
             at=issue.issued_at - here.start,
-            key=here.watcher.holders.get(token),
+            key=here.holders.by_token.get(token),
             users=by_client[issue.client_id],
         )
         for token, issue in here.endpoint.issued.items()

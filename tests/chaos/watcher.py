@@ -46,7 +46,6 @@ class Watcher:
     Attributes:
         samples: one for each second.
         expired: each look at an expired token.
-        holders: in whose target each token was seen first.
         damaged: how many looks found what neither the endpoint nor the operator can have made.
         overstated: how many looks found an `expires_at` beyond the token's true end.
         overstatement: by how many seconds at most.
@@ -60,7 +59,6 @@ class Watcher:
     ) -> None:
         self.samples: list[Sample] = []
         self.expired: list[ExpiredRead] = []
-        self.holders: dict[str, Key] = {}
         self.damaged = self.overstated = 0
         self.least: float | None = None
         self.overstatement = self.late = 0.0
@@ -102,12 +100,6 @@ class Watcher:
         finally:
             self._away.discard(namespace)
 
-    def note(self, key: Key, secret: Mapping[str, Any]) -> None:
-        """Take note of a target that somebody else looked at."""
-        token = _text(secret.get("data") or {}, "access_token")
-        if token in self._endpoint.issued:
-            self.holders.setdefault(token, key)
-
     def _read(self) -> None:
         with Kube(self._cluster, _TIMEOUT) as kube:
             while not self._stop.is_set():
@@ -145,7 +137,6 @@ class Watcher:
                 self.damaged += bool(token)
                 self._files.pop(key, None)
                 continue
-            self.holders.setdefault(token, key)
             self._files[key] = issue
             self._compare(_stated_expiry(data), issue.expires_at + ahead)
         for key, issue in self._files.items():

@@ -1,9 +1,10 @@
 """The API server as tests use it: plain JSON over one connection that stays open."""
 
 import base64
+import json
 import ssl
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
 import httpx
@@ -84,6 +85,17 @@ class Kube:
 
     def delete(self, path: str) -> None:
         self._request("DELETE", path)
+
+    def watch(self, path: str, version: str, seconds: int) -> Iterator[dict[str, Any]]:
+        """Yield the events of a collection since a resourceVersion, for so many seconds."""
+        separator = "&" if "?" in path else "?"
+        query = f"watch=true&resourceVersion={version}&timeoutSeconds={seconds}"
+        with self._client.stream("GET", f"{path}{separator}{query}") as response:
+            if response.is_error:
+                response.read()
+                raise KubeError(response.status_code, f"GET {path}: {_message(response)}")
+            for line in response.iter_lines():
+                yield json.loads(line)
 
     # Secrets
 

@@ -99,7 +99,33 @@ def fault(name: str, at: float, *concerns: tuple[str, str]) -> Fault:
             {"not wanted any more: people: resource recreated": 1},
             id="a token whose resource went",
         ),
-        pytest.param([lost(10)], [], [], {}, {"unexplained": 1}, id="a token that was never seen"),
+        pytest.param(
+            [seen(60), seen(61)],
+            [fault("people: resource recreated", 55, KEY)],
+            [],
+            {"first": 1},
+            {"for a resource that was gone, which was not noticed yet": 1},
+            id="a token for a resource that was made anew, and one for the new one",
+        ),
+        pytest.param(
+            [lost(60)],
+            [fault("people: resource recreated", 55, KEY)],
+            [],
+            {},
+            {"for a resource that was gone, which was not noticed yet": 1},
+            id="a token that could not be written for a resource that was gone",
+        ),
+        pytest.param(
+            [seen(60), seen(61)],
+            [fault("people: targets deleted", 55, KEY)],
+            [],
+            {"first": 1},
+            {"unexplained": 1},
+            id="a second token for the same resource",
+        ),
+        pytest.param(
+            [lost(10)], [], [], {}, {"unexplained": 1}, id="a token that was never written"
+        ),
     ],
 )
 def test_why_exchanges_were_made(
