@@ -4,56 +4,24 @@
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from enum import Enum, auto
 
-from pinecone_token_operator import schedule
+from pinecone_token_operator import ownership, schedule
+from pinecone_token_operator.decision import Action, Decision
 from pinecone_token_operator.desired import desire, secret_patch
-from pinecone_token_operator.models import CreationPolicy
 from pinecone_token_operator.observation import Observed, Problem
 from pinecone_token_operator.reasons import Reason
 from pinecone_token_operator.target import (
-    ALLOW_MERGE,
     StoredToken,
     TokenTimes,
     format_time,
-    is_owned_by,
 )
 
 # How far the clocks of several API servers may be apart.
 _SKEW = timedelta(seconds=30)
 # What falls due in one second is spread over so much of it.
 _SPREAD = timedelta(seconds=0.75)
-
-
-class Action(Enum):
-    """What to do."""
-
-    REST = auto()
-    EXCHANGE = auto()
-    WRITE = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What to do, and what to say.
-
-    Attributes:
-        action: what to do.
-        why: half a sentence for the log.
-        token: what to write, for WRITE.
-        not_ready: why the target cannot be vouched for, whatever it holds.
-        not_refreshed: why no attempt is made.
-        planned_at: when the schedule wanted the exchange; None if something else asked for it.
-    """
-
-    action: Action
-    why: str
-    token: StoredToken | None = None
-    not_ready: Problem | None = None
-    not_refreshed: Problem | None = None
-    planned_at: datetime | None = None
 
 
 def decide(observed: Observed, now: datetime) -> Decision:
@@ -97,48 +65,6 @@ def wake_at(observed: Observed, decision: Decision, now: datetime) -> datetime |
         # Plans are in whole seconds, of which each would begin with a burst.
         moments.append(planned_at and planned_at + _SPREAD * observed.fraction)
     return min((moment for moment in moments if moment and moment > now), default=None)
-
-
-def _target_of_an_older_resource(observed: Observed, _: datetime) -> Decision | None:
-    if observed.conflict is None:
-        return None
-    return _refuse(
-        Reason.TARGET_CONFLICT,
-        f"the older PineconeAccessToken {observed.conflict} has the same target Secret "
-        f"{observed.resource.target_name}: delete one of them",
-    )
-
-
-def _target_of_somebody_else(observed: Observed, _: datetime) -> Decision | None:
-    resource, target = observed.resource, observed.target
-    if resource.spec.target.creation_policy is CreationPolicy.MERGE:
-        return None
-    if target is None or is_owned_by(target, resource):
-        return None
-    return _refuse(
-        Reason.TARGET_NOT_OWNED,
-        f"the Secret {resource.target_name} exists and is not this resource's, so it is left "
-        f"alone: delete it, or create this resource anew with another spec.target.name",
-    )
-
-
-def _nothing_to_merge_into(observed: Observed, _: datetime) -> Decision | None:
-    resource, target = observed.resource, observed.target
-    if resource.spec.target.creation_policy is not CreationPolicy.MERGE:
-        return None
-    if target is None:
-        return _refuse(
-            Reason.TOKEN_MISSING,
-            f"the Secret {resource.target_name} does not exist, and creationPolicy Merge does not "
-            f'create it: create it with the annotation {ALLOW_MERGE}: "true"',
-        )
-    if not target.allows_merge:
-        return _refuse(
-            Reason.TARGET_NOT_OWNED,
-            f"the Secret {resource.target_name} does not allow to be written into: give it the "
-            f'annotation {ALLOW_MERGE}: "true"',
-        )
-    return None
 
 
 def _suspended(observed: Observed, _: datetime) -> Decision | None:
@@ -213,9 +139,9 @@ def _repair_needed(observed: Observed, now: datetime) -> Decision | None:
 
 
 _CHECKS: tuple[Callable[[Observed, datetime], Decision | None], ...] = (
-    _target_of_an_older_resource,
-    _target_of_somebody_else,
-    _nothing_to_merge_into,
+    ownership.of_an_older_resource,
+    ownership.of_somebody_else,
+    ownership.not_to_be_merged_into,
     _suspended,
     _token_in_hand,
     _token_kept,
@@ -289,7 +215,3 @@ def _must_wait(observed: Observed, now: datetime) -> bool:
     if attempts.retry_at is None or attempts.retry_at <= now:
         return False
     return attempts.basis == observed.basis
-
-
-def _refuse(reason: Reason, message: str) -> Decision:
-    return Decision(Action.REST, str(reason), not_ready=Problem(reason, message))

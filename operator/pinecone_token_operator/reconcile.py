@@ -10,6 +10,7 @@ from typing import Any, Final
 from pinecone_token_operator import schedule
 from pinecone_token_operator.api import Requests
 from pinecone_token_operator.credentials import Credentials
+from pinecone_token_operator.decision import Action, Decision
 from pinecone_token_operator.desired import desire, secret_patch, secret_to_create
 from pinecone_token_operator.errors import ApiError
 from pinecone_token_operator.exchange import Exchange
@@ -20,7 +21,7 @@ from pinecone_token_operator.models import GROUP, PLURAL, VERSION, PineconeAcces
 from pinecone_token_operator.news import News, find_news
 from pinecone_token_operator.observation import Attempts, Observed, Problem
 from pinecone_token_operator.observe import Observer, secret_path
-from pinecone_token_operator.policies import Action, Decision, decide, is_outdated, wake_at
+from pinecone_token_operator.policies import decide, is_outdated, wake_at
 from pinecone_token_operator.reasons import Reason
 from pinecone_token_operator.refusals import explain_refusal
 from pinecone_token_operator.status import compute_status, status_patch

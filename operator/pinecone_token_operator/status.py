@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pinecone_token_operator import schedule
+from pinecone_token_operator.decision import Decision
 from pinecone_token_operator.models import CreationPolicy, PineconeAccessToken
 from pinecone_token_operator.observation import Observed, Problem
-from pinecone_token_operator.policies import Decision
 from pinecone_token_operator.reasons import Reason
 from pinecone_token_operator.target import TokenTimes, format_time
 

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pinecone_token_operator import target as found
+from pinecone_token_operator.decision import Action
 from pinecone_token_operator.desired import desire, secret_patch, secret_to_create
 from pinecone_token_operator.errors import ApiError
 from pinecone_token_operator.index import Index
@@ -16,7 +17,7 @@ from pinecone_token_operator.memory import Memory
 from pinecone_token_operator.models import REFRESH_REQUESTED_AT, PineconeAccessToken, parse_resource
 from pinecone_token_operator.news import find_news
 from pinecone_token_operator.observation import Attempts, Observed, Problem
-from pinecone_token_operator.policies import Action, decide, wake_at
+from pinecone_token_operator.policies import decide, wake_at
 from pinecone_token_operator.reasons import Reason
 from pinecone_token_operator.refusals import explain_refusal
 from pinecone_token_operator.schedule import refresh_at

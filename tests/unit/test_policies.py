@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pinecone_token_operator import target as found
+from pinecone_token_operator.decision import Action
 from pinecone_token_operator.desired import desire, owner_reference, secret_patch
 from pinecone_token_operator.models import REFRESH_REQUESTED_AT, PineconeAccessToken
 from pinecone_token_operator.observation import Attempts, Observed, Problem
-from pinecone_token_operator.policies import Action, decide, is_outdated, wake_at
+from pinecone_token_operator.policies import decide, is_outdated, wake_at
 from pinecone_token_operator.reasons import Reason
 from pinecone_token_operator.target import format_time, read_target
 from tests.unit.builders import (
