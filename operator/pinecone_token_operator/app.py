@@ -34,8 +34,10 @@ from pinecone_token_operator.workers import Workers
 STOPPED, UNEXPECTED, NOT_REACHABLE, LEASE_LOST = 0, 1, 3, 4
 
 _MORE_WORKERS: Final = 8
-# Time for the looks under way to write what they fetched; the rest of 10 s is for closing.
+# Time for the looks under way to write what they fetched.
 _DRAIN: Final = timedelta(seconds=4)
+# And, with that, to tell the Events and to give the Lease back; the rest of 10 s is for closing.
+_PARTING: Final = timedelta(seconds=6.5)
 # Clocks that differ by more than this deserve a word.
 _SKEW: Final = timedelta(seconds=5)
 _FLUSH: Final = timedelta(seconds=0.5)
@@ -196,10 +198,12 @@ class _App:
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if not serving.done():
                 logger.info("Stopping")
+                parting = time.monotonic() + _PARTING.total_seconds()
                 await self._workers.drain(_DRAIN)
                 await self._events.flush(_FLUSH)
                 if self._elector:
-                    await self._elector.release()
+                    left = parting - time.monotonic()
+                    await self._elector.release(timedelta(seconds=left))
         finally:
             stopping.cancel()
             serving.cancel()

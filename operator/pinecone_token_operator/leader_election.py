@@ -28,8 +28,6 @@ _NOT_FOUND, _CONFLICT = 404, 409
 _JITTER: Final = 0.2
 # A request that takes longer than this is better tried again.
 _PATIENCE: Final = timedelta(seconds=3)
-# How long to try to give the Lease back, which saves the others the wait for its end.
-_FAREWELL: Final = timedelta(seconds=2)
 _FAREWELL_PAUSE: Final = timedelta(seconds=0.3)
 
 logger = logging.getLogger(__name__)
@@ -109,8 +107,12 @@ class Elector:
             await asyncio.sleep(self._period())
             await self._renew()
 
-    async def release(self) -> None:
-        """End `run` and give the Lease back, so that another need not wait."""
+    async def release(self, patience: timedelta) -> None:
+        """End `run` and give the Lease back, so that another need not wait for its end.
+
+        Args:
+            patience: how long to try.
+        """
         if self._running:
             self._running.cancel()
             await asyncio.wait({self._running})
@@ -118,7 +120,7 @@ class Elector:
             return
         self.leading.clear()
         try:
-            async with asyncio.timeout(_FAREWELL.total_seconds()):
+            async with asyncio.timeout(patience.total_seconds()):
                 await self._give_back()
         except TimeoutError:
             logger.warning("The Lease could not be released in time; it runs out by itself")
