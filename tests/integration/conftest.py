@@ -14,6 +14,7 @@ import pytest
 
 from pinecone_token_operator.models import GROUP, PLURAL, VERSION
 from tests.support.api import Kube, KubeError, token_path
+from tests.support.api_proxy import ApiProxy
 from tests.support.cluster import Cluster
 from tests.support.leaks import find_leaks
 from tests.support.operator_process import Operator, OperatorError, StartOperator
@@ -61,6 +62,13 @@ def namespace(kube: Kube) -> Iterator[str]:
 
 
 @pytest.fixture
+def proxy(cluster: Cluster, tmp_path: Path) -> Iterator[ApiProxy]:
+    """Return a proxy before the API server, whose line `operator` trouble can be made on."""
+    with ApiProxy(cluster.url, cluster.ca_file, tmp_path / "proxy", ["operator"]) as running:
+        yield running
+
+
+@pytest.fixture
 def start_operator(
     cluster: Cluster, kube: Kube, endpoint: TokenEndpoint, namespace: str, tmp_path: Path
 ) -> Iterator[StartOperator]:
@@ -76,12 +84,13 @@ def start_operator(
             options: Sequence[str] = (),
             endpoint: TokenEndpoint | None = None,
             environ: Mapping[str, str] | None = None,
+            kubeconfig: Path | None = None,
             wait: bool = True,
         ) -> Operator:
             source = endpoint or default_endpoint
             names = namespaces or (namespace,)
             operator = Operator(
-                cluster.kubeconfig,
+                kubeconfig or cluster.kubeconfig,
                 source.url,
                 source.ca_bundle,
                 tmp_path / f"operator-{len(operators)}",

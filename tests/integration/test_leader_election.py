@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 from contextlib import aclosing
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -20,7 +19,6 @@ from tests.support.api import Kube, eventually, token_path
 from tests.support.api_proxy import ApiProxy
 from tests.support.audit import AuditLog
 from tests.support.cluster import Cluster
-from tests.support.kubeconfig import write_kubeconfig
 from tests.support.operator_process import Operator, StartOperator
 from tests.support.token_endpoint import TokenEndpoint
 
@@ -189,33 +187,29 @@ async def test_who_is_late_may_read_but_not_write(cluster: Cluster, namespace: s
 
 
 def test_a_leader_that_ends_while_the_api_server_is_in_trouble_still_gives_the_lease_back(
-    cluster: Cluster, kube: Kube, endpoint: TokenEndpoint, namespace: str, tmp_path: Path
+    cluster: Cluster,
+    kube: Kube,
+    namespace: str,
+    proxy: ApiProxy,
+    start_operator: StartOperator,
 ) -> None:
-    with ApiProxy(cluster.url, cluster.ca_file, tmp_path / "proxy", ["leader"]) as proxy:
-        line = proxy.lines["leader"]
-        user = {"token": cluster.token}
-        kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", line.url, proxy.ca_file, user)
-        with Operator(
-            kubeconfig,
-            endpoint.url,
-            endpoint.ca_bundle,
-            tmp_path,
-            namespaces=[namespace],
-            options=["--leader-elect", f"--leader-election-namespace={namespace}"],
-        ) as leader:
-            eventually(lambda: logged(leader, "Leading as"), "it leads")
-            line.refusal = 503
-            told_at = time.monotonic()
-            leader.signal(signal.SIGTERM)
+    line = proxy.lines["operator"]
+    leader = start_operator(
+        options=["--leader-elect", f"--leader-election-namespace={namespace}"],
+        kubeconfig=proxy.kubeconfig("operator", cluster.token),
+    )
+    eventually(lambda: logged(leader, "Leading as"), "it leads")
+    line.refusal = 503
+    told_at = time.monotonic()
+    leader.signal(signal.SIGTERM)
 
-            def tried() -> int:
-                return leader.log.read_text("utf-8").count("could not be released (503")
+    def tried() -> int:
+        return leader.log.read_text("utf-8").count("could not be released (503")
 
-            eventually(lambda: tried() >= 8, "it has tried for longer than two seconds", timeout=10)
-            line.refusal = None
-            assert leader.wait(timeout=10) == 0
-            assert time.monotonic() - told_at < 10
-
+    eventually(lambda: tried() >= 8, "it has tried for longer than two seconds", timeout=10)
+    line.refusal = None
+    assert leader.wait(timeout=10) == 0
+    assert time.monotonic() - told_at < 10
     lease = kube.get(
         f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/pinecone-token-operator"
     )
@@ -225,7 +219,7 @@ def test_a_leader_that_ends_while_the_api_server_is_in_trouble_still_gives_the_l
 
 @pytest.mark.parametrize("trouble", ["closes_watches", "expires_watches"])
 async def test_a_lease_that_cannot_be_watched_is_looked_at_now_and_then(
-    cluster: Cluster, kube: Kube, namespace: str, tmp_path: Path, trouble: str
+    cluster: Cluster, kube: Kube, namespace: str, proxy: ApiProxy, trouble: str
 ) -> None:
     leases = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
     held = {"holderIdentity": "another", "leaseDurationSeconds": 60}
@@ -234,17 +228,14 @@ async def test_a_lease_that_cannot_be_watched_is_looked_at_now_and_then(
     settings = LeaderElection("lease", namespace, *times)
     audit = AuditLog(cluster.audit_log)
     mark = audit.mark()
-    with ApiProxy(cluster.url, cluster.ca_file, tmp_path / "proxy", ["me"]) as proxy:
-        setattr(proxy.lines["me"], trouble, True)
-        url = proxy.lines["me"].url
-        user = {"token": cluster.token}
-        kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", url, proxy.ca_file, user)
-        async with aclosing(await connect(kubeconfig, None)) as api:
-            elector = Elector(api, settings, "me", time.monotonic, random.Random(1))
-            running = asyncio.create_task(elector.run())
-            await asyncio.sleep(3.5)  # at least three periods
-            running.cancel()
-            await asyncio.wait({running})
+    setattr(proxy.lines["operator"], trouble, True)
+    kubeconfig = proxy.kubeconfig("operator", cluster.token)
+    async with aclosing(await connect(kubeconfig, None)) as api:
+        elector = Elector(api, settings, "me", time.monotonic, random.Random(1))
+        running = asyncio.create_task(elector.run())
+        await asyncio.sleep(3.5)  # at least three periods
+        running.cancel()
+        await asyncio.wait({running})
 
     looks = [one for one in audit.since(mark, namespace=namespace) if one.verb == "get"]
     assert 3 <= len(looks) <= 6

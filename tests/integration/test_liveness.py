@@ -5,7 +5,6 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import UTC, datetime
-from pathlib import Path
 
 import httpx
 import pytest
@@ -25,9 +24,8 @@ from pinecone_token_operator.sharding import Shard
 from pinecone_token_operator.token_client import TokenClient
 from pinecone_token_operator.workers import STUCK_AFTER, Workers
 from tests.support.api import Kube
-from tests.support.api_proxy import ApiProxy
+from tests.support.api_proxy import ApiProxy, Line
 from tests.support.cluster import Cluster
-from tests.support.kubeconfig import write_kubeconfig
 from tests.support.token_endpoint import TokenEndpoint
 
 
@@ -35,10 +33,10 @@ class Living:
     """All that liveness is about, by a clock in the test's hands, behind a line that can stall."""
 
     def __init__(
-        self, api: operator_kube.Api, proxy: ApiProxy, tokens: TokenClient, namespace: str
+        self, api: operator_kube.Api, line: Line, tokens: TokenClient, namespace: str
     ) -> None:
         self.seconds = 0.0
-        self.line = proxy.lines["line"]
+        self.line = line
         rng, metrics, index = random.Random(1), Metrics(), Index()
         self.secrets = SecretWatch(api, namespace, index.is_wanted, self._changed, self._clock, rng)
         observer = Observer(api, lambda _: self.secrets, index, rng, "audience", "url")
@@ -76,14 +74,12 @@ class Living:
 
 @pytest.fixture
 async def living(
-    cluster: Cluster, endpoint: TokenEndpoint, namespace: str, tmp_path: Path
+    cluster: Cluster, endpoint: TokenEndpoint, namespace: str, proxy: ApiProxy
 ) -> AsyncIterator[Living]:
-    with ApiProxy(cluster.url, cluster.ca_file, tmp_path, ["line"]) as proxy:
-        path, line = tmp_path / "kubeconfig", proxy.lines["line"]
-        write_kubeconfig(path, line.url, proxy.ca_file, {"token": cluster.token})
-        tokens = TokenClient(endpoint.url, "audience", "2025-04", endpoint.ca_bundle, 1, now)
-        async with aclosing(await operator_kube.connect(path, None)) as api, aclosing(tokens):
-            yield Living(api, proxy, tokens, namespace)
+    path = proxy.kubeconfig("operator", cluster.token)
+    tokens = TokenClient(endpoint.url, "audience", "2025-04", endpoint.ca_bundle, 1, now)
+    async with aclosing(await operator_kube.connect(path, None)) as api, aclosing(tokens):
+        yield Living(api, proxy.lines["operator"], tokens, namespace)
 
 
 async def test_a_watch_that_is_stuck_fails_livez(living: Living) -> None:

@@ -10,7 +10,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -23,9 +22,7 @@ from pinecone_token_operator.secret_watch import SecretWatch
 from tests.support.api import Kube, eventually, secret_path, token_path
 from tests.support.api_proxy import ApiProxy, Line
 from tests.support.cluster import Cluster
-from tests.support.kubeconfig import write_kubeconfig
-from tests.support.operator_process import Operator
-from tests.support.token_endpoint import TokenEndpoint
+from tests.support.operator_process import StartOperator
 
 # How long a watch may take to come back: its longest delay, and some for a busy machine.
 PATIENCE = 45.0
@@ -84,11 +81,6 @@ def proxy(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield running
 
 
-def kubeconfig_by(proxy: ApiProxy, line: str, cluster: Cluster, path: Path) -> Path:
-    """Return the kubeconfig of who may do everything, by way of a line of the proxy."""
-    return write_kubeconfig(path, proxy.lines[line].url, proxy.ca_file, {"token": cluster.token})
-
-
 class Told:
     """The names that a watch has told, or that were there when it said it may have missed some."""
 
@@ -119,11 +111,10 @@ class Told:
 
 @asynccontextmanager
 async def watching(
-    cluster: Cluster, proxy: ApiProxy, line: str, directory: Path, namespace: str
+    cluster: Cluster, proxy: ApiProxy, line: str, namespace: str
 ) -> AsyncIterator[Told]:
     clock, rng = time.monotonic, random.Random(1)
-    path = directory / f"kubeconfig-{list(proxy.lines).index(line)}"
-    kubeconfig_by(proxy, line, cluster, path)
+    path = proxy.kubeconfig(line, cluster.token)
     async with aclosing(await operator_kube.connect(path, None)) as api:
         told = Told(api, namespace)
         if line.startswith("resources"):
@@ -159,7 +150,7 @@ async def watching(
 
 
 async def test_a_watch_comes_back_whatever_became_of_it(
-    cluster: Cluster, kube: Kube, namespace: str, proxy: ApiProxy, tmp_path: Path
+    cluster: Cluster, kube: Kube, namespace: str, proxy: ApiProxy
 ) -> None:
     """All kinds of trouble at a time, each on a line of its own: what takes long is to wait."""
 
@@ -173,7 +164,7 @@ async def test_a_watch_comes_back_whatever_became_of_it(
         line = f"{kind}: {trouble}"
         make, seconds = TROUBLE[trouble]
         await asyncio.to_thread(create, kind, f"before-{number}")
-        async with watching(cluster, proxy, line, tmp_path, namespace) as told:
+        async with watching(cluster, proxy, line, namespace) as told:
             await told.until(f"before-{number}")
             await asyncio.to_thread(make, proxy, line)
             await asyncio.to_thread(create, kind, f"meanwhile-{number}")
@@ -198,13 +189,13 @@ async def test_a_watch_comes_back_whatever_became_of_it(
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_watches_that_close_at_once_are_not_opened_in_a_tight_loop(
-    cluster: Cluster, kube: Kube, namespace: str, proxy: ApiProxy, tmp_path: Path, kind: str
+    cluster: Cluster, kube: Kube, namespace: str, proxy: ApiProxy, kind: str
 ) -> None:
     name = f"{kind}: each watch is closed at once"
     line = proxy.lines[name]
     kube.create_token(namespace, "before")
     kube.create_secret(namespace, "before", {})
-    async with watching(cluster, proxy, name, tmp_path, namespace) as told:
+    async with watching(cluster, proxy, name, namespace) as told:
         await told.until("before")
         flag("closes_watches")(proxy, name)
         before, seconds = line.requests, 6.0
@@ -215,11 +206,11 @@ async def test_watches_that_close_at_once_are_not_opened_in_a_tight_loop(
 
 
 async def test_a_secret_that_went_while_nothing_was_told_is_told(
-    cluster: Cluster, kube: Kube, namespace: str, proxy: ApiProxy, tmp_path: Path
+    cluster: Cluster, kube: Kube, namespace: str, proxy: ApiProxy
 ) -> None:
     name = "secrets: 410 for each that resumes"
     kube.create_secret(namespace, "before", {})
-    async with watching(cluster, proxy, name, tmp_path, namespace) as told:
+    async with watching(cluster, proxy, name, namespace) as told:
         await told.until("before")
         told.names.clear()
         flag("expires_watches")(proxy, name)
@@ -232,64 +223,49 @@ async def test_a_secret_that_went_while_nothing_was_told_is_told(
 def test_what_came_and_went_while_nothing_was_told_is_found_once_watching_goes_on(
     cluster: Cluster,
     kube: Kube,
-    endpoint: TokenEndpoint,
     namespace: str,
     proxy: ApiProxy,
-    tmp_path: Path,
+    start_operator: StartOperator,
 ) -> None:
     line = proxy.lines["operator"]
-    config = kubeconfig_by(proxy, "operator", cluster, tmp_path / "kubeconfig")
     kube.create_credentials(namespace)
     kube.create_token(namespace, "goes")
-    operator = Operator(
-        config,
-        endpoint.url,
-        endpoint.ca_bundle,
-        tmp_path,
-        namespaces=[namespace],
-    )
+    operator = start_operator(kubeconfig=proxy.kubeconfig("operator", cluster.token))
     expiry = "pinecone_token_expiry_timestamp_seconds"
-    with operator:
-        operator.wait_ready()
-        eventually(lambda: operator.metric(expiry, name="goes") > 0, "it has a token")
-        line.expires_watches = True
-        proxy.cut_watches("operator")
-        kube.delete(token_path(namespace, "goes"))
-        kube.create_token(namespace, "new")
-        eventually(lambda: operator.metric(expiry, name="new") > 0, "it works on", timeout=40)
-        line.expires_watches = False
+    eventually(lambda: operator.metric(expiry, name="goes") > 0, "it has a token")
+    line.expires_watches = True
+    proxy.cut_watches("operator")
+    kube.delete(token_path(namespace, "goes"))
+    kube.create_token(namespace, "new")
+    eventually(lambda: operator.metric(expiry, name="new") > 0, "it works on", timeout=40)
+    line.expires_watches = False
 
-        def forgotten() -> bool:
-            return str(operator.metric(expiry, name="goes")) == "nan"
+    def forgotten() -> bool:
+        return str(operator.metric(expiry, name="goes")) == "nan"
 
-        eventually(forgotten, "what went is forgotten", timeout=30)
+    eventually(forgotten, "what went is forgotten", timeout=30)
 
 
 def test_credentials_are_found_though_no_watch_tells_of_them(
     cluster: Cluster,
     kube: Kube,
-    endpoint: TokenEndpoint,
     namespace: str,
     proxy: ApiProxy,
-    tmp_path: Path,
+    start_operator: StartOperator,
 ) -> None:
     line = proxy.lines["operator"]
-    config = kubeconfig_by(proxy, "operator", cluster, tmp_path / "kubeconfig")
     kube.create_token(namespace, "search")
-    with Operator(
-        config, endpoint.url, endpoint.ca_bundle, tmp_path, namespaces=[namespace]
-    ) as operator:
-        operator.wait_ready()
+    start_operator(kubeconfig=proxy.kubeconfig("operator", cluster.token))
 
-        def told() -> bool:
-            condition = kube.condition(namespace, "search", "Refreshed") or {}
-            return condition.get("reason") == "CredentialsNotFound"
+    def told() -> bool:
+        condition = kube.condition(namespace, "search", "Refreshed") or {}
+        return condition.get("reason") == "CredentialsNotFound"
 
-        eventually(told, "it tells that there are none")
-        line.silent_watches = True
-        kube.create_credentials(namespace)
-        eventually(lambda: kube.secret(namespace, "search") is not None, "it has a token", 30)
-        line.silent_watches = False
+    eventually(told, "it tells that there are none")
+    line.silent_watches = True
+    kube.create_credentials(namespace)
+    eventually(lambda: kube.secret(namespace, "search") is not None, "it has a token", 30)
+    line.silent_watches = False
 
 
 def calm(line: Line) -> None:

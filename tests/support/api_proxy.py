@@ -19,6 +19,7 @@ from aiohttp import web
 from yarl import URL
 
 from tests.support.certificates import make_certificates
+from tests.support.kubeconfig import write_kubeconfig
 from tests.support.loop_thread import LoopThread
 
 _POLL_SECONDS = 0.05
@@ -125,6 +126,12 @@ class ApiProxy:
     def __exit__(self, *_: object) -> None:
         self._loop.call(self._close())
         self._loop.stop()
+
+    def kubeconfig(self, name: str, token: str) -> Path:
+        """Return the file of a client that takes this line, and authenticates with this token."""
+        # By number: a colon in a name would part two files.
+        path = self._directory / f"kubeconfig-{list(self.lines).index(name)}"
+        return write_kubeconfig(path, self.lines[name].url, self.ca_file, {"token": token})
 
     def cut(self, name: str) -> None:
         """Break off all connections of a line, as a router that restarts would."""

@@ -268,6 +268,7 @@ class StartOperator(Protocol):
         options: Sequence[str] = (),
         endpoint: TokenEndpoint | None = None,
         environ: Mapping[str, str] | None = None,
+        kubeconfig: Path | None = None,
         wait: bool = True,
     ) -> Operator: ...
 
