@@ -3,16 +3,16 @@
 import contextlib
 import http.client
 import json
-import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import httpx
 
 from pinecone_token_operator.models import GROUP, PLURAL, VERSION
 from tests.chaos.place import Place
 from tests.chaos.population import SECRET_PREFIX
+from tests.chaos.repeating import Repeating
 from tests.support.api import KubeError
 from tests.support.leaks import find_leaks
 from tests.support.operator_process import OperatorError
@@ -25,7 +25,7 @@ _BLOCK = 16 * 1024 * 1024
 _OVERLAP = 4096
 
 
-class Evidence:
+class Evidence(Repeating):
     """Looks now and then until it is left, and at its end at the logs.
 
     Attributes:
@@ -34,19 +34,10 @@ class Evidence:
     """
 
     def __init__(self, place: Place) -> None:
+        super().__init__("evidence", self._look, _EVERY_SECONDS)
         self.leaks: set[str] = set()
         self.looks = 0
         self._place = place
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="evidence", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
 
     def finish(self) -> None:
         """Look a last time, and at all that was logged."""
@@ -54,10 +45,6 @@ class Evidence:
         for replica in self._place.replicas.all:
             for text in _blocks(replica.operator.log):
                 self._search({f"log of {replica.name}": text})
-
-    def _run(self) -> None:
-        while not self._stop.wait(_EVERY_SECONDS):
-            self._look()
 
     def _look(self) -> None:
         self.looks += 1

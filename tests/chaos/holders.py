@@ -1,15 +1,14 @@
 """Whose target each token was written into, be it for a moment only."""
 
 import base64
-import threading
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from tests.chaos.population import Member
+from tests.chaos.repeating import Repeating
 from tests.support.api import Kube, KubeError
-from tests.support.cluster import Cluster
 from tests.support.token_endpoint import TokenEndpoint
 
 if TYPE_CHECKING:
@@ -20,54 +19,38 @@ _WATCH_SECONDS = 2
 _PAUSE_SECONDS = 0.5
 
 
-class Holders:
+class Holders(Repeating):
     """Follows every write of a target until it is left.
 
     Attributes:
         by_token: in whose target each token was first.
     """
 
-    def __init__(
-        self, cluster: Cluster, endpoint: TokenEndpoint, members: tuple[Member, ...]
-    ) -> None:
+    def __init__(self, kube: Kube, endpoint: TokenEndpoint, members: tuple[Member, ...]) -> None:
+        super().__init__("holders", self._follow, _PAUSE_SECONDS)
         self.by_token: dict[str, Key] = {}
-        self._cluster = cluster
+        self._kube = kube
         self._endpoint = endpoint
         self._keys = frozenset(member.key for member in members)
         self._version = ""
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="holders", daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
+    def _follow(self) -> None:
+        try:
+            self._watch()
+        except KubeError as error:
+            if error.status == httpx.codes.GONE:
+                self._version = ""
+        # An API server that is away takes no writes; the next watch goes on where this one was.
+        except (httpx.HTTPError, ValueError):
+            pass
 
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        with Kube(self._cluster) as kube:
-            last = False
-            while not last:
-                last = self._stop.is_set()  # once more then, for what came before
-                try:
-                    self._follow(kube)
-                except KubeError as error:
-                    if error.status == httpx.codes.GONE:
-                        self._version = ""
-                    self._stop.wait(_PAUSE_SECONDS)
-                except (httpx.HTTPError, ValueError):
-                    # An API server that is away takes no writes; this goes on where it was.
-                    self._stop.wait(_PAUSE_SECONDS)
-
-    def _follow(self, kube: Kube) -> None:
+    def _watch(self) -> None:
         if not self._version:
-            found = kube.get(_OPAQUE) or {}
+            found = self._kube.get(_OPAQUE) or {}
             for item in found["items"]:
                 self._note(item)
             self._version = found["metadata"]["resourceVersion"]
-        for event in kube.watch(_OPAQUE, self._version, _WATCH_SECONDS):
+        for event in self._kube.watch(_OPAQUE, self._version, _WATCH_SECONDS):
             if event["type"] == "ERROR":
                 raise KubeError(event["object"]["code"], "the watch cannot go on")
             self._version = event["object"]["metadata"]["resourceVersion"]

@@ -19,7 +19,6 @@ from tests.support.api_proxy import ApiProxy
 from tests.support.audit import AuditLog
 from tests.support.chart import install_rights, service_account_token
 from tests.support.cluster import Cluster
-from tests.support.kubeconfig import write_kubeconfig
 from tests.support.operator_process import Operator
 from tests.support.token_endpoint import TokenEndpoint
 from tests.support.wall_clock import WallClock, can_be_set
@@ -103,7 +102,7 @@ def opened(directory: Path, members: tuple[Member, ...]) -> Iterator[Place]:
             accounts=Accounts(endpoint, members),
             replicas=replicas,
             watcher=Watcher(cluster, endpoint, members, start),
-            holders=Holders(cluster, endpoint, members),
+            holders=Holders(stack.enter_context(Kube(cluster)), endpoint, members),
             start=start,
             start_wall=start_wall,
         )
@@ -115,9 +114,7 @@ def _replica(
     directory.mkdir()
     # An account of its own for each, by which the audit log tells them apart.
     install_rights(cluster, SYSTEM, name, ["--set", f"leaderElection.leaseName={LEASE}"])
-    user = {"token": service_account_token(cluster, SYSTEM, name)}
-    url = proxy.lines[name].url
-    kubeconfig = write_kubeconfig(directory / "kubeconfig", url, proxy.ca_file, user)
+    kubeconfig = proxy.kubeconfig(name, service_account_token(cluster, SYSTEM, name))
     clock = WallClock(directory) if can_be_set() else None
     operator = Operator(
         kubeconfig,

@@ -1,10 +1,9 @@
 """What the operator's replicas wrote, by the API server's account, and who leads."""
 
-import threading
 import time
-from typing import Self
 
 from tests.chaos.leaders import Write
+from tests.chaos.repeating import Repeating
 from tests.support.audit import AuditLog, Request
 
 _WRITES = ("create", "update", "patch", "delete")
@@ -12,7 +11,7 @@ _POLL_SECONDS = 0.2
 _RENEW_DEADLINE = 10.0
 
 
-class WriteLog:
+class WriteLog(Repeating):
     """Follows the audit log until it is left.
 
     Attributes:
@@ -20,22 +19,13 @@ class WriteLog:
     """
 
     def __init__(self, audit: AuditLog, user_prefix: str, start_wall: float) -> None:
+        super().__init__("write log", self._follow, _POLL_SECONDS)
         self.writes: list[Write] = []
         self._renewed: Write | None = None
         self._audit = audit
         self._user_prefix = user_prefix
         self._start_wall = start_wall
         self._mark = 0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="write log", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
 
     @property
     def leader(self) -> str | None:
@@ -45,11 +35,6 @@ class WriteLog:
             return None
         age = time.time() - self._start_wall - renewed.answered
         return renewed.replica if age < _RENEW_DEADLINE else None
-
-    def _run(self) -> None:
-        while not self._stop.wait(_POLL_SECONDS):
-            self._follow()
-        self._follow()
 
     def _follow(self) -> None:
         requests, self._mark = self._audit.read(self._mark)
