@@ -18,7 +18,7 @@ def lines(report: Report) -> list[str]:
         f"tokens of {report.lifetime} s and {report.replicas} replicas"
     )
     least = "none seen" if report.least_life is None else f"{report.least_life:.1f} s"
-    reads, tally = report.reads, report.tally
+    reads, tally, beyond = report.reads, report.tally, _beyond(report)
     asked = sum(end.asked for end in report.ends)
     overstated = f"{report.overstated_reads}, by {report.overstatement:.0f} s at most"
     text = [
@@ -37,8 +37,8 @@ def lines(report: Report) -> list[str]:
         f"  looks came at most {report.latest_look:.1f} s late (beyond 1 s: too busy a machine)",
         f"  exchanges: {report.exchanges}",
         *(f"    {count:>4}  {why}" for why, count in sorted(tally.needed.items())),
-        f"  of these beyond the needed ones: {sum(tally.beyond.values())}",
-        *(f"    {count:>4}  {why}" for why, count in sorted(tally.beyond.items())),
+        f"  of these beyond the needed ones: {sum(beyond.values())}",
+        *(f"    {count:>4}  {why}" for why, count in sorted(beyond.items())),
         f"  converged: {_converged(report)}",
         "  from the end of one leader to the next, less the time when the API server was away:",
         *(_fail_over(name, times) for name, times in report.fail_overs.items()),
@@ -78,7 +78,7 @@ def to_json(report: Report) -> dict[str, Any]:
         "exchanges": {
             "total": report.exchanges,
             "needed": dict(tally.needed),
-            "beyond_needed": dict(tally.beyond),
+            "beyond_needed": _beyond(report),
             "unexplained": [
                 {"at": round(one.at, 1), "written_into": "/".join(one.key or ("nothing",))}
                 for one in tally.unexplained
@@ -104,6 +104,14 @@ def to_json(report: Report) -> dict[str, Any]:
         ],
         "kept": report.kept,
     }
+
+
+def _beyond(report: Report) -> dict[str, int]:
+    """Return how many exchanges were not needed, by why."""
+    tally = report.tally
+    of_no_use = report.exchanges - sum(tally.needed.values()) - sum(tally.beyond.values())
+    why = {"the endpoint was made to send the token in a reply of no use": of_no_use}
+    return {**tally.beyond, **(why if of_no_use else {})}
 
 
 def _by_kind(faults: Sequence[Fault]) -> dict[str, int]:

@@ -31,7 +31,7 @@ GOOD = Report(
     overstated_reads=0,
     overstatement=0.0,
     latest_look=0.1,
-    exchanges=40,
+    exchanges=44,
     tally=Tally({"first": 20, "due": 20}, {"unexplained": 1}, (Exchange(5.0, KEY, frozenset()),)),
     not_converged={},
     converged_after=2.5,
@@ -97,6 +97,16 @@ def test_what_breaks_a_promise(broken: Report) -> None:
 def test_what_faults_excuse_breaks_none() -> None:
     read = ExpiredRead(KEY, 50, 49)
     assert replace(GOOD, reads=Judged([], [read], [read])).kept
+
+
+def test_every_exchange_is_accounted_for() -> None:
+    exchanges = to_json(GOOD)["exchanges"]
+    assert exchanges["beyond_needed"] == {
+        "unexplained": 1,
+        "the endpoint was made to send the token in a reply of no use": 3,
+    }
+    counts = [*exchanges["needed"].values(), *exchanges["beyond_needed"].values()]
+    assert sum(counts) == exchanges["total"]
 
 
 def test_the_picture_is_well_formed_and_names_each_fault() -> None:
