@@ -91,27 +91,25 @@ def tally(
 
 def _why_early(exchange: Exchange, before: float, faults: Sequence[Fault]) -> str:
     """Return which fault made a token worthless before its time; the latest one counts."""
-    fitting = [
+    lately = [
         fault
-        for fault in faults
+        for fault in sorted(faults, key=lambda fault: fault.began, reverse=True)
         if fault.began <= exchange.at
         and fault.ended >= before - _RACE
         and fault.ended >= exchange.at - _NOTICED_WITHIN
-        and _touches(fault, exchange.key)
     ]
-    if not fitting:
-        recreated = _recreated_lately(exchange, (exchange.key,), faults)
-        return _FOR_NOBODY if recreated else _UNEXPLAINED
-    # A clock is only to blame where nothing was damaged.
-    return max(fitting, key=lambda fault: (not _is_clock(fault), fault.began)).kind.name
-
-
-def _is_clock(fault: Fault) -> bool:
-    return fault.kind.lane is Lane.CLOCK
+    harmful = (fault.kind.name for fault in lately if _touches(fault, exchange.key))
+    if why := next(harmful, None):
+        return why
+    if _recreated_lately(exchange, (exchange.key,), faults):
+        return _FOR_NOBODY
+    # A clock is only to blame where nothing else is.
+    clocks = (fault.kind.name for fault in lately if fault.kind.lane is Lane.CLOCK)
+    return next(clocks, _UNEXPLAINED)
 
 
 def _touches(fault: Fault, key: Key | None) -> bool:
-    if _is_clock(fault) or fault.kind.name.endswith("CRD reinstalled"):
+    if fault.kind.name.endswith("CRD reinstalled"):
         return True
     touching = fault.kind.lane in (Lane.CREDENTIALS, Lane.PEOPLE)
     return touching and fault.concerns is not None and key in fault.concerns
@@ -124,7 +122,7 @@ def _why_lost(exchange: Exchange, faults: Sequence[Fault], ends: Sequence[float]
         fault
         for fault in faults
         if fault.began <= until and fault.ended >= exchange.at - _RACE
-        if any(_touches(fault, key) for key in exchange.users) and not _is_clock(fault)
+        if any(_touches(fault, key) for key in exchange.users)
     ]
     if any(exchange.at - 1 <= end <= until for end in ends):
         return "a process ended before it wrote the token"

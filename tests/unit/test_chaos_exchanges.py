@@ -108,6 +108,14 @@ def fault(name: str, at: float, *concerns: tuple[str, str]) -> Fault:
             id="a token for a resource that was made anew, and one for the new one",
         ),
         pytest.param(
+            [seen(60), seen(61)],
+            [fault("people: resource recreated", 55, KEY), fault("clock: 5 min ahead", 60)],
+            [],
+            {"first": 1},
+            {"for a resource that was gone, which was not noticed yet": 1},
+            id="such a one, and a clock beside it",
+        ),
+        pytest.param(
             [lost(60)],
             [fault("people: resource recreated", 55, KEY)],
             [],
