@@ -156,6 +156,7 @@ class _App:
             self._index,
             self._metrics,
             self._events.record,
+            self._list_again,
             self._clock.now,
             self._rng,
             self._settings.keep_tokens,
@@ -267,6 +268,9 @@ class _App:
 
     def _secrets(self, namespace: str) -> SecretWatch:
         return self._secret_watches.get(namespace) or self._secret_watches[None]
+
+    def _list_again(self) -> None:
+        self._controller.list_again()
 
     def _secret_changed(self, secret: Key) -> None:
         self._controller.secret_changed(secret)

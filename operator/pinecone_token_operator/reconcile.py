@@ -48,6 +48,7 @@ class Reconciler:
         index: the resources.
         metrics: counts.
         record: told what people should hear of; must not block.
+        missed: called when a resource turns out to be another than the index has.
         now: the clock; aware times in UTC.
         rng: spreads retries.
         keep: how long after its exchange a token is kept in memory, to be put back should the
@@ -62,6 +63,7 @@ class Reconciler:
         index: Index,
         metrics: Metrics,
         record: Callable[[PineconeAccessToken, News], None],
+        missed: Callable[[], None],
         now: Callable[[], datetime],
         rng: random.Random,
         keep: timedelta = timedelta(),
@@ -72,6 +74,7 @@ class Reconciler:
         self._index = index
         self._metrics = metrics
         self._record = record
+        self._missed = missed
         self._now = now
         self._rng = rng
         self._keep = keep
@@ -161,7 +164,10 @@ class Reconciler:
                 return True
             raise
         metadata = found["metadata"]
-        return metadata["uid"] != resource.metadata.uid or "deletionTimestamp" in metadata
+        if metadata["uid"] != resource.metadata.uid:
+            self._missed()
+            return True
+        return "deletionTimestamp" in metadata
 
     # Apply
 

@@ -41,7 +41,9 @@ class Living:
         self.secrets = SecretWatch(api, namespace, index.is_wanted, self._changed, self._clock, rng)
         observer = Observer(api, lambda _: self.secrets, index, rng, "audience", "url")
         exchange = Exchange(tokens, metrics, now, rng)
-        reconciler = Reconciler(api, observer, exchange, index, metrics, lambda *_: None, now, rng)
+        reconciler = Reconciler(
+            api, observer, exchange, index, metrics, lambda *_: None, lambda: None, now, rng
+        )
         self.workers = Workers(index, reconciler, metrics, now, self._clock, rng)
         self.controller = Controller(
             api,

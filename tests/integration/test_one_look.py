@@ -71,7 +71,15 @@ class Looks:
         observer = Observer(self.api, lambda _: self.watch, self.index, rng, "audience", token_url)
         exchange = Exchange(tokens, metrics, self.api.now, rng)
         self._reconciler = Reconciler(
-            self.api, observer, exchange, self.index, metrics, lambda *_: None, self.api.now, rng
+            self.api,
+            observer,
+            exchange,
+            self.index,
+            metrics,
+            lambda *_: None,
+            lambda: None,
+            self.api.now,
+            rng,
         )
 
     def put(self, resource: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ from tests.support.api import Kube, eventually, secret_path, token_path
 from tests.support.api_proxy import ApiProxy, Line
 from tests.support.cluster import Cluster
 from tests.support.operator_process import StartOperator
+from tests.support.token_endpoint import TokenEndpoint
 
 # How long a watch may take to come back: its longest delay, and some for a busy machine.
 PATIENCE = 45.0
@@ -265,6 +266,32 @@ def test_credentials_are_found_though_no_watch_tells_of_them(
     line.silent_watches = True
     kube.create_credentials(namespace)
     eventually(lambda: kube.secret(namespace, "search") is not None, "it has a token", 30)
+    line.silent_watches = False
+
+
+def test_a_resource_made_anew_is_found_though_no_watch_tells_of_it(
+    cluster: Cluster,
+    kube: Kube,
+    endpoint: TokenEndpoint,
+    namespace: str,
+    proxy: ApiProxy,
+    start_operator: StartOperator,
+) -> None:
+    endpoint.lifetime = 16  # so that the former one is soon refreshed in vain
+    line = proxy.lines["operator"]
+    kube.create_credentials(namespace)
+    for name in ("search", "other"):
+        kube.create_token(namespace, name)
+    start_operator(kubeconfig=proxy.kubeconfig("operator", cluster.token))
+    for name in ("search", "other"):
+        kube.until(namespace, "Ready", "TokenValid", name)
+    endpoint.lifetime = 1800
+    line.silent_watches = True
+    for name in ("search", "other"):
+        kube.delete(token_path(namespace, name))
+        kube.create_token(namespace, name)
+    for name in ("search", "other"):
+        kube.until(namespace, "Ready", "TokenValid", name, timeout=40)
     line.silent_watches = False
 
 

@@ -75,6 +75,7 @@ class Process:
             index,
             metrics,
             lambda _, told: news(told),
+            self._list_again,
             now,
             rng,
         )
@@ -111,6 +112,9 @@ class Process:
 
     def problems(self) -> list[str]:
         return self._workers.problems()
+
+    def _list_again(self) -> None:
+        self._controller.list_again()
 
     def _secret_changed(self, secret: Key) -> None:
         self._controller.secret_changed(secret)
