@@ -48,9 +48,20 @@ def is_outdated(observed: Observed, decision: Decision) -> bool:
 
 
 def wake_at(observed: Observed, decision: Decision, now: datetime) -> datetime | None:
-    """Return when, after the decision, time alone changes the answer; None if it doesn't."""
+    """Return when, after the decision, time alone changes the answer; None if it doesn't.
+
+    Args:
+        observed: what is true after what was decided has been done.
+        decision: the decision.
+        now: when it was made.
+    """
     if decision.not_ready:
         return None
+    # A token may be due by the time it is written at last, or by the plan that a repair gave it.
+    if decision.action is Action.WRITE and (
+        _exchange_needed(observed, now) or _exchange_due(observed, now)
+    ):
+        return now
     expires_at = observed.times.expires_at if observed.times else None
     moments: list[datetime | None] = [expires_at]
     if _no_credentials(observed) and not observed.resource.spec.suspend:

@@ -179,7 +179,7 @@ def test_whatever_is_observed_is_told_without_a_secret(observed: Observed, now: 
     assert status_patch(status, status, UID) is None
     assert find_news(status, status) == []
     woken = wake_at(observed, decision, now)
-    assert woken is None or woken > now
+    assert woken is None or woken >= now
 
 
 @quick
@@ -190,8 +190,11 @@ def test_one_write_is_enough(observed: Observed, now: datetime) -> None:
     if decision.action is Action.WRITE:
         assert decision.token is not None
         observed = written(observed, decision.token)
+        woken = wake_at(observed, decision, now)
         decision = decide(observed, now)
         assert decision.action is not Action.WRITE
+        # And what is to be done then is not put off.
+        assert (decision.action is Action.EXCHANGE) == (woken == now)
     if decision.action is Action.EXCHANGE:
         token = make_token(
             access_token=CANARY,

@@ -509,6 +509,47 @@ def test_what_time_alone_changes(
     assert wake_at(observed, decide(observed, now), now) == moment
 
 
+@pytest.mark.parametrize(
+    ("observed", "now"),
+    [
+        pytest.param(
+            make_observed(in_hand=make_token(access_token="new"), target=None),
+            after(25),
+            id="a token that could be written only when its refresh was due",
+        ),
+        pytest.param(
+            make_observed(
+                secret=make_secret(make_resource(), make_token(refresh_at=after(29))),
+                fraction=0.9,
+            ),
+            after(19),
+            id="a damaged plan, for which an earlier time was drawn than it is",
+        ),
+        pytest.param(
+            make_observed(requested(after(2)), in_hand=make_token(access_token="new"), target=None),
+            after(5),
+            id="a token in hand that is older than the one that was asked for",
+        ),
+    ],
+)
+def test_what_is_due_as_soon_as_it_is_written_is_not_slept_over(
+    observed: Observed, now: datetime
+) -> None:
+    decision = decide(observed, now)
+    assert decision.action is WRITE
+    assert decision.token is not None
+    target = make_target(observed.resource, decision.token)
+    written = replace(
+        observed,
+        target=target,
+        stored=decision.token,
+        times=make_times(decision.token),
+        in_hand=None,
+    )
+    assert wake_at(written, decision, now) == now
+    assert decide(written, now).action is EXCHANGE
+
+
 moments = st.integers(-2, 40).map(after)
 retries = st.none() | moments
 
