@@ -66,7 +66,8 @@ def _leader(place: Place, rng: random.Random) -> Replica:
     deadline = time.monotonic() + _LEADER_SECONDS
     while time.monotonic() < deadline:
         name = place.writes.leader
-        if name and place.replicas.named(name).operator.running:
+        # One that is about to end would be frozen amid that, or killed twice.
+        if name and place.replicas.named(name).at_work:
             return place.replicas.named(name)
         if place.stop.wait(_POLL_SECONDS):
             raise BrokenOff

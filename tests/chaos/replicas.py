@@ -46,6 +46,11 @@ class Replica:
         self._asked_at: float | None = None
         self._late = False
 
+    @property
+    def at_work(self) -> bool:
+        """Return whether there is a process that was not told to end."""
+        return self.operator.running and self._asked_at is None
+
     def kill(self) -> None:
         """Send SIGKILL; the process is started again."""
         self._end(signal.SIGKILL)
