@@ -599,8 +599,13 @@ def test_until_it_wakes_it_would_not_decide_otherwise(
 ) -> None:
     decision = decide(observed, now)
     if decision.action is EXCHANGE:
-        return
-    if decision.token is not None:
+        plan = {
+            "expires_at": now + timedelta(minutes=30),
+            "refresh_at": now + timedelta(minutes=19),
+        }
+        fetched = make_token(refreshed_at=now, credentials=observed.credentials, **plan)
+        observed = replace(written(observed, fetched), attempts=Attempts())
+    elif decision.token is not None:
         observed = written(observed, decision.token)
     woken = wake_at(observed, decision, now)
     assert woken is None or woken > now or decide(observed, now).action is EXCHANGE
