@@ -6,6 +6,7 @@ every request and wraps each in retries, which are the callers' job here.
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
@@ -103,7 +104,13 @@ class Api:
 
         return aiohttp.ClientSession(
             # Without a limit, because the callers limit themselves.
-            connector=aiohttp.TCPConnector(ssl=self._access.tls, limit=0),
+            connector=aiohttp.TCPConnector(
+                ssl=self._access.tls,
+                limit=0,
+                # Its TLS keeps what the other side does not take leave of:
+                # https://github.com/python/cpython/pull/118960
+                enable_cleanup_closed=sys.version_info < (3, 12),
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": USER_AGENT},
             middlewares=(*around, send),
