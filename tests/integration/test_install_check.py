@@ -159,7 +159,8 @@ def test_it_tells_of_an_endpoint_that_takes_anything(
 
 
 def test_it_fails_without_rights(cluster: Cluster, namespace: str, tmp_path: Path) -> None:
-    kubeconfig = account_kubeconfig(cluster, namespace, "default", tmp_path)
+    cluster.kubectl("create", "serviceaccount", "nobody", "--namespace", namespace)
+    kubeconfig = account_kubeconfig(cluster, namespace, "nobody", tmp_path)
     command = [sys.executable, "-m", "pinecone_token_operator", "check", "--name=x"]
     command += [f"--namespace={namespace}", f"--kubeconfig={kubeconfig}"]
 
