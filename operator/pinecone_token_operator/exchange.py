@@ -73,8 +73,12 @@ class Exchange:
         try:
             token = await self._endpoint.exchange(credentials)
         except ExchangeError as error:
-            self._metrics.exchange(error.failure, clock() - started)
-            self._failed(observed, credentials, memory, error)
+            ended = clock()
+            self._metrics.exchange(error.failure, ended - started)
+            if error.retry_after is not None:
+                until = ended + error.retry_after.total_seconds()
+                self._throttled[credentials.client_id] = until
+            self._failed(observed, memory, error)
             return None
         self._metrics.exchange(SUCCESS, clock() - started)
         self._throttled.pop(credentials.client_id, None)
@@ -92,16 +96,12 @@ class Exchange:
             credentials=memory.credentials or "",
         )
 
-    def _failed(
-        self, observed: Observed, credentials: Credentials, memory: Memory, error: ExchangeError
-    ) -> None:
+    def _failed(self, observed: Observed, memory: Memory, error: ExchangeError) -> None:
         failures, fraction = memory.attempts.failures + 1, self._rng.random()
         now = self._now()
         life_left = observed.times.expires_at - now if observed.times else timedelta()
         message = str(error)
         if error.retry_after is not None:
-            until = asyncio.get_running_loop().time() + error.retry_after.total_seconds()
-            self._throttled[credentials.client_id] = until
             wait = schedule.back_off_throttled(error.retry_after, fraction)
         elif error.failure is ExchangeFailure.REJECTED:
             wait = schedule.back_off_rejected(failures, life_left, fraction)

@@ -157,6 +157,7 @@ class Reconciler:
         return token.refreshed_at + self._keep
 
     async def _goes(self, resource: PineconeAccessToken) -> bool:
+        """Return whether a resource is about to go or has gone; a successor of it was missed."""
         try:
             found = await self._api.request("GET", _path(resource))
         except ApiError as error:
