@@ -26,7 +26,7 @@ _OVERLAP = 4096
 
 
 class Evidence(Repeating):
-    """Looks now and then until it is left, and at its end at the logs.
+    """Looks now and then until it is left, and, when told so, at the logs.
 
     Attributes:
         leaks: what held a token or a client secret.
@@ -40,8 +40,7 @@ class Evidence(Repeating):
         self._place = place
 
     def finish(self) -> None:
-        """Look a last time, and at all that was logged."""
-        self._look()
+        """Look at all that was logged."""
         for replica in self._place.replicas.all:
             for text in _blocks(replica.operator.log):
                 self._search({f"log of {replica.name}": text})

@@ -1,6 +1,5 @@
 """Whose target each token was written into, be it for a moment only."""
 
-import base64
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +7,7 @@ import httpx
 
 from tests.chaos.population import Member
 from tests.chaos.repeating import Repeating
+from tests.chaos.watcher import text
 from tests.support.api import Kube, KubeError
 from tests.support.token_endpoint import TokenEndpoint
 
@@ -59,7 +59,6 @@ class Holders(Repeating):
     def _note(self, secret: Mapping[str, Any]) -> None:
         metadata = secret["metadata"]
         key = metadata["namespace"], metadata["name"]
-        data = (secret.get("data") or {}).get("access_token", "")
-        token = base64.b64decode(data).decode("utf-8", "replace")
+        token = text(secret.get("data") or {}, "access_token")
         if key in self._keys and token in self._endpoint.issued:
             self.by_token.setdefault(token, key)

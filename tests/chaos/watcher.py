@@ -131,7 +131,7 @@ class Watcher:
         for key, data in self._seen.items():
             if key[0] in self._away:
                 continue
-            token = _text(data, "access_token")
+            token = text(data, "access_token")
             issue = self._endpoint.issued.get(token)
             if issue is None:
                 self.damaged += bool(token)
@@ -160,12 +160,13 @@ class Watcher:
 
 def _stated_expiry(data: Mapping[str, str]) -> float:
     try:
-        return datetime.fromisoformat(_text(data, "expires_at")).timestamp()
+        return datetime.fromisoformat(text(data, "expires_at")).timestamp()
     except ValueError:
         return 0.0
 
 
-def _text(data: Mapping[str, str], name: str) -> str:
+def text(data: Mapping[str, str], name: str) -> str:
+    """Return what one key of a Secret says; empty if it is not there, or is no text."""
     try:
         return base64.b64decode(data.get(name, "")).decode()
     except ValueError:
