@@ -2,6 +2,6 @@
 
 import sys
 
-from pinecone_token_operator.cli import main
+from pinecone_token_operator.cli.main import main
 
 sys.exit(main())

@@ -21,8 +21,8 @@ from typing import Any, Final
 
 import httpx
 
-from pinecone_token_operator import kube
-from pinecone_token_operator.reconcile import JSON_PATCH, MERGE_PATCH
+from pinecone_token_operator.kube import client
+from pinecone_token_operator.reconcilers.access_token import JSON_PATCH, MERGE_PATCH
 from tests.bench import objects
 from tests.bench.place import Place
 from tests.bench.progress import say
@@ -61,7 +61,7 @@ def measure(here: Place) -> float:
 async def _loop(kubeconfig: Path, token_url: str, ca_bundle: Path, rounds: int) -> float:
     trust = ssl.create_default_context(cafile=ca_bundle)
     async with (
-        aclosing(await kube.connect(kubeconfig, None)) as api,
+        aclosing(await client.connect(kubeconfig, None)) as api,
         httpx.AsyncClient(verify=trust) as tokens,
     ):
         started = 0.0

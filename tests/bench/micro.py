@@ -17,14 +17,14 @@ from pathlib import Path
 
 import pyperf  # type: ignore[import-untyped]  # it has no types
 
-from pinecone_token_operator import kube
-from pinecone_token_operator.credentials import Credentials
-from pinecone_token_operator.desired import desire, secret_patch
-from pinecone_token_operator.models import parse_resource
-from pinecone_token_operator.policies import decide
-from pinecone_token_operator.status import compute_status, status_patch
-from pinecone_token_operator.target import read_target, stored_token
-from pinecone_token_operator.token_client import TokenClient
+from pinecone_token_operator.api.access_token import parse_resource
+from pinecone_token_operator.issuing.credentials import Credentials
+from pinecone_token_operator.issuing.oauth_client import TokenClient
+from pinecone_token_operator.kube import client
+from pinecone_token_operator.policies.chain import decide
+from pinecone_token_operator.reconcilers.status import compute_status, status_patch
+from pinecone_token_operator.targets.secret import desire, secret_patch
+from pinecone_token_operator.targets.target import read_target, stored_token
 from tests.bench import objects
 from tests.bench.place import place
 from tests.support.api import secret_path
@@ -98,7 +98,7 @@ def _timed(make: Callable[[], Awaitable[Client]]) -> Callable[[int], float]:
 
 
 async def _reader() -> Client:
-    api = await kube.connect(Path(os.environ["MICRO_KUBECONFIG"]), None)
+    api = await client.connect(Path(os.environ["MICRO_KUBECONFIG"]), None)
     path = secret_path(objects.NAMESPACE, objects.account("micro"))
     return lambda: api.request("GET", path), api.aclose
 

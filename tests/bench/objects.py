@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 
-from pinecone_token_operator.models import GROUP, KIND, VERSION
+from pinecone_token_operator.api.access_token import GROUP, KIND, VERSION
 from tests.support.api import secret_path, token_path
 from tests.support.cluster import Cluster
 

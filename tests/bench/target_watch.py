@@ -12,7 +12,12 @@ from datetime import datetime
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from pinecone_token_operator.target import EXPIRES_AT, REFRESH_AT, REFRESHED_AT, RESOURCE_UID
+from pinecone_token_operator.targets.target import (
+    EXPIRES_AT,
+    REFRESH_AT,
+    REFRESHED_AT,
+    RESOURCE_UID,
+)
 from tests.support.cluster import Cluster
 
 _ACCEPT = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"

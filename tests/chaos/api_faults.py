@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 
-from pinecone_token_operator.models import GROUP, PLURAL, VERSION
+from pinecone_token_operator.api.access_token import GROUP, PLURAL, VERSION
 from tests.chaos.injection import Inject, Made
 from tests.chaos.place import CRD, Place
 from tests.support.api import token_path

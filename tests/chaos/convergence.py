@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from pinecone_token_operator.target import EXPIRES_AT, RESOURCE_UID
+from pinecone_token_operator.targets.target import EXPIRES_AT, RESOURCE_UID
 from tests.chaos.population import LABEL, Member
 from tests.support.token_endpoint import Issue
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from pinecone_token_operator.models import GROUP, PLURAL, VERSION
+from pinecone_token_operator.api.access_token import GROUP, PLURAL, VERSION
 from tests.chaos.place import Place
 from tests.chaos.population import SECRET_PREFIX
 from tests.chaos.repeating import Repeating

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pinecone_token_operator.app import LEASE_LOST, NOT_REACHABLE, STOPPED
+from pinecone_token_operator.runtime.manager import LEASE_LOST, NOT_REACHABLE, STOPPED
 from tests.chaos.exchanges import Tally
 from tests.chaos.fairness import ExpiredRead, Fault, blocked, chance
 from tests.chaos.kinds import API

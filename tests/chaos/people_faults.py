@@ -7,7 +7,13 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from pinecone_token_operator.target import EXPIRES_AT, MANAGED, REFRESH_AT, RESOURCE_UID, SEAL
+from pinecone_token_operator.targets.target import (
+    EXPIRES_AT,
+    MANAGED,
+    REFRESH_AT,
+    RESOURCE_UID,
+    SEAL,
+)
 from tests.chaos.credentials_faults import create_credentials
 from tests.chaos.injection import Inject, Made
 from tests.chaos.place import Place

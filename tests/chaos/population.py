@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pinecone_token_operator.models import GROUP, KIND, VERSION
+from pinecone_token_operator.api.access_token import GROUP, KIND, VERSION
 from tests.chaos.fairness import Key
 from tests.support.token_endpoint import TokenEndpoint
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from pinecone_token_operator.models import GROUP, PLURAL, VERSION
+from pinecone_token_operator.api.access_token import GROUP, PLURAL, VERSION
 from tests.chaos import leaders, place
 from tests.chaos.convergence import problem
 from tests.chaos.evidence import Evidence

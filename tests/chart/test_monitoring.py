@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pinecone_token_operator.metrics import Metrics
+from pinecone_token_operator.telemetry.metrics import Metrics
 from tests.support.chart import CHART, ROOT, SCHEMA, objects, of_kind, row
 from tests.support.control_plane import binaries
 

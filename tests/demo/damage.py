@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pinecone_token_operator.models import REFRESH_REQUESTED_AT
+from pinecone_token_operator.api.access_token import REFRESH_REQUESTED_AT
 from tests.demo.objects import NAMESPACE
 from tests.demo.state import State
 from tests.support.api import Kube, secret_path

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pinecone_token_operator.models import GROUP, PLURAL
+from pinecone_token_operator.api.access_token import GROUP, PLURAL
 from tests.demo.place import Place
 from tests.demo.settings import DemoError
 

@@ -5,7 +5,7 @@ import json
 import time
 from datetime import UTC, datetime
 
-from pinecone_token_operator.models import REFRESH_REQUESTED_AT
+from pinecone_token_operator.api.access_token import REFRESH_REQUESTED_AT
 from tests.e2e.release import Release
 from tests.e2e.team import CREDENTIALS, TARGET, Team
 from tests.e2e.user import eventually

@@ -7,8 +7,8 @@ from typing import Final
 
 from hypothesis import strategies as st
 
-from pinecone_token_operator import target
-from pinecone_token_operator.models import PREFIX, REFRESH_REQUESTED_AT
+from pinecone_token_operator.api.access_token import PREFIX, REFRESH_REQUESTED_AT
+from pinecone_token_operator.targets import target
 from tests.fuzz.parsers import CANARY, NOW, UID, Parser, corpus
 from tests.support.crd_strategies import SPEC, STATUS, TIMES, anything, mostly, valid
 

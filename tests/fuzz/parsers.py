@@ -17,24 +17,23 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final, TypeGuard
 
-from pinecone_token_operator import settings
-from pinecone_token_operator.credentials import fingerprint, read_credentials
-from pinecone_token_operator.desired import desire, removal_patch, secret_patch
-from pinecone_token_operator.durations import parse_duration
+from pinecone_token_operator.api.access_token import PineconeAccessToken, parse_resource
+from pinecone_token_operator.config import settings
+from pinecone_token_operator.config.durations import parse_duration
+from pinecone_token_operator.config.settings import Settings
 from pinecone_token_operator.errors import (
     CredentialsInvalid,
     ExchangeError,
     ResourceInvalid,
     SettingsInvalid,
 )
-from pinecone_token_operator.kube_replies import MAX_MESSAGE, parse_object, refusal
-from pinecone_token_operator.memory import Memory
-from pinecone_token_operator.models import PineconeAccessToken, parse_resource
-from pinecone_token_operator.oauth import parse_response, request_body
-from pinecone_token_operator.schedule import refresh_window
-from pinecone_token_operator.secret_watch import SecretWatch
-from pinecone_token_operator.settings import Settings
-from pinecone_token_operator.target import (
+from pinecone_token_operator.issuing.credentials import fingerprint, read_credentials
+from pinecone_token_operator.issuing.oauth import parse_response, request_body
+from pinecone_token_operator.kube.responses import MAX_MESSAGE, parse_object, refusal
+from pinecone_token_operator.policies.schedule import refresh_window
+from pinecone_token_operator.reconcilers.state import Memory
+from pinecone_token_operator.targets.secret import desire, removal_patch, secret_patch
+from pinecone_token_operator.targets.target import (
     StoredToken,
     format_time,
     is_owned_by,
@@ -42,6 +41,7 @@ from pinecone_token_operator.target import (
     seal,
     stored_token,
 )
+from pinecone_token_operator.watch.secrets_metadata import SecretWatch
 from tests.support.leaks import find_leaks
 
 NOW: Final = datetime(2026, 11, 25, 12, 0, 0, 999_999, tzinfo=UTC)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pinecone_token_operator.models import GROUP, PLURAL, VERSION
+from pinecone_token_operator.api.access_token import GROUP, PLURAL, VERSION
 from tests.support.api import Kube, KubeError, token_path
 from tests.support.api_proxy import ApiProxy
 from tests.support.cluster import Cluster

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pinecone_token_operator import settings
+from pinecone_token_operator.config import settings
 from tests.support.chart import CHART, NAMESPACE, ROOT, ROWS, helm, objects, of_kind, render, row
 from tests.support.cluster import Cluster
 from tests.support.token_endpoint import TokenEndpoint

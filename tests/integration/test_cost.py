@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from pinecone_token_operator.models import PLURAL
+from pinecone_token_operator.api.access_token import PLURAL
 from tests.support.api import Kube, eventually, secret_path, token_path
 from tests.support.audit import AuditLog, Request
 from tests.support.cluster import Cluster

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from pinecone_token_operator.metrics import Metrics
-from pinecone_token_operator.reasons import Reason
+from pinecone_token_operator.api.conditions import Reason
+from pinecone_token_operator.telemetry.metrics import Metrics
 from tests.support.chart import CHART, SCHEMA, template
 from tests.support.cluster import Cluster
 from tests.support.control_plane import binaries

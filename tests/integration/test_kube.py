@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from pinecone_token_operator import kube, kube_access
 from pinecone_token_operator.errors import ApiError
+from pinecone_token_operator.kube import auth, client
 from tests.support.certificates import make_certificates
 from tests.support.cluster import Cluster
 
@@ -30,8 +30,8 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @pytest.fixture
-async def api(cluster: Cluster) -> AsyncIterator[kube.Api]:
-    async with contextlib.aclosing(await kube.connect(cluster.kubeconfig, None)) as connected:
+async def api(cluster: Cluster) -> AsyncIterator[client.Api]:
+    async with contextlib.aclosing(await client.connect(cluster.kubeconfig, None)) as connected:
         yield connected
 
 
@@ -83,7 +83,7 @@ async def serving(
     user: Mapping[str, Any] | None = None,
     tls: ssl.SSLContext | None = None,
     trust: Mapping[str, str] | None = None,
-) -> AsyncIterator[kube.Api]:
+) -> AsyncIterator[client.Api]:
     """An API whose server answers each request, its head already read, with `serve`."""
 
     answering = set()
@@ -101,7 +101,7 @@ async def serving(
     async with server:
         url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
         kubeconfig = write_kubeconfig(path / "kubeconfig", url, user, trust)
-        async with contextlib.aclosing(await kube.connect(kubeconfig, None)) as connected:
+        async with contextlib.aclosing(await client.connect(kubeconfig, None)) as connected:
             yield connected
         # An answer that outlives its test would fail another one, with a warning.
         await asyncio.wait_for(asyncio.gather(*(task for task in answering if task)), 2)
@@ -126,7 +126,7 @@ async def collect(events: AsyncIterator[dict[str, Any]]) -> list[dict[str, Any]]
     return [event async for event in events]
 
 
-async def test_creates_reads_and_patches(api: kube.Api) -> None:
+async def test_creates_reads_and_patches(api: client.Api) -> None:
     name = unique()
     created = await api.request("POST", SECRETS, body=secret(name))
     patched = await api.request(
@@ -148,7 +148,7 @@ async def test_creates_reads_and_patches(api: kube.Api) -> None:
     assert read["kind"] == "PartialObjectMetadata"
 
 
-async def test_what_is_missing_is_not_found(api: kube.Api) -> None:
+async def test_what_is_missing_is_not_found(api: client.Api) -> None:
     with pytest.raises(ApiError) as caught:
         await api.request("GET", f"{SECRETS}/missing")
 
@@ -156,7 +156,7 @@ async def test_what_is_missing_is_not_found(api: kube.Api) -> None:
     assert caught.value.message == 'secrets "missing" not found'
 
 
-async def test_a_second_create_and_a_stale_write_conflict(api: kube.Api) -> None:
+async def test_a_second_create_and_a_stale_write_conflict(api: client.Api) -> None:
     name = unique()
     created = await api.request("POST", SECRETS, body=secret(name))
     with pytest.raises(ApiError) as again:
@@ -169,7 +169,7 @@ async def test_a_second_create_and_a_stale_write_conflict(api: kube.Api) -> None
     assert (stale.value.http_status, stale.value.reason) == (409, "Conflict")
 
 
-async def test_watch_yields_events_until_the_server_closes(api: kube.Api) -> None:
+async def test_watch_yields_events_until_the_server_closes(api: client.Api) -> None:
     name = unique()
     created = await api.request("POST", SECRETS, body=secret(name))
     version = created["metadata"]["resourceVersion"]
@@ -185,14 +185,14 @@ async def test_watch_yields_events_until_the_server_closes(api: kube.Api) -> Non
     assert [event["type"] for event in await events] == ["MODIFIED", "DELETED"]
 
 
-async def test_watch_of_what_does_not_exist_is_refused(api: kube.Api) -> None:
+async def test_watch_of_what_does_not_exist_is_refused(api: client.Api) -> None:
     with pytest.raises(ApiError) as caught:
         await collect(api.watch("/api/v1/nothing", query=[], inactivity=LONG))
 
     assert caught.value.http_status == 404
 
 
-async def test_session_for_kopf_authenticates_and_shows_what_is_asked(api: kube.Api) -> None:
+async def test_session_for_kopf_authenticates_and_shows_what_is_asked(api: client.Api) -> None:
     asked: list[str] = []
 
     async def around(
@@ -214,7 +214,7 @@ async def test_without_credentials_it_is_unauthorized(cluster: Cluster, tmp_path
     kubeconfig = write_kubeconfig(
         tmp_path / "kubeconfig", cluster.url, trust={"certificate-authority": str(cluster.ca_file)}
     )
-    async with contextlib.aclosing(await kube.connect(kubeconfig, "test")) as api:
+    async with contextlib.aclosing(await client.connect(kubeconfig, "test")) as api:
         with pytest.raises(ApiError) as caught:
             await api.request("GET", SECRETS)
 
@@ -223,7 +223,7 @@ async def test_without_credentials_it_is_unauthorized(cluster: Cluster, tmp_path
 
 async def test_an_untrusted_server_is_named_as_such(cluster: Cluster, tmp_path: Path) -> None:
     kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", cluster.url)
-    async with contextlib.aclosing(await kube.connect(kubeconfig, None)) as api:
+    async with contextlib.aclosing(await client.connect(kubeconfig, None)) as api:
         with pytest.raises(ApiError, match="certificate verify failed") as caught:
             await api.request("GET", SECRETS)
 
@@ -235,7 +235,7 @@ async def test_the_servers_name_may_differ_from_its_address(
 ) -> None:
     trust = {"certificate-authority": str(cluster.ca_file), "tls-server-name": "elsewhere"}
     kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", cluster.url, trust=trust)
-    async with contextlib.aclosing(await kube.connect(kubeconfig, None)) as api:
+    async with contextlib.aclosing(await client.connect(kubeconfig, None)) as api:
         with pytest.raises(ApiError, match="not valid for 'elsewhere'"):
             await api.request("GET", SECRETS)
 
@@ -275,7 +275,7 @@ async def test_a_long_message_is_cut(tmp_path: Path) -> None:
 async def test_a_refused_connection_has_no_status(tmp_path: Path, unused_tcp_port: int) -> None:
     server = f"http://127.0.0.1:{unused_tcp_port}"
     kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", server)
-    async with contextlib.aclosing(await kube.connect(kubeconfig, None)) as api:
+    async with contextlib.aclosing(await client.connect(kubeconfig, None)) as api:
         with pytest.raises(ApiError) as caught:
             await api.request("GET", "/api")
 
@@ -379,7 +379,7 @@ async def test_a_renewed_token_is_used_and_a_lost_one_kept(
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
         await writer.drain()
 
-    monkeypatch.setattr(kube_access, "RELOAD_EVERY", timedelta(0))
+    monkeypatch.setattr(auth, "RELOAD_EVERY", timedelta(0))
     token = tmp_path / "renewed"
     token.write_text("one\n")
     async with serving(serve, tmp_path, {"tokenFile": str(token)}) as api:
@@ -409,7 +409,7 @@ async def test_a_refused_token_is_read_again_once(
         writer.write(f"HTTP/1.1 {status}\r\n{end}".encode())
         await writer.drain()
 
-    monkeypatch.setattr(kube_access, "RELOAD_REFUSED", timedelta(0))
+    monkeypatch.setattr(auth, "RELOAD_REFUSED", timedelta(0))
     token = tmp_path / "renewed"
     token.write_text("one\n")
     async with serving(serve, tmp_path, {"tokenFile": str(token)}) as api:
@@ -507,7 +507,7 @@ async def test_an_unusable_kubeconfig_is_not_quoted(
     if content is not None:
         path.write_text(content)
     with pytest.raises(ApiError) as caught:
-        await kube.connect(path, None)
+        await client.connect(path, None)
 
     assert caught.value.reason == "NotConfigured"
     assert f"kubeconfig {path} cannot be used ({error})" in caught.value.message
@@ -520,7 +520,7 @@ async def test_without_any_configuration_both_sources_are_named(
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "missing"))
     with pytest.raises(ApiError, match=r"Service host/port is not set.*missing cannot be used"):
-        await kube.connect(None, None)
+        await client.connect(None, None)
 
 
 @pytest.mark.parametrize(
@@ -541,5 +541,5 @@ async def test_the_environments_proxy(
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.com:3128")
     monkeypatch.setenv("NO_PROXY", no_proxy)
     kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", server)
-    async with contextlib.aclosing(await kube.connect(kubeconfig, None)) as api:
+    async with contextlib.aclosing(await client.connect(kubeconfig, None)) as api:
         assert api.proxy == ("http://proxy.example.com:3128" if proxied else None)

@@ -10,11 +10,11 @@ from datetime import timedelta
 
 import pytest
 
+from pinecone_token_operator.config.settings import LeaderElection
 from pinecone_token_operator.errors import ApiError
-from pinecone_token_operator.fence import Fence
-from pinecone_token_operator.kube import connect
-from pinecone_token_operator.leader_election import Elector
-from pinecone_token_operator.settings import LeaderElection
+from pinecone_token_operator.kube.client import connect
+from pinecone_token_operator.leader_election.elector import Elector
+from pinecone_token_operator.leader_election.write_guard import Fence
 from tests.support.api import Kube, eventually, token_path
 from tests.support.api_proxy import ApiProxy
 from tests.support.audit import AuditLog

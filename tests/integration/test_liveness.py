@@ -9,20 +9,20 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from pinecone_token_operator import health
-from pinecone_token_operator import kube as operator_kube
-from pinecone_token_operator.controller import Controller
-from pinecone_token_operator.exchange import Exchange
-from pinecone_token_operator.index import Index
-from pinecone_token_operator.liveness import STALE_AFTER, Liveness
-from pinecone_token_operator.metrics import Metrics
-from pinecone_token_operator.observe import Observer
-from pinecone_token_operator.reconcile import Reconciler
-from pinecone_token_operator.resource_watch import ResourceWatch
-from pinecone_token_operator.secret_watch import SecretWatch
-from pinecone_token_operator.sharding import Shard
-from pinecone_token_operator.token_client import TokenClient
-from pinecone_token_operator.workers import STUCK_AFTER, Workers
+from pinecone_token_operator.config.shard import Shard
+from pinecone_token_operator.controller.controller import Controller
+from pinecone_token_operator.controller.index import Index
+from pinecone_token_operator.controller.workers import STUCK_AFTER, Workers
+from pinecone_token_operator.issuing.oauth_client import TokenClient
+from pinecone_token_operator.kube import client as operator_kube
+from pinecone_token_operator.reconcilers.access_token import Reconciler
+from pinecone_token_operator.reconcilers.exchange import Exchange
+from pinecone_token_operator.reconcilers.gather import Observer
+from pinecone_token_operator.runtime import probes
+from pinecone_token_operator.runtime.liveness import STALE_AFTER, Liveness
+from pinecone_token_operator.telemetry.metrics import Metrics
+from pinecone_token_operator.watch.resources import ResourceWatch
+from pinecone_token_operator.watch.secrets_metadata import SecretWatch
 from tests.support.api import Kube
 from tests.support.api_proxy import ApiProxy, Line
 from tests.support.cluster import Cluster
@@ -85,7 +85,7 @@ async def living(
 
 
 async def test_a_watch_that_is_stuck_fails_livez(living: Living) -> None:
-    runner = await health.serve("127.0.0.1", 0, living.problems, list, lambda _: b"")
+    runner = await probes.serve("127.0.0.1", 0, living.problems, list, lambda _: b"")
     host, port = runner.addresses[0]
     watching = [asyncio.create_task(watch.run()) for watch in (living.resources, living.secrets)]
     async with httpx.AsyncClient(base_url=f"http://{host}:{port}") as client:

@@ -3,7 +3,7 @@
 import subprocess
 from datetime import UTC, datetime, timedelta
 
-from pinecone_token_operator.metrics import Metrics
+from pinecone_token_operator.telemetry.metrics import Metrics
 from tests.support.control_plane import binaries
 
 T0 = datetime(2026, 11, 25, 12, tzinfo=UTC)

@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-from pinecone_token_operator import kube as operator_kube
-from pinecone_token_operator.api import Body
+from pinecone_token_operator.api.access_token import parse_resource
+from pinecone_token_operator.controller.index import Index
 from pinecone_token_operator.errors import ApiError
-from pinecone_token_operator.exchange import Exchange
-from pinecone_token_operator.index import Index
-from pinecone_token_operator.metrics import Metrics
-from pinecone_token_operator.models import parse_resource
-from pinecone_token_operator.observe import Observer
-from pinecone_token_operator.reconcile import Reconciler
-from pinecone_token_operator.secret_watch import SecretWatch
-from pinecone_token_operator.token_client import TokenClient
+from pinecone_token_operator.issuing.oauth_client import TokenClient
+from pinecone_token_operator.kube import client as operator_kube
+from pinecone_token_operator.kube.interfaces import Body
+from pinecone_token_operator.reconcilers.access_token import Reconciler
+from pinecone_token_operator.reconcilers.exchange import Exchange
+from pinecone_token_operator.reconcilers.gather import Observer
+from pinecone_token_operator.telemetry.metrics import Metrics
+from pinecone_token_operator.watch.secrets_metadata import SecretWatch
 from tests.support.api import Kube, secret_path, token_path
 from tests.support.cluster import Cluster
 from tests.support.token_endpoint import TokenEndpoint

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from pinecone_token_operator.models import PREFIX
+from pinecone_token_operator.api.access_token import PREFIX
 from tests.support.api import Kube, eventually, secret_path, token_path
 from tests.support.cluster import Cluster
 from tests.support.operator_process import StartOperator

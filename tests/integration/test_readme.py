@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pinecone_token_operator import reasons
+from pinecone_token_operator.api import conditions
 from tests.support.control_plane import binaries
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,9 +44,9 @@ def test_its_table_of_rights_is_what_the_chart_grants() -> None:
 
 
 def test_it_explains_every_reason_in_the_words_of_the_code() -> None:
-    source = Path(reasons.__file__).read_text("utf-8")
+    source = Path(conditions.__file__).read_text("utf-8")
     in_code = re.findall(r'^    [A-Z_]+ = "(\w+)".*\n    """(.+)"""$', source, re.MULTILINE)
     section = README.split("## What it says")[1].split("## What it may read")[0]
     in_readme = re.findall(r"^\| `(\w+)` \| (.+?) \|$", section, re.MULTILINE)
     assert in_readme == in_code
-    assert {reason for reason, _ in in_code} == {str(reason) for reason in reasons.Reason}
+    assert {reason for reason, _ in in_code} == {str(reason) for reason in conditions.Reason}

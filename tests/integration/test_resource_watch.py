@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from pinecone_token_operator import kube
-from pinecone_token_operator.models import GROUP, PLURAL, VERSION
-from pinecone_token_operator.resource_watch import ResourceWatch
+from pinecone_token_operator.api.access_token import GROUP, PLURAL, VERSION
+from pinecone_token_operator.kube import client
+from pinecone_token_operator.watch.resources import ResourceWatch
 from tests.support.cluster import Cluster
 from tests.support.kubeconfig import write_kubeconfig
 
@@ -65,7 +65,7 @@ async def until(condition: Callable[[], bool], what: Callable[[], str]) -> None:
 async def watching(
     kubeconfig: Path, fed: Fed, *namespaces: str
 ) -> AsyncIterator[tuple[ResourceWatch, "asyncio.Task[None]"]]:
-    api = await kube.connect(kubeconfig, None)
+    api = await client.connect(kubeconfig, None)
     clock, rng = time.monotonic, random.Random(1)
     watch = ResourceWatch(api, namespaces, fed, fed.missed, clock, rng, is_news=is_news)
     task: asyncio.Task[None] = asyncio.create_task(watch.run())

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from pinecone_token_operator import kube as operator_kube
-from pinecone_token_operator.secret_watch import Key, SecretWatch
+from pinecone_token_operator.kube import client as operator_kube
+from pinecone_token_operator.watch.secrets_metadata import Key, SecretWatch
 from tests.support.api import Kube, secret_path
 from tests.support.cluster import Cluster
 

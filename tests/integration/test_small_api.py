@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from pinecone_token_operator.models import PLURAL
+from pinecone_token_operator.api.access_token import PLURAL
 from tests.life.machine import ALLOWED, DAMAGE, HOUR, SHARED, Life, spec
 from tests.life.small_api import NAMESPACE, SECRETS, TOKENS, Call
 from tests.support.api import Kube, KubeError

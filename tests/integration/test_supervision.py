@@ -14,11 +14,11 @@ from typing import NoReturn
 
 import pytest
 
-from pinecone_token_operator import kube as operator_kube
 from pinecone_token_operator.errors import ApiError
-from pinecone_token_operator.resource_watch import ResourceWatch
-from pinecone_token_operator.resync import list_resources
-from pinecone_token_operator.secret_watch import SecretWatch
+from pinecone_token_operator.kube import client as operator_kube
+from pinecone_token_operator.reconcilers.cleanup import list_resources
+from pinecone_token_operator.watch.resources import ResourceWatch
+from pinecone_token_operator.watch.secrets_metadata import SecretWatch
 from tests.support.api import Kube, eventually, secret_path, token_path
 from tests.support.api_proxy import ApiProxy, Line
 from tests.support.cluster import Cluster

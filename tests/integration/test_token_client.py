@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from pinecone_token_operator.credentials import Credentials
 from pinecone_token_operator.errors import ExchangeError, ExchangeFailure
-from pinecone_token_operator.token_client import TokenClient
+from pinecone_token_operator.issuing.credentials import Credentials
+from pinecone_token_operator.issuing.oauth_client import TokenClient
 from tests.support.token_endpoint import TOKEN_PREFIX, TokenEndpoint
 
 CREDENTIALS = Credentials("client-1", "s3cret-of-client-1")

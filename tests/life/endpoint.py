@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from pinecone_token_operator.credentials import Credentials
 from pinecone_token_operator.errors import ExchangeError, ExchangeFailure
-from pinecone_token_operator.oauth import AccessToken, parse_response
+from pinecone_token_operator.issuing.credentials import Credentials
+from pinecone_token_operator.issuing.oauth import AccessToken, parse_response
 
 GOOD_SECRETS: Final = ("client-secret-one", "client-secret-two")
 

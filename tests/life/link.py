@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from typing import Any
 
-from pinecone_token_operator.api import Body
 from pinecone_token_operator.errors import ApiError
+from pinecone_token_operator.kube.interfaces import Body
 from tests.life.small_api import SECRETS, SmallApi
 
 _PAGE_OF_METADATA = "as=PartialObjectMetadataList"

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from pinecone_token_operator import target
+from pinecone_token_operator.targets import target
 from tests.life.endpoint import DOWN, GOOD_SECRETS, OK, TROUBLES
 from tests.life.small_api import SECRETS, TOKENS
 from tests.life.world import World, encode

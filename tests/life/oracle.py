@@ -5,11 +5,15 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from pinecone_token_operator.credentials import Credentials
-from pinecone_token_operator.desired import desire, secret_patch
-from pinecone_token_operator.models import CreationPolicy, PineconeAccessToken, parse_resource
-from pinecone_token_operator.schedule import refresh_window
-from pinecone_token_operator.target import (
+from pinecone_token_operator.api.access_token import (
+    CreationPolicy,
+    PineconeAccessToken,
+    parse_resource,
+)
+from pinecone_token_operator.issuing.credentials import Credentials
+from pinecone_token_operator.policies.schedule import refresh_window
+from pinecone_token_operator.targets.secret import desire, secret_patch
+from pinecone_token_operator.targets.target import (
     DELETION_POLICY,
     RESOURCE_UID,
     StoredToken,

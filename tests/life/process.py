@@ -8,22 +8,22 @@ from contextvars import ContextVar
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from pinecone_token_operator.controller import Controller
-from pinecone_token_operator.credentials import Credentials
+from pinecone_token_operator.api.access_token import PineconeAccessToken
+from pinecone_token_operator.config.shard import Shard
+from pinecone_token_operator.controller.controller import Controller
+from pinecone_token_operator.controller.index import Index, Key
+from pinecone_token_operator.controller.workers import Workers
 from pinecone_token_operator.errors import ApiError
-from pinecone_token_operator.exchange import Exchange
-from pinecone_token_operator.index import Index, Key
-from pinecone_token_operator.memory import Memory
-from pinecone_token_operator.metrics import Metrics
-from pinecone_token_operator.models import PineconeAccessToken
-from pinecone_token_operator.news import News
-from pinecone_token_operator.observation import Observed
-from pinecone_token_operator.observe import Observer
-from pinecone_token_operator.reconcile import Reconciler
-from pinecone_token_operator.secret_watch import SecretWatch
-from pinecone_token_operator.sharding import Shard
-from pinecone_token_operator.target import StoredToken
-from pinecone_token_operator.workers import Workers
+from pinecone_token_operator.issuing.credentials import Credentials
+from pinecone_token_operator.policies.observed import Observed
+from pinecone_token_operator.reconcilers.access_token import Reconciler
+from pinecone_token_operator.reconcilers.events import News
+from pinecone_token_operator.reconcilers.exchange import Exchange
+from pinecone_token_operator.reconcilers.gather import Observer
+from pinecone_token_operator.reconcilers.state import Memory
+from pinecone_token_operator.targets.target import StoredToken
+from pinecone_token_operator.telemetry.metrics import Metrics
+from pinecone_token_operator.watch.secrets_metadata import SecretWatch
 from tests.life.endpoint import Endpoint
 from tests.life.link import Link
 from tests.life.small_api import NAMESPACE, Change

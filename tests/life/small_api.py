@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from pinecone_token_operator.api import Body
+from pinecone_token_operator.api.access_token import GROUP, PLURAL, VERSION
 from pinecone_token_operator.errors import ApiError
-from pinecone_token_operator.models import GROUP, PLURAL, VERSION
-from pinecone_token_operator.target import format_time
+from pinecone_token_operator.kube.interfaces import Body
+from pinecone_token_operator.targets.target import format_time
 from tests.unit.builders import merge
 
 NAMESPACE: Final = "shop"

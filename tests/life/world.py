@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from pinecone_token_operator.api import Body
-from pinecone_token_operator.credentials import Credentials
+from pinecone_token_operator.api.access_token import GROUP, KIND, REFRESH_REQUESTED_AT, VERSION
 from pinecone_token_operator.errors import ApiError
-from pinecone_token_operator.models import GROUP, KIND, REFRESH_REQUESTED_AT, VERSION
-from pinecone_token_operator.target import format_time
+from pinecone_token_operator.issuing.credentials import Credentials
+from pinecone_token_operator.kube.interfaces import Body
+from pinecone_token_operator.targets.target import format_time
 from tests.life.endpoint import OK, Endpoint
 from tests.life.link import Link
 from tests.life.oracle import Oracle

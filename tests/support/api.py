@@ -9,8 +9,8 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from pinecone_token_operator.api import Body
-from pinecone_token_operator.models import GROUP, KIND, PLURAL, VERSION
+from pinecone_token_operator.api.access_token import GROUP, KIND, PLURAL, VERSION
+from pinecone_token_operator.kube.interfaces import Body
 from tests.support.cluster import Cluster
 
 T = TypeVar("T")

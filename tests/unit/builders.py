@@ -6,11 +6,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pinecone_token_operator.desired import desire, secret_to_create
-from pinecone_token_operator.models import PineconeAccessToken, parse_resource
-from pinecone_token_operator.observation import Attempts, Observed, Problem
-from pinecone_token_operator.reasons import Reason
-from pinecone_token_operator.target import (
+from pinecone_token_operator.api.access_token import PineconeAccessToken, parse_resource
+from pinecone_token_operator.api.conditions import Reason
+from pinecone_token_operator.policies.observed import Attempts, Observed, Problem
+from pinecone_token_operator.targets.secret import desire, secret_to_create
+from pinecone_token_operator.targets.target import (
     StoredToken,
     Target,
     TokenTimes,

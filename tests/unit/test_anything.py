@@ -8,21 +8,31 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pinecone_token_operator import target as found
-from pinecone_token_operator.decision import Action
-from pinecone_token_operator.desired import desire, secret_patch, secret_to_create
+from pinecone_token_operator.api.access_token import (
+    REFRESH_REQUESTED_AT,
+    PineconeAccessToken,
+    parse_resource,
+)
+from pinecone_token_operator.api.conditions import Reason
+from pinecone_token_operator.controller.index import Index
 from pinecone_token_operator.errors import ApiError
-from pinecone_token_operator.index import Index
-from pinecone_token_operator.memory import Memory
-from pinecone_token_operator.models import REFRESH_REQUESTED_AT, PineconeAccessToken, parse_resource
-from pinecone_token_operator.news import find_news
-from pinecone_token_operator.observation import Attempts, Observed, Problem
-from pinecone_token_operator.policies import decide, wake_at
-from pinecone_token_operator.reasons import Reason
-from pinecone_token_operator.refusals import explain_refusal
-from pinecone_token_operator.schedule import refresh_at
-from pinecone_token_operator.status import compute_status, status_patch
-from pinecone_token_operator.target import StoredToken, read_target, seal, stored_token, times_of
+from pinecone_token_operator.policies.chain import decide, wake_at
+from pinecone_token_operator.policies.decision import Action
+from pinecone_token_operator.policies.observed import Attempts, Observed, Problem
+from pinecone_token_operator.policies.schedule import refresh_at
+from pinecone_token_operator.reconcilers.events import find_news
+from pinecone_token_operator.reconcilers.state import Memory
+from pinecone_token_operator.reconcilers.status import compute_status, status_patch
+from pinecone_token_operator.targets import target as found
+from pinecone_token_operator.targets.secret import desire, secret_patch, secret_to_create
+from pinecone_token_operator.targets.target import (
+    StoredToken,
+    read_target,
+    seal,
+    stored_token,
+    times_of,
+)
+from pinecone_token_operator.targets.write_errors import explain_refusal
 from tests.support.crd_strategies import SPEC, STATUS, TIMES, valid
 from tests.support.leaks import find_leaks
 from tests.unit.builders import UID, after, encode, make_token, merge, stored_secret

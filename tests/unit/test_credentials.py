@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinecone_token_operator.credentials import Credentials, fingerprint, read_credentials
 from pinecone_token_operator.errors import CredentialsInvalid
+from pinecone_token_operator.issuing.credentials import Credentials, fingerprint, read_credentials
 
 
 def encode(value: str | bytes) -> str:

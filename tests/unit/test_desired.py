@@ -7,16 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from pinecone_token_operator import target as found
-from pinecone_token_operator.desired import (
+from pinecone_token_operator.api.access_token import PineconeAccessToken, Template
+from pinecone_token_operator.targets import target as found
+from pinecone_token_operator.targets.secret import (
     desire,
     owner_reference,
     removal_patch,
     secret_patch,
     secret_to_create,
 )
-from pinecone_token_operator.models import PineconeAccessToken, Template
-from pinecone_token_operator.target import Target, read_target, stored_token
+from pinecone_token_operator.targets.target import Target, read_target, stored_token
 from tests.unit.builders import (
     UID,
     after,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinecone_token_operator.durations import parse_duration
+from pinecone_token_operator.config.durations import parse_duration
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,12 @@
 import random
 from datetime import datetime, timedelta
 
-from pinecone_token_operator.credentials import Credentials
 from pinecone_token_operator.errors import ExchangeError, ExchangeFailure
-from pinecone_token_operator.exchange import Exchange
-from pinecone_token_operator.memory import Memory
-from pinecone_token_operator.metrics import Metrics
-from pinecone_token_operator.oauth import AccessToken
+from pinecone_token_operator.issuing.credentials import Credentials
+from pinecone_token_operator.issuing.oauth import AccessToken
+from pinecone_token_operator.reconcilers.exchange import Exchange
+from pinecone_token_operator.reconcilers.state import Memory
+from pinecone_token_operator.telemetry.metrics import Metrics
 from tests.unit.builders import NOON, make_observed
 
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinecone_token_operator.index import Index
-from pinecone_token_operator.models import PineconeAccessToken
+from pinecone_token_operator.api.access_token import PineconeAccessToken
+from pinecone_token_operator.controller.index import Index
 from tests.unit.builders import make_resource
 
 

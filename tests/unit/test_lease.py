@@ -5,7 +5,13 @@ from typing import Any
 
 import pytest
 
-from pinecone_token_operator.lease import Sighting, holder_of, released, renewed, taken
+from pinecone_token_operator.leader_election.lease import (
+    Sighting,
+    holder_of,
+    released,
+    renewed,
+    taken,
+)
 from tests.unit.builders import after
 
 DURATION = timedelta(seconds=15)

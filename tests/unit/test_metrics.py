@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pinecone_token_operator.metrics import Metrics
+from pinecone_token_operator.telemetry.metrics import Metrics
 
 T0 = datetime(2026, 11, 25, 12, tzinfo=UTC)
 KEY = ("team", "app")

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from pydantic_core import PydanticUndefined
 
-from pinecone_token_operator import models
-from pinecone_token_operator.errors import ResourceInvalid
-from pinecone_token_operator.models import (
+from pinecone_token_operator.api import access_token
+from pinecone_token_operator.api.access_token import (
     REFRESH_REQUESTED_AT,
     CreationPolicy,
     DeletionPolicy,
@@ -21,6 +20,7 @@ from pinecone_token_operator.models import (
     Spec,
     parse_resource,
 )
+from pinecone_token_operator.errors import ResourceInvalid
 
 ROOT = Path(__file__).parents[2]
 CRD = yaml.safe_load((ROOT / "crds/pineconeaccesstokens.yaml").read_text())
@@ -226,10 +226,10 @@ def test_the_crd_and_the_models_have_the_same_names_and_enums() -> None:
     spec = CRD["spec"]
     (version,) = spec["versions"]
     target = version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["target"]
-    assert spec["group"] == models.GROUP
-    assert version["name"] == models.VERSION
-    assert spec["names"]["plural"] == models.PLURAL
-    assert spec["names"]["kind"] == models.KIND
+    assert spec["group"] == access_token.GROUP
+    assert version["name"] == access_token.VERSION
+    assert spec["names"]["plural"] == access_token.PLURAL
+    assert spec["names"]["kind"] == access_token.KIND
     assert target["properties"]["creationPolicy"]["enum"] == list(CreationPolicy)
     assert target["properties"]["deletionPolicy"]["enum"] == list(DeletionPolicy)
 

@@ -3,11 +3,11 @@ from typing import Any
 
 import pytest
 
-from pinecone_token_operator.news import find_news
-from pinecone_token_operator.observation import Attempts, Observed, Problem
-from pinecone_token_operator.policies import decide
-from pinecone_token_operator.reasons import Reason
-from pinecone_token_operator.status import compute_status
+from pinecone_token_operator.api.conditions import Reason
+from pinecone_token_operator.policies.chain import decide
+from pinecone_token_operator.policies.observed import Attempts, Observed, Problem
+from pinecone_token_operator.reconcilers.events import find_news
+from pinecone_token_operator.reconcilers.status import compute_status
 from tests.unit.builders import after, failed, make_observed, make_resource, make_secret, make_token
 
 NO_CREDENTIALS = Problem(Reason.CREDENTIALS_NOT_FOUND, "the Secret account does not exist")

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinecone_token_operator import target as found
-from pinecone_token_operator.decision import Action
-from pinecone_token_operator.desired import desire, owner_reference, secret_patch
-from pinecone_token_operator.models import REFRESH_REQUESTED_AT, PineconeAccessToken
-from pinecone_token_operator.observation import Attempts, Observed, Problem
-from pinecone_token_operator.policies import decide, is_outdated, wake_at
-from pinecone_token_operator.reasons import Reason
-from pinecone_token_operator.target import format_time, read_target
+from pinecone_token_operator.api.access_token import REFRESH_REQUESTED_AT, PineconeAccessToken
+from pinecone_token_operator.api.conditions import Reason
+from pinecone_token_operator.policies.chain import decide, is_outdated, wake_at
+from pinecone_token_operator.policies.decision import Action
+from pinecone_token_operator.policies.observed import Attempts, Observed, Problem
+from pinecone_token_operator.targets import target as found
+from pinecone_token_operator.targets.secret import desire, owner_reference, secret_patch
+from pinecone_token_operator.targets.target import format_time, read_target
 from tests.unit.builders import (
     NOON,
     after,

@@ -1,8 +1,8 @@
 import pytest
 
 from pinecone_token_operator.errors import ApiError
-from pinecone_token_operator.refusals import explain_refusal
-from pinecone_token_operator.target import read_target
+from pinecone_token_operator.targets.target import read_target
+from pinecone_token_operator.targets.write_errors import explain_refusal
 from tests.unit.builders import make_resource, make_secret
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinecone_token_operator import schedule
+from pinecone_token_operator.policies import schedule
 from tests.unit.builders import NOON, after
 
 SECOND = timedelta(seconds=1)

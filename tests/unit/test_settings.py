@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from pinecone_token_operator.config.settings import LeaderElection, Settings, parse
+from pinecone_token_operator.config.shard import Shard
 from pinecone_token_operator.errors import SettingsInvalid
-from pinecone_token_operator.settings import LeaderElection, Settings, parse
-from pinecone_token_operator.sharding import Shard
 
 
 def test_without_flags_and_variables_the_defaults_are_those_of_the_reference() -> None:
@@ -248,7 +248,7 @@ def test_help_documents_every_flag_its_variable_and_the_exit_codes(
 def test_the_program_leaves_with_2_and_one_line_when_a_setting_cannot_be_used() -> None:
     folder = Path(__file__).parents[2] / "operator"
     done = subprocess.run(
-        [sys.executable, "-m", "pinecone_token_operator.cli", "run", "--resync-interval=soon"],
+        [sys.executable, "-m", "pinecone_token_operator.cli.main", "run", "--resync-interval=soon"],
         cwd=folder,
         capture_output=True,
         text=True,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinecone_token_operator.sharding import Shard
+from pinecone_token_operator.config.shard import Shard
 from tests.unit.builders import make_resource
 
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz0123456789-.", min_size=1, max_size=30)

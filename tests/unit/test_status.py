@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinecone_token_operator.observation import Attempts, Observed, Problem
-from pinecone_token_operator.policies import decide
-from pinecone_token_operator.reasons import Reason
-from pinecone_token_operator.status import compute_status, status_patch
+from pinecone_token_operator.api.conditions import Reason
+from pinecone_token_operator.policies.chain import decide
+from pinecone_token_operator.policies.observed import Attempts, Observed, Problem
+from pinecone_token_operator.reconcilers.status import compute_status, status_patch
 from tests.unit.builders import (
     NOON,
     UID,

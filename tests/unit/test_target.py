@@ -7,10 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinecone_token_operator import target as found
-from pinecone_token_operator.desired import owner_reference
-from pinecone_token_operator.models import PREFIX
-from pinecone_token_operator.target import format_time, is_owned_by, read_target, seal, stored_token
+from pinecone_token_operator.api.access_token import PREFIX
+from pinecone_token_operator.targets import target as found
+from pinecone_token_operator.targets.secret import owner_reference
+from pinecone_token_operator.targets.target import (
+    format_time,
+    is_owned_by,
+    read_target,
+    seal,
+    stored_token,
+)
 from tests.unit.builders import (
     NOON,
     UID,

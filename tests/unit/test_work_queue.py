@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinecone_token_operator.work_queue import Key, Timers, WorkQueue
+from pinecone_token_operator.controller.queue import Key, Timers, WorkQueue
 from tests.unit.builders import NOON, after
 
 

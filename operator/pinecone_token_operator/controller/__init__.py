@@ -1,0 +1,1 @@
+"""The control loop: index, work queue, timers and workers. Knows no kind."""

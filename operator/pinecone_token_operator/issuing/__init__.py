@@ -1,0 +1,1 @@
+"""Issuing a token: credentials in, access token out."""

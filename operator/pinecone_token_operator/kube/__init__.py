@@ -1,0 +1,1 @@
+"""API server client: authentication, requests, responses and paths. Knows nothing of tokens."""

@@ -1,0 +1,1 @@
+"""The process: assembly, probes, signals and exit codes."""

@@ -1,0 +1,1 @@
+"""Where a token is stored: reading and writing the target Secret."""

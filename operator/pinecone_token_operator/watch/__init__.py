@@ -1,0 +1,1 @@
+"""Watches: the custom resources through kopf, and the metadata of Secrets."""

@@ -1,0 +1,251 @@
+"""Tells which Secrets changed, from their metadata alone.
+
+A reflector like client-go's, with two differences: it asks for `PartialObjectMetadata`, so no
+secret data is received, and it keeps only uid and resourceVersion of the names that some resource
+refers to, so memory follows the number of resources and not the number of Secrets in the cluster.
+
+https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Mapping
+from contextlib import aclosing
+from datetime import timedelta
+from typing import Any, Final, NoReturn
+
+from pinecone_token_operator.errors import ApiError
+from pinecone_token_operator.kube.interfaces import ListsAndWatches
+
+Key = tuple[str, str]
+"""A Secret's (namespace, name)."""
+
+Identity = tuple[str, str]
+"""A Secret's (uid, resourceVersion)."""
+
+ACCEPT_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+ACCEPT_WATCH: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+# The two kinds that a cluster has many of and that nobody refers to.
+FIELD_SELECTOR: Final = "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token"
+WATCH_SECONDS: Final = (270, 310)
+# Bookmarks come about once a minute; silence beyond that is a connection that died unnoticed.
+INACTIVITY: Final = timedelta(seconds=70)
+# A watch that ends sooner than this is a failure, however politely it ended.
+SETTLED: Final = timedelta(seconds=10)
+FIRST_DELAY: Final = timedelta(seconds=0.5)
+MAX_DELAY: Final = timedelta(seconds=30)
+# A server that closes politely works, so what it has to tell should not wait for long.
+MAX_DELAY_AFTER_CLOSE: Final = timedelta(seconds=5)
+# A server that was away this long may be back from a backup, with resourceVersions of the past.
+RELIST_AFTER: Final = 5
+# Statuses after which the same resourceVersion may be asked for again: no reply, 429 and 5xx.
+NO_REPLY: Final = 0
+OK: Final = 200
+GONE: Final = 410
+TOO_MANY: Final = 429
+SERVER_ERRORS: Final = 500
+
+logger = logging.getLogger(__name__)
+
+
+class SecretWatch:
+    """Calls `changed` for each wanted Secret that is there, changed or vanished.
+
+    Args:
+        api: the API server.
+        namespace: the namespace to watch; None means all.
+        is_wanted: tells whether some resource refers to a Secret.
+        changed: told the Secret's key; must not block.
+        monotonic: seconds of a clock that never goes back.
+        rng: spreads the delays.
+        inactivity: after how long without a single byte a watch is taken for dead.
+
+    Attributes:
+        last_progress: when the API server last told anything, or an error was dealt with, by
+            `monotonic`: an API server that is away is no reason to restart the process.
+        synced: set once a whole list has been read.
+    """
+
+    def __init__(
+        self,
+        api: ListsAndWatches,
+        namespace: str | None,
+        is_wanted: Callable[[Key], bool],
+        changed: Callable[[Key], None],
+        monotonic: Callable[[], float],
+        rng: random.Random,
+        inactivity: timedelta = INACTIVITY,
+    ) -> None:
+        self._api = api
+        self._path = f"/api/v1/namespaces/{namespace}/secrets" if namespace else "/api/v1/secrets"
+        self._is_wanted = is_wanted
+        self._changed = changed
+        self._monotonic = monotonic
+        self._rng = rng
+        self._inactivity = inactivity
+        self._known: dict[Key, Identity] = {}
+        self._position: str | None = None  # resourceVersion to watch from; None means list first
+        self.last_progress = monotonic()
+        self.synced = asyncio.Event()
+
+    async def run(self) -> NoReturn:
+        """List and watch until cancelled."""
+        failures = 0
+        while True:
+            error: ApiError | None = None
+            started = self._monotonic()
+            try:
+                if self._position is None:
+                    self._position = await self._list()
+                started = self._monotonic()
+                await self._watch(self._position)
+            except ApiError as caught:
+                error = caught
+                self.last_progress = self._monotonic()
+            if self._monotonic() - started >= SETTLED.total_seconds():
+                failures = 0
+                if error is None:
+                    continue
+            if error and (not _may_resume(error) or failures >= RELIST_AFTER):
+                self._position = None
+            delay = self._delay(failures, MAX_DELAY if error else MAX_DELAY_AFTER_CLOSE)
+            failures += 1
+            logger.log(
+                logging.DEBUG if error is None or error.http_status == GONE else logging.WARNING,
+                "Watching %s is interrupted (%s); going on in %.1f s",
+                self._path,
+                error or "the server closed at once",
+                delay,
+            )
+            await asyncio.sleep(delay)
+
+    def resource_version(self, key: Key) -> str | None:
+        """Return a wanted Secret's resourceVersion as last seen."""
+        identity = self._known.get(key)
+        return identity[1] if identity else None
+
+    def note(self, key: Key, uid: str, resource_version: str) -> None:
+        """Remember what a caller just read or wrote."""
+        known = self._known.get(key)
+        # An event may overtake the reply to a request.
+        if known is None or not _is_newer(known[1], resource_version):
+            self._known[key] = (uid, resource_version)
+
+    def forget(self, key: Key) -> None:
+        """Drop what is known of a Secret that no resource refers to any more."""
+        self._known.pop(key, None)
+
+    async def _list(self) -> str:
+        """Read all pages, tell the differences, and return where to watch from."""
+        before = dict(self._known)
+        found: dict[Key, Identity] = {}
+        query = [("fieldSelector", FIELD_SELECTOR)]
+        async for page in self._api.pages(self._path, query=query, accept=ACCEPT_LIST):
+            self.last_progress = self._monotonic()
+            position: str = page["metadata"]["resourceVersion"]
+            for item in page.get("items") or ():
+                key, identity = _identify(item)
+                if self._is_wanted(key):
+                    found[key] = identity
+        for key in before.keys() | found.keys():
+            # What was noted or forgotten while the pages came in is newer than they are.
+            if self._known.get(key) == before.get(key) and self._is_wanted(key):
+                self._see(key, found.get(key))
+        self.synced.set()
+        return position
+
+    async def _watch(self, position: str) -> None:
+        query = [
+            ("fieldSelector", FIELD_SELECTOR),
+            ("resourceVersion", position),
+            ("allowWatchBookmarks", "true"),
+            ("timeoutSeconds", str(self._rng.randint(*WATCH_SECONDS))),
+        ]
+        events = self._api.watch(
+            self._path, query=query, accept=ACCEPT_WATCH, inactivity=self._inactivity
+        )
+        # Left by an exception, a generator would hold its connection until it is collected.
+        async with aclosing(events):
+            async for event in events:
+                self._take(event)
+
+    def _take(self, event: Mapping[str, Any]) -> None:
+        item = event.get("object")
+        if not isinstance(item, dict):
+            raise _malformed()
+        if event.get("type") == "ERROR":
+            raise _told(item)
+        if not _is_metadata(item, whole=event.get("type") != "BOOKMARK"):
+            raise _malformed()
+        self.last_progress = self._monotonic()
+        self._position = item["metadata"]["resourceVersion"]
+        if event.get("type") == "BOOKMARK":
+            return
+        key, identity = _identify(item)
+        if self._is_wanted(key):
+            # What was deleted is kept with the deletion's own version, lest a reply that it
+            # overtook brings it back.
+            self._see(key, identity)
+        else:
+            self._known.pop(key, None)
+
+    def _see(self, key: Key, identity: Identity | None) -> None:
+        """Remember a Secret, or its absence, and tell it.
+
+        Told also if a caller has noted just this: another may have looked before it was there.
+        """
+        known = self._known.get(key)
+        if known and identity and _is_newer(known[1], identity[1]):
+            return
+        if identity is None:
+            self._known.pop(key, None)
+        else:
+            self._known[key] = identity
+        self._changed(key)
+
+    def _delay(self, failures: int, most: timedelta) -> float:
+        """Return seconds to wait: exponential, capped, and half of it random."""
+        longest = min(FIRST_DELAY.total_seconds() * 2.0 ** min(failures, 10), most.total_seconds())
+        return self._rng.uniform(0.5, 1.0) * longest
+
+
+def _identify(item: Mapping[str, Any]) -> tuple[Key, Identity]:
+    metadata = item["metadata"]
+    return (
+        (metadata["namespace"], metadata["name"]),
+        (metadata["uid"], metadata["resourceVersion"]),
+    )
+
+
+def _is_metadata(item: Mapping[str, Any], *, whole: bool) -> bool:
+    metadata = item.get("metadata")
+    names = ("namespace", "name", "uid", "resourceVersion") if whole else ("resourceVersion",)
+    return isinstance(metadata, dict) and all(isinstance(metadata.get(name), str) for name in names)
+
+
+def _told(status: Mapping[str, Any]) -> ApiError:
+    """Return the Status of an event `ERROR` as an error."""
+    code, reason, message = (status.get(name) for name in ("code", "reason", "message"))
+    return ApiError(
+        code if isinstance(code, int) else NO_REPLY,
+        reason if isinstance(reason, str) else "",
+        message if isinstance(message, str) else "",
+    )
+
+
+def _malformed() -> ApiError:
+    return ApiError(OK, "InvalidReply", "An event of the watch is malformed")
+
+
+def _is_newer(version: str, other: str) -> bool:
+    """Compare two resourceVersions, which are decimal numbers.
+
+    https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions
+    """
+    return (len(version), version) > (len(other), other)
+
+
+def _may_resume(error: ApiError) -> bool:
+    status = error.http_status
+    return status in (NO_REPLY, TOO_MANY) or status >= SERVER_ERRORS
