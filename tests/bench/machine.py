@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.control_plane import binaries
+from tests.support.repository import ROOT
 
 _PACKAGES = ("aiohttp", "httpx", "kopf", "kubernetes", "pydantic")
 
@@ -40,7 +41,7 @@ def _first(path: str, name: str) -> str:
 
 
 def _pinned(module: str) -> str:
-    pins = Path(__file__).resolve().parents[1] / "cluster" / "go.mod"
+    pins = ROOT / "tests" / "cluster" / "go.mod"
     for line in pins.read_text("utf-8").splitlines():
         words = line.replace("require ", "").split()
         if words[:1] == [module] and len(words) > 1:

@@ -28,7 +28,7 @@ from pinecone_token_operator.targets.target import read_target, stored_token
 from tests.bench import objects
 from tests.bench.place import place
 from tests.support.api import secret_path
-from tests.unit.builders import UID, after, make_observed, make_resource, make_secret, make_token
+from tests.support.builders import UID, after, make_observed, make_resource, make_secret, make_token
 
 _ADDRESSES = ("MICRO_KUBECONFIG", "MICRO_TOKEN_URL", "MICRO_CA_BUNDLE")
 _WARM_UP = 10

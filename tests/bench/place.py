@@ -15,8 +15,8 @@ from tests.support.api import Kube
 from tests.support.audit import AuditLog
 from tests.support.cluster import Cluster
 from tests.support.operator_process import Operator
+from tests.support.repository import CRD
 
-CRD = Path(__file__).resolve().parents[2] / "crds" / "pineconeaccesstokens.yaml"
 LIFETIME = 1800  # of a real token, in seconds
 # A third of it is the margin, and a twentieth the jitter's mean.
 REFRESHED_AFTER = LIFETIME * (1 - 1 / 3 - 1 / 20)

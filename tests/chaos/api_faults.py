@@ -7,9 +7,10 @@ from functools import partial
 
 from pinecone_token_operator.api.access_token import GROUP, PLURAL, VERSION
 from tests.chaos.injection import Inject, Made
-from tests.chaos.place import CRD, Place
+from tests.chaos.place import Place
 from tests.support.api import token_path
 from tests.support.api_proxy import Line
+from tests.support.repository import CRD
 
 _CRD_PATH = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{PLURAL}.{GROUP}"
 _STORED = "/api/v1/namespaces/default"

@@ -20,6 +20,7 @@ from tests.support.audit import AuditLog
 from tests.support.chart import install_rights, service_account_token
 from tests.support.cluster import Cluster
 from tests.support.operator_process import Operator
+from tests.support.repository import CRD
 from tests.support.token_endpoint import TokenEndpoint
 from tests.support.wall_clock import WallClock, can_be_set
 
@@ -30,7 +31,6 @@ SYSTEM = "chaos-system"
 LEASE = "pinecone-token-operator"
 REPLICAS = ("operator-0", "operator-1")
 
-CRD = Path(__file__).resolve().parents[2] / "crds" / "pineconeaccesstokens.yaml"
 _ACCOUNT_PREFIX = "system:serviceaccount:"
 
 

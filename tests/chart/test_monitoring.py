@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 from pinecone_token_operator.telemetry.metrics import Metrics
-from tests.support.chart import CHART, ROOT, SCHEMA, objects, of_kind, row
+from tests.support.chart import CHART, SCHEMA, objects, of_kind, row
 from tests.support.control_plane import binaries
+from tests.support.repository import ROOT
 
 CASES = ROOT / "tests" / "chart" / "alerts.yaml"
 EXPORTED = re.findall(r"^# TYPE (\S+) ", Metrics().render().decode(), re.MULTILINE)

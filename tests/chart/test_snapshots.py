@@ -11,7 +11,8 @@ import re
 import pytest
 import yaml
 
-from tests.support.chart import CHART, ROOT, ROWS, render, row
+from tests.support.chart import CHART, ROWS, render, row
+from tests.support.repository import ROOT
 
 SNAPSHOTS = ROOT / "tests" / "chart" / "snapshots"
 RENEW = os.environ.get("RENEW_SNAPSHOTS") == "1"

@@ -7,12 +7,12 @@ from pathlib import Path
 from pinecone_token_operator.api.access_token import GROUP, PLURAL
 from tests.demo.place import Place
 from tests.demo.settings import DemoError
+from tests.support.repository import ROOT
 
 NAMESPACE = "pinecone-demo"
 
-_ROOT = Path(__file__).resolve().parents[2]
-_CRD = _ROOT / "crds" / "pineconeaccesstokens.yaml"
-_EXAMPLES = _ROOT / "examples"
+_CRD = ROOT / "crds" / "pineconeaccesstokens.yaml"
+_EXAMPLES = ROOT / "examples"
 _MORE = Path(__file__).with_name("more.yaml")
 _NEEDS_NODES = "pod.yaml"
 

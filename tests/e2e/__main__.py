@@ -26,8 +26,9 @@ from tests.e2e.image import Image, facts, not_locked, operator_name
 from tests.e2e.node import PAUSE
 from tests.e2e.stage import say
 from tests.support.control_plane import NODE_PACKAGES, BuildError, binaries, cache_base
+from tests.support.repository import ROOT
 
-REPORT = Path(__file__).resolve().parents[2] / "e2e-report"
+REPORT = ROOT / "e2e-report"
 SKIPPED = 77  # as automake has it
 _PREFIX = "pinecone-e2e-"  # of the directories of runs
 

@@ -15,9 +15,9 @@ from tests.e2e import base_image
 from tests.e2e.buildah import Buildah
 from tests.e2e.commands import run
 from tests.support.control_plane import binaries, cache_base
+from tests.support.repository import ROOT
 from tests.support.version import PLACES, found
 
-ROOT = Path(__file__).resolve().parents[2]
 _MEGABYTE = 1_000_000
 
 # What else decides what is built.

@@ -11,8 +11,8 @@ from tests.e2e.readings import Readings, parse
 from tests.e2e.release import LEVEL
 from tests.e2e.stage import CLIENT, SECRET, Stage
 from tests.e2e.user import eventually
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 CREDENTIALS, TARGET = "pinecone-service-account", "pinecone-access-token"
 _PYTHON = "/opt/venv/bin/python"
 _GOOD, _BAD = ("reader",), ("subpath", "environment")

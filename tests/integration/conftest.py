@@ -18,9 +18,9 @@ from tests.support.api_proxy import ApiProxy
 from tests.support.cluster import Cluster
 from tests.support.leaks import find_leaks
 from tests.support.operator_process import Operator, OperatorError, StartOperator
+from tests.support.repository import CRD
 from tests.support.token_endpoint import TokenEndpoint
 
-CRD = Path(__file__).resolve().parents[2] / "crds" / "pineconeaccesstokens.yaml"
 EVERYWHERE = "*"
 
 

@@ -4,7 +4,7 @@ A real API server takes a hundred times as long. What the model leaves out: defa
 validation (send whole and valid objects), server-side apply, managed fields, pagination, selectors
 but for 'has this label', authentication, and every kind but Secrets and PineconeAccessTokens. That
 what it does is what the real one does is tested by playing the same requests on both: see
-tests/integration/test_small_api.py.
+tests/integration/support/test_small_api.py.
 """
 
 import copy
@@ -18,7 +18,7 @@ from pinecone_token_operator.api.access_token import GROUP, PLURAL, VERSION
 from pinecone_token_operator.errors import ApiError
 from pinecone_token_operator.kube.interfaces import Body
 from pinecone_token_operator.targets.target import format_time
-from tests.unit.builders import merge
+from tests.support.builders import merge
 
 NAMESPACE: Final = "shop"
 SECRETS: Final = f"/api/v1/namespaces/{NAMESPACE}/secrets"

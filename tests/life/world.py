@@ -20,7 +20,7 @@ from tests.life.oracle import Oracle
 from tests.life.process import Process, exchanging_for
 from tests.life.small_api import SECRETS, TOKENS, Change, SmallApi
 from tests.life.time_travel import TimeTravel
-from tests.unit.builders import NOON
+from tests.support.builders import NOON
 
 LOGGER: Final = "pinecone_token_operator"
 

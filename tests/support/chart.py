@@ -3,15 +3,14 @@
 import json
 import subprocess
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from tests.support.cluster import Cluster
 from tests.support.control_plane import binaries
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "pinecone-token-operator"
 VALUES = ROOT / "tests" / "chart" / "values"
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text("utf-8"))

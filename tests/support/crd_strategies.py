@@ -2,16 +2,15 @@
 
 import re
 import string
-from pathlib import Path
 from typing import Any
 
 import yaml
 from hypothesis import strategies as st
 
-CRD: dict[str, Any] = yaml.safe_load(
-    (Path(__file__).parents[2] / "crds/pineconeaccesstokens.yaml").read_text("utf-8")
-)
-_SCHEMA: dict[str, Any] = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+from tests.support.repository import CRD
+
+_CRD: dict[str, Any] = yaml.safe_load(CRD.read_text("utf-8"))
+_SCHEMA: dict[str, Any] = _CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
 SPEC: dict[str, Any] = _SCHEMA["properties"]["spec"]
 STATUS: dict[str, Any] = _SCHEMA["properties"]["status"]
 

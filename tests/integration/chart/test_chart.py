@@ -1,0 +1,296 @@
+"""The API server takes what the chart renders to, and the operator takes its arguments."""
+
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pinecone_token_operator.config import settings
+from tests.support.chart import CHART, NAMESPACE, ROWS, helm, objects, of_kind, render, row
+from tests.support.cluster import Cluster
+from tests.support.repository import ROOT
+from tests.support.token_endpoint import TokenEndpoint
+
+CRD = ROOT / "crds" / "pineconeaccesstokens.yaml"
+WATCHED = ("chart-one", "chart-two")
+
+each_row = pytest.mark.parametrize("name", ROWS)
+
+
+@pytest.fixture(scope="module")
+def namespaces(cluster: Cluster) -> Iterator[None]:
+    names = (NAMESPACE, *WATCHED)
+    for name in names:
+        cluster.kubectl("create", "namespace", name)
+    yield
+    cluster.kubectl("delete", "namespace", *names, "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def prometheus_operator(cluster: Cluster) -> Iterator[None]:
+    """Make the API server know the Prometheus Operator's kinds, whatever they say.
+
+    That it is what they may say is shown in tests/chart, by that operator's own types.
+    """
+    definitions = yaml.safe_dump_all(
+        {
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {"name": f"{kind.lower()}s.monitoring.coreos.com"},
+            "spec": {
+                "group": "monitoring.coreos.com",
+                "scope": "Namespaced",
+                "names": {"kind": kind, "plural": f"{kind.lower()}s"},
+                "versions": [
+                    {
+                        "name": "v1",
+                        "served": True,
+                        "storage": True,
+                        "schema": {
+                            "openAPIV3Schema": {
+                                "type": "object",
+                                "x-kubernetes-preserve-unknown-fields": True,
+                            }
+                        },
+                    }
+                ],
+            },
+        }
+        for kind in ("ServiceMonitor", "PodMonitor", "PrometheusRule")
+    )
+    cluster.kubectl("apply", "-f", "-", input=definitions)
+    cluster.kubectl("wait", "--for=condition=Established", "crd", "--all")
+    yield
+    cluster.kubectl("delete", "--wait=false", "-f", "-", input=definitions)
+
+
+@each_row
+def test_helm_finds_nothing_to_complain_about(name: str) -> None:
+    answer = helm("lint", "--strict", str(CHART), *row(name))
+
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+@each_row
+@pytest.mark.usefixtures("namespaces", "prometheus_operator")
+def test_the_api_server_takes_every_object(cluster: Cluster, name: str) -> None:
+    rendered = render(*row(name))
+    # A pod is refused while its account is not there, as it is not in a dry run.
+    accounts = [each for each in objects(*row(name)) if each["kind"] == "ServiceAccount"]
+    if accounts:
+        cluster.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(accounts))
+
+    # Strict: a misspelt field is an error, not something to drop.
+    answer = cluster.kubectl(
+        "apply", "--dry-run=server", "--validate=strict", "-f", "-", input=rendered
+    )
+
+    expected = [found for found in yaml.safe_load_all(rendered) if found]
+    assert answer.count("(server dry run)") == len(expected)
+
+
+@each_row
+@pytest.mark.usefixtures("namespaces")
+def test_the_pods_fit_the_level_restricted(cluster: Cluster, name: str) -> None:
+    cluster.kubectl(
+        *("label", "--overwrite", "namespace", NAMESPACE),
+        "pod-security.kubernetes.io/enforce=restricted",
+    )
+    found = objects(*row(name))
+    template = of_kind(found, "Deployment")["spec"]["template"]
+    pods = [{"apiVersion": "v1", "kind": "Pod", **template}]
+    pods[0]["metadata"] = {**template["metadata"], "name": "operator", "namespace": NAMESPACE}
+    pods += [each for each in found if each["kind"] == "Pod"]
+    for pod in pods:
+        # Neither matters to the level, and neither is there.
+        del pod["spec"]["serviceAccountName"]
+        pod["spec"].pop("priorityClassName", None)
+
+    cluster.kubectl(
+        "apply", "--dry-run=server", "--validate=strict", "-f", "-", input=yaml.safe_dump_all(pods)
+    )
+
+
+@each_row
+def test_the_operator_takes_the_arguments(name: str, endpoint: TokenEndpoint) -> None:
+    (container,) = of_kind(objects(*row(name)), "Deployment")["spec"]["template"]["spec"][
+        "containers"
+    ]
+    command, *arguments = container["args"]
+    mounted = [one for one in arguments if one.startswith("--ca-bundle=")]
+    arguments = [one for one in arguments if one not in mounted]
+    if mounted:
+        directory = str(Path(mounted[0].split("=")[1]).parent)
+        assert directory in [mount["mountPath"] for mount in container["volumeMounts"]]
+        arguments.append(f"--ca-bundle={endpoint.ca_bundle}")
+
+    chosen = settings.parse(arguments, {})
+
+    assert command == "run"
+    assert container["ports"] == [{"name": "http", "containerPort": chosen.health_port}]
+    assert bool(chosen.leader_election) == (name != "one-replica")
+
+
+def test_by_default_the_operator_does_what_it_does_by_its_own_defaults() -> None:
+    deployment = of_kind(objects(), "Deployment")
+    _, *arguments = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
+    # Two replicas need what one does not; and a pod has no terminal.
+    changed = ("--leader-elect", "--log-format")
+    rest = [one for one in arguments if not one.startswith(changed)]
+
+    assert settings.parse(rest, {"PTO_LOG_FORMAT": "json"}) == settings.parse(
+        [], {"PTO_LOG_FORMAT": "json"}
+    )
+    election = settings.parse(arguments, {}).leader_election
+    own = settings.parse(["--leader-elect", f"--leader-election-namespace={NAMESPACE}"], {})
+    assert election is not None
+    assert own.leader_election is not None
+    assert election.name == "release-pinecone-token-operator"
+    assert (election.lease_duration, election.renew_deadline, election.retry_period) == (
+        own.leader_election.lease_duration,
+        own.leader_election.renew_deadline,
+        own.leader_election.retry_period,
+    )
+
+
+def test_some_namespaces_get_roles_and_no_cluster_role_is_made() -> None:
+    found = objects(*row("some-namespaces"))
+
+    assert [each for each in found if each["kind"].startswith("Cluster")] == []
+    roles = {
+        (each["metadata"]["name"], each["metadata"]["namespace"])
+        for each in found
+        if each["kind"] == "Role" and not is_for_the_test(each)
+    }
+    name = "release-pinecone-token-operator"
+    assert roles == {
+        *((name, namespace) for namespace in WATCHED),
+        (f"{name}-leader-election", NAMESPACE),
+    }
+
+
+def test_the_operator_may_never_delete_or_impersonate() -> None:
+    found = objects()
+    role = of_kind(found, "ClusterRole")
+    lease = of_kind(found, "Role", "-leader-election")
+
+    granted = {verb for rule in role["rules"] for verb in rule["verbs"]}
+    assert granted == {"get", "list", "watch", "create", "patch"}
+    secrets = [rule for rule in role["rules"] if "secrets" in rule["resources"]]
+    assert [rule["verbs"] for rule in secrets] == [["get", "list", "watch", "create", "patch"]]
+    by_name = [rule for rule in lease["rules"] if "resourceNames" in rule]
+    assert {verb for rule in lease["rules"] if rule not in by_name for verb in rule["verbs"]} == {
+        "create"
+    }
+
+
+def test_users_roles_reach_the_resource_and_never_its_status_or_a_secret() -> None:
+    found = objects()
+    rules = [
+        rule
+        for suffix in ("-view", "-edit")
+        for rule in of_kind(found, "ClusterRole", suffix)["rules"]
+    ]
+
+    assert {resource for rule in rules for resource in rule["resources"]} == {
+        "pineconeaccesstokens",
+        "pineconeaccesstokens/status",
+    }
+    written = [rule for rule in rules if "update" in rule["verbs"]]
+    assert {resource for rule in written for resource in rule["resources"]} == {
+        "pineconeaccesstokens"
+    }
+
+
+@each_row
+def test_nothing_but_the_operator_is_selected_as_the_operator(name: str) -> None:
+    found = objects(*row(name))
+    selector = of_kind(found, "Deployment")["spec"]["selector"]["matchLabels"]
+
+    for pod in (each for each in found if each["kind"] == "Pod"):
+        assert not selector.items() <= pod["metadata"]["labels"].items()
+
+
+@pytest.mark.parametrize("version", ["1.28.15", "1.28.0-eks-1"])
+def test_a_cluster_that_is_too_old_is_refused(version: str) -> None:
+    answer = helm("template", "release", str(CHART), "--kube-version", version)
+
+    assert answer.returncode != 0
+    assert "requires kubeVersion: >=1.29.0-0 which is incompatible" in answer.stderr
+
+
+def test_the_rendered_crd_is_the_canonical_one() -> None:
+    (rendered,) = [found for found in objects() if found["kind"] == "CustomResourceDefinition"]
+
+    canonical = yaml.safe_load(CRD.read_text(encoding="utf-8"))
+    assert rendered["spec"] == canonical["spec"]
+    assert rendered["metadata"]["name"] == canonical["metadata"]["name"]
+
+
+@pytest.mark.parametrize(
+    ("options", "annotation"),
+    [
+        pytest.param((), "keep", id="kept by default"),
+        pytest.param(("--set", "crds.keep=false"), None, id="removed if that is asked for"),
+    ],
+)
+def test_the_crd_on_uninstall_is(options: tuple[str, ...], annotation: str | None) -> None:
+    (crd,) = [found for found in objects(*options) if found["kind"] == "CustomResourceDefinition"]
+
+    found = crd["metadata"].get("annotations", {})
+    assert found.get("helm.sh/resource-policy") == annotation
+
+
+def notes(*options: str) -> str:
+    """Return what Helm says after an installation."""
+    command = ("install", "release", str(CHART), "--namespace", NAMESPACE, "--dry-run=client")
+    answer = helm(*command, *options)
+    assert answer.returncode == 0, answer.stderr
+    return answer.stdout.split("\nNOTES:\n")[1]
+
+
+@pytest.mark.usefixtures("namespaces")
+def test_the_notes_say_what_works(cluster: Cluster) -> None:
+    said = notes()
+
+    assert f"kubectl -n {NAMESPACE} rollout status deployment/release-pinecone-tok" in said
+    assert f"helm -n {NAMESPACE} test release" in said
+    assert "Nothing scrapes the metrics yet." in said
+    manifest = textwrap.dedent(said.split("<<'END'\n")[1].split("   END\n")[0])
+    cluster.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", input=manifest)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("some-namespaces", "(one of chart-one, chart-two)"),
+        ("own-rights", "rbac.create is false: grant the operator its rights yourself"),
+        ("own-rights", "crds.enabled is false: install the CustomResourceDefinition yourself"),
+    ],
+)
+def test_the_notes_say_what_is_left_to_do(name: str, said: str) -> None:
+    assert said in notes(*row(name))
+
+
+def test_a_packaged_chart_carries_the_crd_and_the_dashboard(tmp_path: Path) -> None:
+    packed = helm("package", str(CHART), "--destination", str(tmp_path))
+    assert packed.returncode == 0, packed.stderr
+    (archive,) = tmp_path.glob("*.tgz")
+
+    options = ("--kube-version", "1.37.2", "--set", "metrics.grafanaDashboard.enabled=true")
+    answer = helm("template", "release", str(archive), *options)
+
+    assert answer.returncode == 0, answer.stderr
+    found = [each for each in yaml.safe_load_all(answer.stdout) if each]
+    assert "CustomResourceDefinition" in {each["kind"] for each in found}
+    assert (
+        '"panels"'
+        in of_kind(found, "ConfigMap", "-dashboard")["data"]["pinecone-token-operator.json"]
+    )
+
+
+def is_for_the_test(found: dict[str, Any]) -> bool:
+    return "helm.sh/hook" in found["metadata"].get("annotations", {})

@@ -1,0 +1,83 @@
+"""A release's life on a real API server: installed, changed, rolled back, removed."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.support.chart import CHART, helm, row
+from tests.support.cluster import Cluster
+from tests.support.repository import ROOT
+
+RELEASE = NAMESPACE = "pinecone-token-operator"
+HERE = ("--namespace", NAMESPACE)
+DEFINITION = "pineconeaccesstokens.pinecone.token-operator.dev"
+
+Helm = Callable[..., str]
+
+
+def run_helm(cluster: Cluster) -> Helm:
+    def run(*arguments: str) -> str:
+        answer = helm(*arguments, *HERE, "--kubeconfig", str(cluster.kubeconfig))
+        assert answer.returncode == 0, answer.stderr
+        return answer.stdout
+
+    return run
+
+
+def names(cluster: Cluster, kinds: str) -> set[str]:
+    found = cluster.kubectl(*HERE, "get", kinds, "-o", "name").split()
+    return {name for name in found if RELEASE in name}
+
+
+def deployment(cluster: Cluster) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(
+        cluster.kubectl(*HERE, "get", "deployment", RELEASE, "-o", "json")
+    )["spec"]
+    return found
+
+
+def test_a_release_comes_changes_and_goes(tmp_path: Path) -> None:
+    with Cluster(tmp_path, audit=False) as cluster:
+        run = run_helm(cluster)
+        run("install", RELEASE, str(CHART), "--create-namespace")
+        cluster.kubectl("wait", "--for=condition=Established", "crd", DEFINITION)
+        assert deployment(cluster)["replicas"] == 2
+
+        # The fields of one strategy must not be left in the other, which would be refused.
+        run("upgrade", RELEASE, str(CHART), *row("one-replica"))
+        assert deployment(cluster)["strategy"] == {"type": "Recreate"}
+        assert names(cluster, "role,rolebinding,poddisruptionbudget") == set()
+        run("rollback", RELEASE)
+        assert deployment(cluster)["strategy"]["type"] == "RollingUpdate"
+        assert deployment(cluster)["replicas"] == 2
+        assert len(names(cluster, "role,rolebinding,poddisruptionbudget")) == 3
+
+        resource = (ROOT / "examples" / "access-token.yaml").read_text("utf-8")
+        cluster.kubectl("apply", "-f", "-", input=resource)
+        told = run("uninstall", RELEASE)
+
+        assert f"[CustomResourceDefinition] {DEFINITION}" in told
+        everything = "all,role,rolebinding,poddisruptionbudget,serviceaccount,secret,configmap"
+        assert names(cluster, everything) == set()
+        assert names(cluster, "clusterrole,clusterrolebinding") == set()
+        # Nothing holds the resource, nor what it stands for, and nothing was taken from the team.
+        assert "pinecone-access-token" in cluster.kubectl("get", "pineconeaccesstokens")
+        cluster.kubectl("delete", "pineconeaccesstokens", "--all", "--timeout=10s")
+
+        # What was kept is taken over again.
+        run("install", RELEASE, str(CHART), "--set", "crds.keep=false")
+        told = run("uninstall", RELEASE)
+        assert "CustomResourceDefinition" not in told
+        cluster.kubectl("wait", "--for=delete", "crd", DEFINITION, "--timeout=30s")
+
+
+def test_a_definition_that_was_applied_by_hand_is_taken_over_when_asked_to(tmp_path: Path) -> None:
+    with Cluster(tmp_path, audit=False) as cluster:
+        cluster.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
+        arguments = ("install", RELEASE, str(CHART), "--create-namespace")
+        refused = helm(*arguments, *HERE, "--kubeconfig", str(cluster.kubeconfig))
+        assert "cannot be imported into the current release" in refused.stderr
+
+        run_helm(cluster)(*arguments, "--take-ownership")
+        assert "Helm" in cluster.kubectl("get", "crd", DEFINITION, "-o", "yaml")

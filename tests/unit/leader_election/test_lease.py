@@ -1,0 +1,69 @@
+"""What a Lease says, and what is written to take, renew and give it back."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from pinecone_token_operator.leader_election.lease import (
+    Sighting,
+    holder_of,
+    released,
+    renewed,
+    taken,
+)
+from tests.support.builders import after
+
+DURATION = timedelta(seconds=15)
+NEW = taken(None, "operator", "one", DURATION, after(0))
+
+
+def sighting(**spec: Any) -> Sighting:
+    return Sighting({"metadata": {"resourceVersion": "7"}, "spec": spec}, 100.0)
+
+
+@pytest.mark.parametrize(
+    ("spec", "free_at"),
+    [
+        pytest.param({"holderIdentity": "one", "leaseDurationSeconds": 15}, 115.0, id="it is held"),
+        pytest.param({"holderIdentity": "", "leaseDurationSeconds": 1}, 100.0, id="released"),
+        pytest.param({}, 100.0, id="nobody ever had it"),
+        pytest.param({"holderIdentity": "one"}, 100.0, id="it has no duration"),
+    ],
+)
+def test_it_is_free_once_its_holder_was_silent_for_its_duration(
+    spec: dict[str, Any], free_at: float
+) -> None:
+    assert sighting(**spec).free_at == free_at
+
+
+def test_a_lease_without_a_spec_is_nobodys() -> None:
+    assert holder_of({"metadata": {"resourceVersion": "7"}}) == ""
+
+
+def test_the_first_holder_makes_it() -> None:
+    assert NEW == {
+        "metadata": {"name": "operator"},
+        "spec": {
+            "holderIdentity": "one",
+            "leaseDurationSeconds": 15,
+            "acquireTime": "2026-11-25T12:00:00.000000Z",
+            "renewTime": "2026-11-25T12:00:00.000000Z",
+            "leaseTransitions": 0,
+        },
+    }
+
+
+def test_renewing_moves_one_time_alone() -> None:
+    later = renewed(NEW, after(1))
+    assert later["spec"] == {**NEW["spec"], "renewTime": "2026-11-25T12:01:00.000000Z"}
+
+
+def test_the_next_holder_keeps_what_is_not_its_own_and_counts_itself() -> None:
+    before = {**released(NEW), "metadata": {"name": "operator", "resourceVersion": "7"}}
+    assert holder_of(before) == ""
+    after_it = taken(before, "operator", "two", DURATION, after(2))
+    assert after_it["metadata"] == before["metadata"]  # so that only one of two gets it
+    assert holder_of(after_it) == "two"
+    assert after_it["spec"]["leaseTransitions"] == 1
+    assert after_it["spec"]["leaseDurationSeconds"] == 15
