@@ -16,6 +16,17 @@ token, a client secret, a request or a response body: upstream text is not to be
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from http import HTTPStatus
+from typing import Final
+
+# What the API server answers to a write that it will not accept, however often it is retried: the
+# request is invalid or too large, or a policy, a quota, a webhook or RBAC forbids it.
+_REFUSALS: Final = (
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+)
 
 
 class ExchangeFailure(StrEnum):
@@ -90,6 +101,44 @@ class ApiError(OperatorError):
     def __str__(self) -> str:
         """Return status, reason and message in one line."""
         return f"{self.http_status} {self.reason}: {self.message}"
+
+    @property
+    def not_found(self) -> bool:
+        """Whether the object, its namespace or its kind does not exist (404)."""
+        return self.http_status == HTTPStatus.NOT_FOUND
+
+    @property
+    def conflict(self) -> bool:
+        """Whether the object exists already, or was changed since it was read (409)."""
+        return self.http_status == HTTPStatus.CONFLICT
+
+    @property
+    def gone(self) -> bool:
+        """Whether the resourceVersion is too old to continue from, which takes a relist (410)."""
+        return self.http_status == HTTPStatus.GONE
+
+    @property
+    def invalid(self) -> bool:
+        """Whether the object or the patch is invalid (422)."""
+        return self.http_status == HTTPStatus.UNPROCESSABLE_ENTITY
+
+    @property
+    def forbidden(self) -> bool:
+        """Whether RBAC or admission denies the request (403)."""
+        return self.http_status == HTTPStatus.FORBIDDEN
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether a write was refused for what it is, so that the same request fails again."""
+        return self.http_status in _REFUSALS
+
+    @property
+    def is_transient(self) -> bool:
+        """Whether the API server did not answer, is overloaded or failed (no reply, 429, 5xx)."""
+        return (
+            self.http_status in (0, HTTPStatus.TOO_MANY_REQUESTS)
+            or self.http_status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        )
 
 
 class CheckFailed(OperatorError):  # noqa: N818 - reads as the fact it states

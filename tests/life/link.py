@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from pinecone_token_operator.errors import ApiError
-from pinecone_token_operator.kube.interfaces import Body
+from pinecone_token_operator.kube.interfaces import RequestOptions
 from tests.life.small_api import SECRETS, SmallApi
 
 _PAGE_OF_METADATA = "as=PartialObjectMetadataList"
@@ -35,16 +35,12 @@ class Link:
         self._oldest = 0
 
     async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: Body | None = None,
-        content_type: str = "application/json",
+        self, method: str, path: str, **options: Unpack[RequestOptions]
     ) -> dict[str, Any]:
+        body = options.get("body")
         if method == "PATCH":
             kind = "json" if isinstance(body, list) else "merge"
-            assert content_type == f"application/{kind}-patch+json"
+            assert options.get("content_type") == f"application/{kind}-patch+json"
         await self._arrive()
         self._let_others()
         self.asked.append((method, path))

@@ -1,1 +1,1 @@
-"""API server client: authentication, requests, responses and paths. Knows nothing of tokens."""
+"""API server client: access, requests, replies, paths. It knows nothing of tokens."""

@@ -7,7 +7,7 @@ every request and wraps each in retries, which are the callers' job here.
 import asyncio
 import json
 import sys
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from http import HTTPStatus
@@ -18,7 +18,8 @@ import aiohttp
 
 from pinecone_token_operator.errors import ApiError
 from pinecone_token_operator.kube.auth import Access, find_access
-from pinecone_token_operator.kube.interfaces import Body
+from pinecone_token_operator.kube.interfaces import Body, Query
+from pinecone_token_operator.kube.media_types import JSON
 from pinecone_token_operator.kube.responses import parse_object, refusal
 
 CONNECT_TIMEOUT: Final = timedelta(seconds=5)
@@ -124,9 +125,9 @@ class Api:
         path: str,
         *,
         body: Body | None = None,
-        query: Sequence[tuple[str, str]] = (),
-        content_type: str = "application/json",
-        accept: str = "application/json",
+        query: Query = (),
+        content_type: str = JSON,
+        accept: str = JSON,
         timeout: timedelta = REQUEST_TIMEOUT,  # noqa: ASYNC109 - becomes aiohttp's
     ) -> dict[str, Any]:
         """Make one request and return the reply's object.
@@ -161,8 +162,8 @@ class Api:
         self,
         path: str,
         *,
-        query: Sequence[tuple[str, str]] = (),
-        accept: str = "application/json",
+        query: Query = (),
+        accept: str = JSON,
     ) -> AsyncGenerator[dict[str, Any], None]:
         """Yield the pages of a list, at least one.
 
@@ -182,8 +183,8 @@ class Api:
         self,
         path: str,
         *,
-        query: Sequence[tuple[str, str]],
-        accept: str = "application/json",
+        query: Query,
+        accept: str = JSON,
         inactivity: timedelta,
     ) -> AsyncGenerator[dict[str, Any], None]:
         """Yield watch events, `ERROR` and `BOOKMARK` among them, until the server closes.

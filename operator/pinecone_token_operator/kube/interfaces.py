@@ -1,37 +1,53 @@
-"""What is needed of the API server; `kube.Api` gives all of it, and a test may give a part."""
+"""What the rest of the operator needs of the API server.
+
+`client.Api` provides all of it. Others depend on the part they use, so that the write guard can
+stand in front of the API server and a test can provide a part.
+"""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict, Unpack
 
 Body = Mapping[str, Any] | Sequence[Mapping[str, Any]]
-"""An object, or the operations of a JSON patch."""
+"""An object or a merge patch, or the operations of a JSON patch."""
+
+Query = Sequence[tuple[str, str]]
+"""Query parameters, unescaped."""
+
+
+class RequestOptions(TypedDict, total=False):
+    """What a request may carry besides its method and path.
+
+    Attributes:
+        body: sent as JSON.
+        query: query parameters.
+        content_type: the media type of the body; see `media_types`.
+        accept: the media type of the reply.
+        timeout: for the whole request.
+    """
+
+    body: Body | None
+    query: Query
+    content_type: str
+    accept: str
+    timeout: timedelta
 
 
 class Requests(Protocol):
     """Single requests."""
 
     async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: Body | None = None,
-        content_type: str = "application/json",
+        self, method: str, path: str, **options: Unpack[RequestOptions]
     ) -> dict[str, Any]:
         """Return the reply's object, or raise `ApiError`."""
         ...
 
 
 class Lists(Protocol):
-    """Lists of whatever length."""
+    """Lists of any length."""
 
     def pages(
-        self,
-        path: str,
-        *,
-        query: Sequence[tuple[str, str]] = (),
-        accept: str = "application/json",
+        self, path: str, *, query: Query = (), accept: str = ...
     ) -> AsyncIterator[dict[str, Any]]:
         """Yield the pages of a list, or raise `ApiError`."""
         ...
@@ -41,20 +57,19 @@ class Watches(Protocol):
     """Watches."""
 
     def watch(
-        self,
-        path: str,
-        *,
-        query: Sequence[tuple[str, str]],
-        accept: str = "application/json",
-        inactivity: timedelta,
+        self, path: str, *, query: Query, accept: str = ..., inactivity: timedelta
     ) -> AsyncGenerator[dict[str, Any], None]:
-        """Yield watch events until the server closes, or raise `ApiError`."""
+        """Yield watch events until the server closes the watch, or raise `ApiError`."""
         ...
 
 
 class RequestsAndLists(Requests, Lists, Protocol):
-    """Both."""
+    """Single requests and lists."""
 
 
 class ListsAndWatches(Lists, Watches, Protocol):
-    """Both."""
+    """Lists and watches."""
+
+
+class RequestsAndWatches(Requests, Watches, Protocol):
+    """Single requests and watches."""

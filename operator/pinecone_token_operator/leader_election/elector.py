@@ -1,12 +1,12 @@
-"""Which of several replicas works: the one that holds a Lease.
+"""Leader election: the replica that holds a Lease is the leader, the others are standbys.
 
-The holder renews it; the others take it once the holder has shown no sign of life for the Lease's
-duration, or at once when it was released. Times are counted by the monotonic clock from what was
-observed: the times written in a Lease come from another machine's clock, and are for people.
+The leader renews the Lease. A standby takes it once it has not been renewed for its duration, or at
+once when it was released. Durations are measured by the monotonic clock from when a change was
+observed: the times written in a Lease come from another machine's clock and are for people.
 
-A holder that could not renew stops working after the renew deadline, which is less than the
-duration that the others wait. A process that was stopped meanwhile does not know that it is late,
-which is why `fence.Fence` asks before every write.
+A leader that cannot renew steps down at the renew deadline, which is shorter than the duration that
+standbys wait. A process that was suspended meanwhile does not know that it is late, which is why
+`WriteGuard` asks before every write.
 
 https://kubernetes.io/docs/concepts/architecture/leases/
 """
@@ -14,69 +14,50 @@ https://kubernetes.io/docs/concepts/architecture/leases/
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, NoReturn, Protocol
+from http import HTTPStatus
+from typing import Any, Final, NoReturn
 
 from pinecone_token_operator.config.settings import LeaderElection
 from pinecone_token_operator.errors import ApiError, LeaseLost
+from pinecone_token_operator.kube.interfaces import RequestsAndWatches
+from pinecone_token_operator.kube.paths import LEASES
 from pinecone_token_operator.leader_election.lease import (
     Sighting,
+    acquired,
     holder_of,
     released,
     renewed,
-    taken,
 )
 
-_NOT_FOUND, _CONFLICT = 404, 409
-# How much of a period two tries may be apart from it, so that replicas do not knock together.
+# How much two retry periods may differ, so that replicas do not retry in step.
 _JITTER: Final = 0.2
-# A request that takes longer than this is better tried again.
-_PATIENCE: Final = timedelta(seconds=3)
-_FAREWELL_PAUSE: Final = timedelta(seconds=0.3)
+# A request that takes longer is better retried.
+_REQUEST_TIMEOUT: Final = timedelta(seconds=3)
+_RELEASE_RETRY: Final = timedelta(seconds=0.3)
 
 logger = logging.getLogger(__name__)
 
 
-class Api(Protocol):
-    """What is needed of `kube.Api`."""
-
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: Mapping[str, Any] | None = None,
-        timeout: timedelta = ...,  # noqa: ASYNC109 - as there
-    ) -> dict[str, Any]:
-        """Return the reply's object, or raise `ApiError`."""
-        ...
-
-    def watch(
-        self, path: str, *, query: Sequence[tuple[str, str]], inactivity: timedelta
-    ) -> AsyncGenerator[dict[str, Any], None]:
-        """Yield watch events until the server closes, or raise `ApiError`."""
-        ...
-
-
 class Elector:
-    """Takes the Lease, renews it, and gives it back.
+    """Acquires the Lease, renews it, and releases it.
 
     Args:
         api: the API server.
         settings: the Lease and its times.
-        identity: what the Lease calls this process; no other may have the same.
-        monotonic: seconds of a clock that never goes back and counts on while the machine sleeps.
-        rng: spreads the tries.
+        identity: this process's name in the Lease; no other process may have the same.
+        monotonic: seconds of a clock that never goes back and keeps counting during suspend.
+        rng: jitters the retries.
 
     Attributes:
-        leading: set once this process holds the Lease.
+        leading: set while this process holds the Lease.
     """
 
     def __init__(
         self,
-        api: Api,
+        api: RequestsAndWatches,
         settings: LeaderElection,
         identity: str,
         monotonic: Callable[[], float],
@@ -87,23 +68,23 @@ class Elector:
         self._identity = identity
         self._monotonic = monotonic
         self._rng = rng
-        self._collection = f"/apis/coordination.k8s.io/v1/namespaces/{settings.namespace}/leases"
-        self._path = f"{self._collection}/{settings.name}"
+        self._collection = LEASES.collection(settings.namespace)
+        self._path = LEASES.item(settings.namespace, settings.name)
         self._seen: Sighting | None = None
         self._renewed_at = float("-inf")
         self._running: asyncio.Task[object] | None = None
         self.leading = asyncio.Event()
 
     def holds(self) -> bool:
-        """Return whether this process holds the Lease for sure, right now."""
+        """Return whether this process certainly holds the Lease right now."""
         age = self._monotonic() - self._renewed_at
         return self.leading.is_set() and age < self._settings.renew_deadline.total_seconds()
 
     async def run(self) -> NoReturn:
-        """Wait for the Lease, then keep it.
+        """Acquire the Lease, then keep renewing it.
 
         Raises:
-            LeaseLost: it was held, and could not be renewed in time, or somebody else has it.
+            LeaseLost: the Lease was held and could not be renewed in time, or is someone else's.
         """
         self._running = asyncio.current_task()
         await self._acquire()
@@ -113,11 +94,11 @@ class Elector:
             await asyncio.sleep(self._period())
             await self._renew()
 
-    async def release(self, patience: timedelta) -> None:
-        """End `run` and give the Lease back, so that another need not wait for its end.
+    async def release(self, timeout: timedelta) -> None:  # noqa: ASYNC109 - it logs, not raises
+        """End `run` and release the Lease, so that a standby takes over without waiting.
 
         Args:
-            patience: how long to try.
+            timeout: how long to keep trying.
         """
         if self._running:
             self._running.cancel()
@@ -126,66 +107,66 @@ class Elector:
             return
         self.leading.clear()
         try:
-            async with asyncio.timeout(patience.total_seconds()):
-                await self._give_back()
+            async with asyncio.timeout(timeout.total_seconds()):
+                await self._release()
         except TimeoutError:
-            logger.warning("The Lease could not be released in time; it runs out by itself")
+            logger.warning("Failed to release the Lease in time; it will expire")
 
-    async def _give_back(self) -> None:
+    async def _release(self) -> None:
         while True:
             try:
                 lease = await self._request("GET", self._path)
                 if holder_of(lease) == self._identity:
                     await self._request("PUT", self._path, released(lease))
             except ApiError as error:
-                if error.http_status == _NOT_FOUND:
+                if error.not_found:
                     return
-                logger.warning("The Lease could not be released (%s); trying on", error)
+                logger.warning("Failed to release the Lease (%s); retrying", error)
             else:
                 logger.info("Released the Lease")
                 return
-            await asyncio.sleep(_FAREWELL_PAUSE.total_seconds())
+            await asyncio.sleep(_RELEASE_RETRY.total_seconds())
 
-    # Stand by
+    # Standby
 
     async def _acquire(self) -> None:
-        said = ""
+        logged = ""
         while True:
             try:
-                await self._look()
+                await self._read()
                 wait = self._wait()
                 if wait <= 0:
                     await self._take()
                     return
                 holder = self._seen.holder if self._seen else ""
-                if holder != said:
-                    logger.info("Standing by; %s leads", holder)
-                    said = holder
+                if holder != logged:
+                    logger.info("Standing by; the leader is %s", holder)
+                    logged = holder
                 await self._watch(wait)
             except ApiError as error:
-                if error.http_status != _CONFLICT:
-                    logger.warning("Cannot get the Lease (%s); trying on", error)
+                if not error.conflict:
+                    logger.warning("Failed to acquire the Lease (%s); retrying", error)
                 await asyncio.sleep(self._period())
 
-    async def _look(self) -> None:
+    async def _read(self) -> None:
         try:
-            self._saw(await self._request("GET", self._path))
+            self._observe(await self._request("GET", self._path))
         except ApiError as error:
-            if error.http_status != _NOT_FOUND:
+            if not error.not_found:
                 raise
             self._seen = None
 
-    def _saw(self, lease: Mapping[str, Any]) -> None:
+    def _observe(self, lease: Mapping[str, Any]) -> None:
         version = lease["metadata"]["resourceVersion"]
         if self._seen is None or self._seen.version != version:
             self._seen = Sighting(lease, self._monotonic())
 
     def _wait(self) -> float:
-        """Return seconds until the Lease is free, should nothing be seen of its holder."""
+        """Return seconds until the Lease expires unless its holder renews it."""
         return self._seen.free_at - self._monotonic() if self._seen else 0.0
 
-    async def _watch(self, most: float) -> None:
-        """Return when the Lease may be free."""
+    async def _watch(self, timeout: float) -> None:  # noqa: ASYNC109 - it returns, not raises
+        """Return when the Lease may be free, after `timeout` seconds unless it is renewed."""
         if self._seen is None:
             return
         query = [
@@ -194,26 +175,26 @@ class Elector:
         ]
         inactivity = self._settings.lease_duration * 2
         try:
-            async with asyncio.timeout(most) as limit:
+            async with asyncio.timeout(timeout) as deadline:
                 events = self._api.watch(self._collection, query=query, inactivity=inactivity)
                 async with aclosing(events):
                     async for event in events:
                         if event["type"] not in ("ADDED", "MODIFIED"):
-                            break  # deleted, or the watch has to begin anew
-                        self._saw(event["object"])
+                            break  # deleted, or the watch has to be re-established
+                        self._observe(event["object"])
                         wait = self._wait()
                         if wait <= 0:
                             return
-                        limit.reschedule(asyncio.get_running_loop().time() + wait)
+                        deadline.reschedule(asyncio.get_running_loop().time() + wait)
         except TimeoutError:
             return
-        # A server may close each watch at once, or find the Lease too old to be watched.
+        # The server may close each watch at once, or answer that the resourceVersion is too old.
         await asyncio.sleep(self._period())
 
     async def _take(self) -> None:
         asked_at, duration = self._monotonic(), self._settings.lease_duration
         before = self._seen.lease if self._seen else None
-        lease = taken(before, self._settings.name, self._identity, duration, datetime.now(UTC))
+        lease = acquired(before, self._settings.name, self._identity, duration, datetime.now(UTC))
         if before is None:
             lease = await self._request("POST", self._collection, lease)
         else:
@@ -221,22 +202,22 @@ class Elector:
         self._renewed_at = asked_at
         self._seen = Sighting(lease, asked_at)
 
-    # Lead
+    # Leader
 
     async def _renew(self) -> None:
-        """Renew, trying again until the deadline."""
+        """Renew the Lease, retrying until the renew deadline."""
         deadline = self._renewed_at + self._settings.renew_deadline.total_seconds()
         while True:
             asked_at = self._monotonic()
             if asked_at >= deadline:
-                raise LeaseLost("the Lease could not be renewed in time")
+                raise LeaseLost("failed to renew the Lease before the renew deadline")
             try:
                 async with asyncio.timeout(deadline - asked_at):
                     lease = await self._renewal()
             except TimeoutError:
                 continue
             except ApiError as error:
-                logger.warning("The Lease could not be renewed (%s); trying on", error)
+                logger.warning("Failed to renew the Lease (%s); retrying", error)
                 left = deadline - self._monotonic()
                 await asyncio.sleep(max(0.0, min(self._period() / 2, left)))
                 continue
@@ -245,26 +226,26 @@ class Elector:
             return
 
     async def _renewal(self) -> dict[str, Any]:
-        """Write the Lease as it was written last; where that is refused, look who has it now."""
+        """Write the Lease from the last known state; on a conflict read who holds it now."""
         if self._seen is None:
-            raise AssertionError("nothing is renewed before it was taken")
+            raise AssertionError("a Lease is acquired before it is renewed")
         lease = renewed(self._seen.lease, datetime.now(UTC))
         try:
             return await self._request("PUT", self._path, lease)
         except ApiError as error:
-            if error.http_status not in (_CONFLICT, _NOT_FOUND):
+            if not (error.conflict or error.not_found):
                 raise
-        await self._look()
+        await self._read()
         if self._seen is None or self._seen.holder != self._identity:
-            raise LeaseLost("another replica has the Lease, or somebody deleted it")
-        raise ApiError(_CONFLICT, "Conflict", "somebody else changed the Lease")
+            raise LeaseLost("another replica holds the Lease, or someone deleted it")
+        raise ApiError(HTTPStatus.CONFLICT, "Conflict", "someone else changed the Lease")
 
     def _period(self) -> float:
-        """Return seconds until the next try."""
+        """Return seconds until the next attempt."""
         return self._settings.retry_period.total_seconds() * self._rng.uniform(1 - _JITTER, 1)
 
     async def _request(
         self, method: str, path: str, body: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        patience = min(_PATIENCE, self._settings.renew_deadline / 2)
-        return await self._api.request(method, path, body=body, timeout=patience)
+        timeout = min(_REQUEST_TIMEOUT, self._settings.renew_deadline / 2)
+        return await self._api.request(method, path, body=body, timeout=timeout)

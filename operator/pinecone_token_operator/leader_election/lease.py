@@ -1,4 +1,4 @@
-"""A Lease: who has it, until when, and what to write to take, renew and give it back. No I/O.
+"""The Lease object: who holds it, until when, and how to acquire, renew and release it. No I/O.
 
 https://kubernetes.io/docs/concepts/architecture/leases/
 """
@@ -9,16 +9,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 Lease = Mapping[str, Any]
-"""The object as the API server has it."""
+"""The object as the API server stores it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """A Lease as it was last seen to change.
+    """A Lease and when its last change was observed.
 
     Attributes:
         lease: the Lease.
-        at: when that was, by our monotonic clock.
+        at: when the change was observed, in seconds of our monotonic clock.
     """
 
     lease: Lease
@@ -26,7 +26,7 @@ class Sighting:
 
     @property
     def holder(self) -> str:
-        """The identity of whoever has it; empty if nobody has."""
+        """The identity of the holder; empty if there is none."""
         return holder_of(self.lease)
 
     @property
@@ -37,21 +37,21 @@ class Sighting:
 
     @property
     def free_at(self) -> float:
-        """When anyone may take it, should its holder show no sign of life from now on."""
+        """When anyone may acquire the Lease unless its holder renews it before."""
         if not self.holder:
             return self.at
         return self.at + float(self.lease["spec"].get("leaseDurationSeconds") or 0)
 
 
 def holder_of(lease: Lease) -> str:
-    """Return the identity of whoever has a Lease; empty if nobody has."""
+    """Return the identity of the holder; empty if there is none."""
     return (lease.get("spec") or {}).get("holderIdentity") or ""
 
 
-def taken(
+def acquired(
     before: Lease | None, name: str, identity: str, duration: timedelta, now: datetime
 ) -> Lease:
-    """Return the Lease that the identity has from now on; `before` is None if there is none yet."""
+    """Return the Lease as held by the identity; `before` is None if there is no Lease yet."""
     spec = {
         "holderIdentity": identity,
         "leaseDurationSeconds": int(duration.total_seconds()),
@@ -66,12 +66,12 @@ def taken(
 
 
 def renewed(lease: Lease, now: datetime) -> Lease:
-    """Return the Lease with a sign of life of its holder."""
+    """Return the Lease with a new renewTime."""
     return {**lease, "spec": {**lease["spec"], "renewTime": _micro_time(now)}}
 
 
 def released(lease: Lease) -> Lease:
-    """Return the Lease as nobody's."""
+    """Return the Lease without a holder."""
     return {**lease, "spec": {**lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}}
 
 

@@ -21,7 +21,7 @@ from pinecone_token_operator.errors import ApiError, LeaseLost
 from pinecone_token_operator.issuing.oauth_client import TokenClient
 from pinecone_token_operator.kube import client
 from pinecone_token_operator.leader_election.elector import Elector
-from pinecone_token_operator.leader_election.write_guard import Fence
+from pinecone_token_operator.leader_election.write_guard import WriteGuard
 from pinecone_token_operator.reconcilers.access_token import Reconciler
 from pinecone_token_operator.reconcilers.event_recorder import EventRecorder
 from pinecone_token_operator.reconcilers.exchange import Exchange
@@ -129,7 +129,7 @@ class _App:
         self._elector = (
             Elector(api, election, _identity(), _time_since_boot, self._rng) if election else None
         )
-        writable = Fence(api, self._elector.holds) if self._elector else api
+        writable = WriteGuard(api, self._elector.holds) if self._elector else api
         self._secret_watches = {
             namespace: SecretWatch(
                 api,

@@ -12,6 +12,7 @@ import aiohttp
 import kopf
 
 from pinecone_token_operator.api.access_token import GROUP, PLURAL, VERSION
+from pinecone_token_operator.kube.interfaces import Requests
 
 Tell = Callable[[str | None, dict[str, Any]], object]
 """Takes an event's type (ADDED, MODIFIED, DELETED) and its object."""
@@ -38,16 +39,12 @@ WORKER_IDLE: Final = timedelta(seconds=0.1)
 logging.getLogger("kopf").setLevel(logging.CRITICAL)
 
 
-class WatchApi(Protocol):
+class WatchApi(Requests, Protocol):
     """What is needed of `kube.Api`; `session` is called in kopf's thread and event loop."""
 
     @property
     def server(self) -> str:
         """The API server's address."""
-        ...
-
-    async def request(self, method: str, path: str) -> dict[str, Any]:
-        """Return the reply's object, or raise `ApiError`."""
         ...
 
     def session(

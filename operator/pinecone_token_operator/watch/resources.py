@@ -17,6 +17,7 @@ from datetime import timedelta
 from typing import Any, Final, NoReturn
 
 from pinecone_token_operator.api.access_token import GROUP, PLURAL, VERSION
+from pinecone_token_operator.backoff import backoff
 from pinecone_token_operator.errors import ApiError
 from pinecone_token_operator.watch.isolated_loop import Guest
 from pinecone_token_operator.watch.kopf_adapter import Handlers, IsNews, Tell, WatchApi
@@ -32,7 +33,6 @@ MAX_DELAY: Final = timedelta(seconds=30)
 MAX_POLL: Final = timedelta(seconds=10)
 # A life at least this long was a good one: what ended it is a new failure, not the next.
 SETTLED: Final = timedelta(seconds=60)
-NOT_FOUND: Final = 404
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ class ResourceWatch:
             self._alive()
             if self._monotonic() - started >= SETTLED.total_seconds():
                 failures = 0
-            delay = self._delay(failures, MAX_DELAY)
+            delay = self._delay(failures, MAX_DELAY).total_seconds()
             failures += 1
             logger.warning("Watching %s ended (%s); restarting in %.1f s", PLURAL, why, delay)
             await asyncio.sleep(delay)
@@ -113,7 +113,7 @@ class ResourceWatch:
             if problem != said:
                 logger.warning("%s", problem)
                 said = problem
-            await asyncio.sleep(self._delay(attempts, MAX_POLL))
+            await asyncio.sleep(self._delay(attempts, MAX_POLL).total_seconds())
             attempts += 1
 
     async def _find_problem(self) -> str | None:
@@ -122,7 +122,7 @@ class ResourceWatch:
             found = await self._api.request("GET", f"/apis/{GROUP}/{VERSION}")
         except ApiError as error:
             self._alive()
-            if error.http_status != NOT_FOUND:
+            if not error.not_found:
                 return f"Cannot ask the API server for {PLURAL} ({error}); trying on"
         else:
             self._alive()
@@ -174,7 +174,5 @@ class ResourceWatch:
             resource = (metadata.get("namespace"), metadata.get("name"))
             logger.exception("Cannot take an event", extra={"resource": resource})
 
-    def _delay(self, failures: int, most: timedelta) -> float:
-        """Return seconds to wait: exponential, capped, and half of it random."""
-        longest = min(FIRST_DELAY.total_seconds() * 2.0 ** min(failures, 10), most.total_seconds())
-        return self._rng.uniform(0.5, 1.0) * longest
+    def _delay(self, failures: int, longest: timedelta) -> timedelta:
+        return backoff(failures, first=FIRST_DELAY, longest=longest, rng=self._rng)

@@ -13,10 +13,14 @@ import random
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from datetime import timedelta
+from http import HTTPStatus
 from typing import Any, Final, NoReturn
 
+from pinecone_token_operator.backoff import backoff
 from pinecone_token_operator.errors import ApiError
 from pinecone_token_operator.kube.interfaces import ListsAndWatches
+from pinecone_token_operator.kube.media_types import METADATA, METADATA_LIST
+from pinecone_token_operator.kube.paths import SECRETS
 
 Key = tuple[str, str]
 """A Secret's (namespace, name)."""
@@ -24,8 +28,6 @@ Key = tuple[str, str]
 Identity = tuple[str, str]
 """A Secret's (uid, resourceVersion)."""
 
-ACCEPT_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-ACCEPT_WATCH: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 # The two kinds that a cluster has many of and that nobody refers to.
 FIELD_SELECTOR: Final = "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token"
 WATCH_SECONDS: Final = (270, 310)
@@ -39,12 +41,6 @@ MAX_DELAY: Final = timedelta(seconds=30)
 MAX_DELAY_AFTER_CLOSE: Final = timedelta(seconds=5)
 # A server that was away this long may be back from a backup, with resourceVersions of the past.
 RELIST_AFTER: Final = 5
-# Statuses after which the same resourceVersion may be asked for again: no reply, 429 and 5xx.
-NO_REPLY: Final = 0
-OK: Final = 200
-GONE: Final = 410
-TOO_MANY: Final = 429
-SERVER_ERRORS: Final = 500
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +74,7 @@ class SecretWatch:
         inactivity: timedelta = INACTIVITY,
     ) -> None:
         self._api = api
-        self._path = f"/api/v1/namespaces/{namespace}/secrets" if namespace else "/api/v1/secrets"
+        self._path = SECRETS.collection(namespace)
         self._is_wanted = is_wanted
         self._changed = changed
         self._monotonic = monotonic
@@ -107,18 +103,19 @@ class SecretWatch:
                 failures = 0
                 if error is None:
                     continue
-            if error and (not _may_resume(error) or failures >= RELIST_AFTER):
+            if error and (not error.is_transient or failures >= RELIST_AFTER):
                 self._position = None
-            delay = self._delay(failures, MAX_DELAY if error else MAX_DELAY_AFTER_CLOSE)
+            longest = MAX_DELAY if error else MAX_DELAY_AFTER_CLOSE
+            delay = backoff(failures, first=FIRST_DELAY, longest=longest, rng=self._rng)
             failures += 1
             logger.log(
-                logging.DEBUG if error is None or error.http_status == GONE else logging.WARNING,
+                logging.DEBUG if error is None or error.gone else logging.WARNING,
                 "Watching %s is interrupted (%s); going on in %.1f s",
                 self._path,
                 error or "the server closed at once",
-                delay,
+                delay.total_seconds(),
             )
-            await asyncio.sleep(delay)
+            await asyncio.sleep(delay.total_seconds())
 
     def resource_version(self, key: Key) -> str | None:
         """Return a wanted Secret's resourceVersion as last seen."""
@@ -141,7 +138,7 @@ class SecretWatch:
         before = dict(self._known)
         found: dict[Key, Identity] = {}
         query = [("fieldSelector", FIELD_SELECTOR)]
-        async for page in self._api.pages(self._path, query=query, accept=ACCEPT_LIST):
+        async for page in self._api.pages(self._path, query=query, accept=METADATA_LIST):
             self.last_progress = self._monotonic()
             position: str = page["metadata"]["resourceVersion"]
             for item in page.get("items") or ():
@@ -163,7 +160,7 @@ class SecretWatch:
             ("timeoutSeconds", str(self._rng.randint(*WATCH_SECONDS))),
         ]
         events = self._api.watch(
-            self._path, query=query, accept=ACCEPT_WATCH, inactivity=self._inactivity
+            self._path, query=query, accept=METADATA, inactivity=self._inactivity
         )
         # Left by an exception, a generator would hold its connection until it is collected.
         async with aclosing(events):
@@ -204,11 +201,6 @@ class SecretWatch:
             self._known[key] = identity
         self._changed(key)
 
-    def _delay(self, failures: int, most: timedelta) -> float:
-        """Return seconds to wait: exponential, capped, and half of it random."""
-        longest = min(FIRST_DELAY.total_seconds() * 2.0 ** min(failures, 10), most.total_seconds())
-        return self._rng.uniform(0.5, 1.0) * longest
-
 
 def _identify(item: Mapping[str, Any]) -> tuple[Key, Identity]:
     metadata = item["metadata"]
@@ -228,14 +220,14 @@ def _told(status: Mapping[str, Any]) -> ApiError:
     """Return the Status of an event `ERROR` as an error."""
     code, reason, message = (status.get(name) for name in ("code", "reason", "message"))
     return ApiError(
-        code if isinstance(code, int) else NO_REPLY,
+        code if isinstance(code, int) else 0,
         reason if isinstance(reason, str) else "",
         message if isinstance(message, str) else "",
     )
 
 
 def _malformed() -> ApiError:
-    return ApiError(OK, "InvalidReply", "An event of the watch is malformed")
+    return ApiError(HTTPStatus.OK, "InvalidReply", "An event of the watch is malformed")
 
 
 def _is_newer(version: str, other: str) -> bool:
@@ -244,8 +236,3 @@ def _is_newer(version: str, other: str) -> bool:
     https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions
     """
     return (len(version), version) > (len(other), other)
-
-
-def _may_resume(error: ApiError) -> bool:
-    status = error.http_status
-    return status in (NO_REPLY, TOO_MANY) or status >= SERVER_ERRORS

@@ -14,7 +14,7 @@ from pinecone_token_operator.config.settings import LeaderElection
 from pinecone_token_operator.errors import ApiError
 from pinecone_token_operator.kube.client import connect
 from pinecone_token_operator.leader_election.elector import Elector
-from pinecone_token_operator.leader_election.write_guard import Fence
+from pinecone_token_operator.leader_election.write_guard import WriteGuard
 from tests.support.api import Kube, eventually, token_path
 from tests.support.api_proxy import ApiProxy
 from tests.support.audit import AuditLog
@@ -168,7 +168,7 @@ async def test_who_is_late_may_read_but_not_write(cluster: Cluster, namespace: s
     settings = LeaderElection("lease", namespace, *times)
     async with aclosing(await connect(cluster.kubeconfig, None)) as api:
         elector = Elector(api, settings, "me", lambda: clock[0], random.Random(1))
-        fence = Fence(api, elector.holds)
+        fence = WriteGuard(api, elector.holds)
         path = f"/api/v1/namespaces/{namespace}"
         label = {"metadata": {"labels": {"written": "true"}}}
         merge = "application/merge-patch+json"
@@ -204,7 +204,7 @@ def test_a_leader_that_ends_while_the_api_server_is_in_trouble_still_gives_the_l
     leader.signal(signal.SIGTERM)
 
     def tried() -> int:
-        return leader.log.read_text("utf-8").count("could not be released (503")
+        return leader.log.read_text("utf-8").count("Failed to release the Lease (503")
 
     eventually(lambda: tried() >= 8, "it has tried for longer than two seconds", timeout=10)
     line.refusal = None

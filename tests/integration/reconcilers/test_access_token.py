@@ -3,7 +3,7 @@
 import random
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Unpack
 
 import pytest
 
@@ -12,7 +12,7 @@ from pinecone_token_operator.controller.index import Index
 from pinecone_token_operator.errors import ApiError
 from pinecone_token_operator.issuing.oauth_client import TokenClient
 from pinecone_token_operator.kube import client as operator_kube
-from pinecone_token_operator.kube.interfaces import Body
+from pinecone_token_operator.kube.interfaces import RequestOptions
 from pinecone_token_operator.reconcilers.access_token import Reconciler
 from pinecone_token_operator.reconcilers.exchange import Exchange
 from pinecone_token_operator.reconcilers.gather import Observer
@@ -41,14 +41,9 @@ class BadLine:
         return datetime.now(UTC) + self._passed
 
     async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: Body | None = None,
-        content_type: str = "application/json",
+        self, method: str, path: str, **options: Unpack[RequestOptions]
     ) -> dict[str, Any]:
-        answer = await self._api.request(method, path, body=body, content_type=content_type)
+        answer = await self._api.request(method, path, **options)
         if self.losing and method != "GET" and "/secrets" in path:
             raise ApiError(0, "ConnectionFailed", "The connection broke")
         if path.endswith("/status"):

@@ -7,15 +7,15 @@ import pytest
 
 from pinecone_token_operator.leader_election.lease import (
     Sighting,
+    acquired,
     holder_of,
     released,
     renewed,
-    taken,
 )
 from tests.support.builders import after
 
 DURATION = timedelta(seconds=15)
-NEW = taken(None, "operator", "one", DURATION, after(0))
+NEW = acquired(None, "operator", "one", DURATION, after(0))
 
 
 def sighting(**spec: Any) -> Sighting:
@@ -62,7 +62,7 @@ def test_renewing_moves_one_time_alone() -> None:
 def test_the_next_holder_keeps_what_is_not_its_own_and_counts_itself() -> None:
     before = {**released(NEW), "metadata": {"name": "operator", "resourceVersion": "7"}}
     assert holder_of(before) == ""
-    after_it = taken(before, "operator", "two", DURATION, after(2))
+    after_it = acquired(before, "operator", "two", DURATION, after(2))
     assert after_it["metadata"] == before["metadata"]  # so that only one of two gets it
     assert holder_of(after_it) == "two"
     assert after_it["spec"]["leaseTransitions"] == 1
