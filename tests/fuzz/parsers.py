@@ -18,7 +18,7 @@ from random import Random
 from typing import Any, Final, TypeGuard
 
 from pinecone_token_operator.api.access_token import PineconeAccessToken, parse_resource
-from pinecone_token_operator.config import settings
+from pinecone_token_operator.cli import run
 from pinecone_token_operator.config.durations import parse_duration
 from pinecone_token_operator.config.settings import Settings
 from pinecone_token_operator.errors import (
@@ -183,14 +183,14 @@ def check_settings(data: bytes) -> None:
         return
     try:
         with contextlib.redirect_stdout(io.StringIO()):
-            found = settings.parse(argv, environ)
+            found = run.parse(argv, environ)
     except SettingsInvalid:
         return
     except SystemExit:
         assert "--help" in argv or "-h" in "".join(argv)
         return
     assert isinstance(found, Settings)
-    assert found.token_url.startswith(("https://", "http://"))
+    assert found.endpoint.token_url.startswith(("https://", "http://"))
 
 
 def check_api_status(data: bytes) -> None:

@@ -1,1 +1,1 @@
-"""Command line: one module per command."""
+"""The command line: one light module per command; what a command does is imported when it runs."""

@@ -1,63 +1,70 @@
-"""The command line: `pinecone-token-operator run` and `pinecone-token-operator check`."""
+"""The program `pinecone-token-operator`: dispatches to the commands.
+
+A command's module is light, and imported when the command is given; what the command does is
+imported when it runs. So `--help` and an invalid setting are answered at once, and no command loads
+the libraries of another.
+"""
 
 import argparse
-import importlib.metadata
+import importlib
 import os
 import sys
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, NoReturn
 
-from pinecone_token_operator.config import flags, settings
+from pinecone_token_operator.cli import options
+from pinecone_token_operator.cli.options import PROGRAM, Parser
 from pinecone_token_operator.errors import SettingsInvalid
-from pinecone_token_operator.telemetry import logs
 
-PROGRAM: Final = "pinecone-token-operator"
-SETTING_UNUSABLE: Final = 2
+SETTINGS_INVALID: Final = 2
+
+_COMMANDS: Final = {
+    "run": "run the operator until it is stopped",
+    "check": "check an installed operator, as helm test does",
+}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code (see `flags.EXIT_CODES`)."""
+def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
+    """Run a command and return its exit code."""
+    name, *arguments = (sys.argv[1:] if argv is None else argv) or [""]
     try:
-        arguments = _parser().parse_args(argv)
-        if arguments.command == "check":
-            from pinecone_token_operator.cli import check  # noqa: PLC0415 - as below
-
-            return check.run(arguments.options)
-        chosen = settings.parse(arguments.options, os.environ)
+        if name not in _COMMANDS:
+            _answer_without_command(name)
+        command = importlib.import_module(f"pinecone_token_operator.cli.{name}")
+        code: int = command.main(arguments, environ)
     except SettingsInvalid as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)  # noqa: T201 - logging is not set up yet
-        return SETTING_UNUSABLE
-    logs.set_up(chosen.log_level, chosen.log_format, os.environ, sys.stderr)
-
-    # Takes most of a second, which neither --help nor a wrong setting should wait for.
-    from pinecone_token_operator.runtime import manager  # noqa: PLC0415
-
-    return manager.run(chosen)
+        return SETTINGS_INVALID
+    return code
 
 
-def _parser() -> flags.Parser:
-    parser = flags.Parser(
+def _answer_without_command(argument: str) -> NoReturn:
+    commands = "\n".join(f"  {name:<7} {text}" for name, text in _COMMANDS.items())
+    parser = Parser(
         prog=PROGRAM,
-        description="Keeps a fresh Pinecone access token in a Kubernetes Secret.",
-        epilog=f"'{PROGRAM} COMMAND --help' documents every option.\n\n{flags.EXIT_CODES}",
+        usage="%(prog)s [-h] [--version] COMMAND [OPTIONS]",
+        description="Keep a fresh Pinecone access token in a Kubernetes Secret.",
+        epilog=f"commands:\n{commands}\n\n'{PROGRAM} COMMAND --help' shows a command's options.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"{PROGRAM} {_version()}")
-    parser.add_argument(
-        "command",
-        choices=["run", "check"],
-        help="run the operator until it is stopped, or check an installed one, as helm test does",
-    )
-    parser.add_argument("options", nargs=argparse.REMAINDER, help="options of the command")
-    return parser
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    parser.parse_known_args([argument])
+    kind = "flag" if argument.startswith("-") else "command"
+    problem = f"unknown {kind}{options.shown(argument)}" if argument else "a command is required"
+    parser.error(f"{problem}: use {' or '.join(_COMMANDS)}")
 
 
-def _version() -> str:
-    try:
-        return importlib.metadata.version(PROGRAM)
-    except importlib.metadata.PackageNotFoundError:
-        return "(run from source)"
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        import importlib.metadata  # noqa: PLC0415 - takes as long to import as all of this module
+
+        try:
+            version = importlib.metadata.version(PROGRAM)
+        except importlib.metadata.PackageNotFoundError:
+            version = "(run from source)"
+        print(PROGRAM, version)  # noqa: T201 - what was asked for
+        parser.exit()
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Settings: flags, environment variables and their validation."""
+"""Settings: what an administrator may choose, and how its text is validated. No I/O but files."""

@@ -7,23 +7,23 @@ _DURATION = re.compile(r"(?:([0-9]{1,5})h)?(?:([0-9]{1,7})m)?(?:([0-9]{1,7})s)?"
 
 
 def parse_duration(text: str, shortest: str, longest: str) -> timedelta:
-    """Read a duration in hours, minutes and seconds, within bounds that are written likewise.
+    """Parse a duration in hours, minutes and seconds, within bounds in the same notation.
 
     Raises:
-        ValueError: the text is no such duration; the message does not repeat it.
+        ValueError: the text is not such a duration; the message does not repeat it.
     """
-    duration = _read(text)
+    duration = _parse(text)
     if duration is None:
         raise ValueError("is not a duration: use hours, minutes and seconds, such as 1h30m or 90s")
-    least, most = _read(shortest), _read(longest)
+    least, most = _parse(shortest), _parse(longest)
     if least is None or most is None:
-        raise AssertionError("a bound is no duration")
+        raise AssertionError("a bound is not a duration")
     if not least <= duration <= most:
         raise ValueError(f"is out of range: use a duration from {shortest} to {longest}")
     return duration
 
 
-def _read(text: str) -> timedelta | None:
+def _parse(text: str) -> timedelta | None:
     match = _DURATION.fullmatch(text)
     if match is None or not text:
         return None

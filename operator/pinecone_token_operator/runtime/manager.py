@@ -51,7 +51,7 @@ logger = logging.getLogger(__name__)
 
 
 def run(settings: Settings) -> int:
-    """Run until SIGTERM or SIGINT; return the exit code (see `flags.EXIT_CODES`)."""
+    """Run until SIGTERM or SIGINT; return the exit code (see `cli.run.EXIT_CODES`)."""
     _calm_garbage_collection()
     try:
         return asyncio.run(_App(settings).run())
@@ -101,10 +101,10 @@ class _App:
             )
             stack.push_async_callback(api.aclose)
             tokens = TokenClient(
-                self._settings.token_url,
-                self._settings.audience,
-                self._settings.api_version,
-                self._settings.ca_bundle,
+                self._settings.endpoint.token_url,
+                self._settings.endpoint.audience,
+                self._settings.endpoint.api_version,
+                self._settings.endpoint.ca_bundle,
                 self._settings.max_concurrent_exchanges,
                 self._clock.now,
             )
@@ -147,8 +147,8 @@ class _App:
             self._secrets,
             self._index,
             self._rng,
-            self._settings.audience,
-            self._settings.token_url,
+            self._settings.endpoint.audience,
+            self._settings.endpoint.token_url,
         )
         reconciler = Reconciler(
             writable,

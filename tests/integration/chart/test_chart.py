@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pinecone_token_operator.config import settings
+from pinecone_token_operator.cli import run
 from tests.support.chart import CHART, NAMESPACE, ROWS, helm, objects, of_kind, render, row
 from tests.support.cluster import Cluster
 from tests.support.repository import ROOT
@@ -127,7 +127,7 @@ def test_the_operator_takes_the_arguments(name: str, endpoint: TokenEndpoint) ->
         assert directory in [mount["mountPath"] for mount in container["volumeMounts"]]
         arguments.append(f"--ca-bundle={endpoint.ca_bundle}")
 
-    chosen = settings.parse(arguments, {})
+    chosen = run.parse(arguments, {})
 
     assert command == "run"
     assert container["ports"] == [{"name": "http", "containerPort": chosen.health_port}]
@@ -141,11 +141,9 @@ def test_by_default_the_operator_does_what_it_does_by_its_own_defaults() -> None
     changed = ("--leader-elect", "--log-format")
     rest = [one for one in arguments if not one.startswith(changed)]
 
-    assert settings.parse(rest, {"PTO_LOG_FORMAT": "json"}) == settings.parse(
-        [], {"PTO_LOG_FORMAT": "json"}
-    )
-    election = settings.parse(arguments, {}).leader_election
-    own = settings.parse(["--leader-elect", f"--leader-election-namespace={NAMESPACE}"], {})
+    assert run.parse(rest, {"PTO_LOG_FORMAT": "json"}) == run.parse([], {"PTO_LOG_FORMAT": "json"})
+    election = run.parse(arguments, {}).leader_election
+    own = run.parse(["--leader-elect", f"--leader-election-namespace={NAMESPACE}"], {})
     assert election is not None
     assert own.leader_election is not None
     assert election.name == "release-pinecone-token-operator"

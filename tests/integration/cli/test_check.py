@@ -1,4 +1,4 @@
-"""What `helm test` runs tells a good installation from a bad one, and leaves nothing behind."""
+"""`check`, as `helm test` runs it: detects a broken installation and cleans up."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ NAME = "operator-test"
 
 
 class Check:
-    """The pod of `helm test`, run as a process with that pod's arguments and account."""
+    """The pod of `helm test`, run as a process with its arguments and ServiceAccount."""
 
     def __init__(self, cluster: Cluster, namespace: str, directory: Path) -> None:
         found = [each for each in rendered(namespace) if NAME in each["metadata"]["name"]]
@@ -70,7 +70,7 @@ def left_behind(kube: Kube, namespace: str) -> list[str]:
     return [path for path in paths if kube.get(path)]
 
 
-def test_it_passes_where_the_operator_works_and_uses_all_of_its_rights(
+def test_check_passes_and_uses_all_of_its_permissions(
     cluster: Cluster,
     kube: Kube,
     endpoint: TokenEndpoint,
@@ -99,7 +99,7 @@ def test_it_passes_where_the_operator_works_and_uses_all_of_its_rights(
     assert check.rights <= used
 
 
-def test_it_cleans_up_what_an_earlier_one_left(
+def test_check_cleans_up_after_an_interrupted_check(
     kube: Kube,
     endpoint: TokenEndpoint,
     namespace: str,
@@ -115,18 +115,18 @@ def test_it_cleans_up_what_an_earlier_one_left(
     assert left_behind(kube, namespace) == []
 
 
-def test_it_fails_where_no_operator_serves_the_namespace(
+def test_check_fails_when_no_operator_watches_the_namespace(
     kube: Kube, namespace: str, check: Check
 ) -> None:
     answer = check.run("--timeout=2")
 
     assert answer.returncode == 1
-    assert "the operator has told nothing about the resource" in answer.stdout
-    assert f"whether it serves the namespace {namespace}" in answer.stdout
+    assert "the operator has not set a status on the resource" in answer.stdout
+    assert f"that it watches the namespace {namespace}" in answer.stdout
     assert left_behind(kube, namespace) == []
 
 
-def test_it_tells_of_an_endpoint_that_is_out_of_reach(
+def test_check_reports_an_unreachable_token_endpoint(
     kube: Kube,
     endpoint: TokenEndpoint,
     namespace: str,
@@ -141,11 +141,11 @@ def test_it_tells_of_an_endpoint_that_is_out_of_reach(
     assert answer.returncode == 1
     assert "it is False, Unavailable: " in answer.stdout
     assert left_behind(kube, namespace) == []
-    # The operator itself works, which can be seen without the endpoint, too.
+    # The operator itself works, which the check can show without the endpoint.
     assert check.run("--no-ask-token-endpoint").returncode == 0
 
 
-def test_it_tells_of_an_endpoint_that_takes_anything(
+def test_check_reports_an_endpoint_that_accepts_anything(
     kube: Kube, namespace: str, start_operator: StartOperator, check: Check
 ) -> None:
     start_operator()
@@ -154,11 +154,11 @@ def test_it_tells_of_an_endpoint_that_takes_anything(
 
     assert answer.returncode == 1
     assert "it is True, Succeeded: " in answer.stdout
-    # A target goes with its owner, by the controller manager.
+    # The controller manager deletes the target with its owner.
     assert left_behind(kube, namespace) == []
 
 
-def test_it_fails_without_rights(cluster: Cluster, namespace: str, tmp_path: Path) -> None:
+def test_check_fails_without_permissions(cluster: Cluster, namespace: str, tmp_path: Path) -> None:
     cluster.kubectl("create", "serviceaccount", "nobody", "--namespace", namespace)
     kubeconfig = account_kubeconfig(cluster, namespace, "nobody", tmp_path)
     command = [sys.executable, "-m", "pinecone_token_operator", "check", "--name=x"]

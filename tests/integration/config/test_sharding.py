@@ -1,4 +1,4 @@
-"""Several operators that share the work by name."""
+"""Several operators that each serve a shard of the resources."""
 
 from tests.support.api import Kube, eventually
 from tests.support.operator_process import Operator, StartOperator
@@ -12,7 +12,7 @@ def served(operator: Operator) -> set[str]:
     return {name for name in NAMES if operator.metric(EXPIRY, name=name) > 0}
 
 
-def test_each_resource_is_served_once_and_another_shard_costs_no_exchange(
+def test_shards_are_disjoint_and_resharding_costs_no_exchange(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
 ) -> None:
     def start(count: int) -> list[Operator]:
@@ -25,16 +25,16 @@ def test_each_resource_is_served_once_and_another_shard_costs_no_exchange(
     two = start(2)
     for name in NAMES:
         kube.create_token(namespace, name)
-    eventually(lambda: all_served(two), "two shards serve all")
+    eventually(lambda: all_served(two), "two shards serve all resources")
     parts = [served(operator) for operator in two]
     assert all(parts)
     assert sum(map(len, parts)) == len(NAMES)
     assert endpoint.exchanges == len(NAMES)
 
-    three = start(3)  # while the two are still there, as in a rolling update
+    three = start(3)  # while the two are still running, as in a rolling update
     for operator in two:
         operator.stop()
-    eventually(lambda: all_served(three), "three shards serve all")
+    eventually(lambda: all_served(three), "three shards serve all resources")
     parts = [served(operator) for operator in three]
     assert sum(map(len, parts)) == len(NAMES)
     assert endpoint.exchanges == len(NAMES)

@@ -1,0 +1,205 @@
+"""`pinecone-token-operator run`: the operator."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from pinecone_token_operator.cli import options
+from pinecone_token_operator.cli.options import Option
+from pinecone_token_operator.config import validators
+from pinecone_token_operator.config.settings import LeaderElection, Settings
+from pinecone_token_operator.errors import SettingsInvalid
+
+EXIT_CODES: Final = """\
+exit codes:
+  0  stopped by SIGTERM or SIGINT
+  1  unexpected error
+  2  invalid flag or environment variable
+  3  the API server is not configured or was not reachable at startup
+  4  the Lease could not be renewed in time: another replica may lead by now
+"""
+
+_POD_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+_COMMAND: Final = options.Command(
+    "run",
+    (
+        *options.ENDPOINT,
+        Option(
+            "namespace",
+            "NAME",
+            validators.namespaces,
+            "namespace to watch; repeat the flag or separate names by commas for several; by "
+            "default all namespaces are watched",
+            repeatable=True,
+        ),
+        *options.KUBERNETES,
+        Option(
+            "max-concurrent-exchanges",
+            "N",
+            validators.exchanges,
+            f"maximum number of concurrent token requests, 1 to {validators.MAX_EXCHANGES}",
+            # Enough for 80 tokens a second from an endpoint that takes 0.2 s. Once the CPU is
+            # busy, more of them slow each other down, and a new resource among them too.
+            default="16",
+        ),
+        Option(
+            "health-address",
+            "HOST:PORT",
+            validators.address,
+            "address to serve /livez, /readyz and /metrics on; put an IPv6 address in brackets; "
+            "port 0 picks a free port",
+            default="0.0.0.0:8080",
+        ),
+        *options.LOGGING,
+        Option(
+            "resync-interval",
+            "DURATION",
+            validators.duration("10s", "24h"),
+            "how often all resources are listed and reconciled again, such as 90s, 10m or 1h30m; "
+            "10s to 24h",
+            default="10m",
+        ),
+        Option(
+            "keep-tokens",
+            "DURATION",
+            validators.duration("0s", "24h"),
+            "how long a token stays cached in memory, so that a deleted or modified target Secret "
+            "is restored without another exchange, such as 20m; 0s turns the cache off; up to 24h",
+            default="0s",
+        ),
+        Option(
+            "shard",
+            "INDEX/COUNT",
+            validators.shard,
+            "serve one of COUNT equal shards of the resources; INDEX starts at 0; every shard "
+            "needs an operator of its own, which has a Lease of its own",
+            default="0/1",
+        ),
+        Option(
+            "leader-elect",
+            "",
+            validators.boolean,
+            "enable leader election, so that one of several replicas is active",
+            default="false",
+            switch=True,
+        ),
+        Option(
+            "leader-election-lease-name",
+            "NAME",
+            validators.dns_name,
+            "name of the Lease; a shard appends its index",
+            default="pinecone-token-operator",
+        ),
+        Option(
+            "leader-election-namespace",
+            "NAME",
+            validators.dns_label,
+            "namespace of the Lease; by default the pod's own",
+        ),
+        Option(
+            "leader-election-lease-duration",
+            "DURATION",
+            validators.duration("2s", "1h"),
+            "how long a standby waits after the last renewal it has seen before it takes over; "
+            "2s to 1h",
+            default="15s",
+        ),
+        Option(
+            "leader-election-renew-deadline",
+            "DURATION",
+            validators.duration("1s", "1h"),
+            "how long the leader keeps retrying to renew the Lease before it steps down; must be "
+            "less than the lease duration",
+            default="10s",
+        ),
+        Option(
+            "leader-election-retry-period",
+            "DURATION",
+            validators.duration("1s", "1h"),
+            "how often the leader renews the Lease; at most half the renew deadline",
+            default="2s",
+        ),
+    ),
+    description="Keep a fresh Pinecone access token in the Secret of every PineconeAccessToken.",
+    epilog=EXIT_CODES,
+)
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run the operator until it is stopped, and return the exit code.
+
+    Raises:
+        SettingsInvalid: in one line, what is wrong and what is accepted.
+        SystemExit: after `--help`.
+    """
+    settings = parse(argv, environ)
+
+    # Takes most of a second, which neither --help nor an invalid setting should wait for.
+    from pinecone_token_operator.runtime import manager  # noqa: PLC0415
+    from pinecone_token_operator.telemetry import logs  # noqa: PLC0415
+
+    logs.set_up(settings.log_level, settings.log_format, environ, sys.stderr)
+    return manager.run(settings)
+
+
+def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
+    """Return the settings from the arguments that follow `run`.
+
+    Raises:
+        SettingsInvalid: in one line, what is wrong and what is accepted.
+        SystemExit: after `--help`.
+    """
+    values = _COMMAND.parse(argv, environ)
+    host, port = values["health_address"]
+    return Settings(
+        endpoint=options.endpoint(values),
+        namespaces=values["namespace"] or (),
+        kubeconfig=values["kubeconfig"],
+        context=values["context"],
+        max_concurrent_exchanges=values["max_concurrent_exchanges"],
+        health_host=host,
+        health_port=port,
+        log_level=values["log_level"],
+        log_format=values["log_format"],
+        resync_interval=values["resync_interval"],
+        keep_tokens=values["keep_tokens"],
+        leader_election=_leader_election(values) if values["leader_elect"] else None,
+        shard=values["shard"],
+    )
+
+
+def _leader_election(values: Mapping[str, Any]) -> LeaderElection:
+    namespace = values["leader_election_namespace"] or _pod_namespace()
+    if namespace is None:
+        raise SettingsInvalid(
+            "--leader-election-namespace: is required outside a pod; set it to the namespace for "
+            "the Lease"
+        )
+    index, count = values["shard"].index, values["shard"].count
+    election = LeaderElection(
+        name=values["leader_election_lease_name"] + (f"-{index}" if count > 1 else ""),
+        namespace=namespace,
+        lease_duration=values["leader_election_lease_duration"],
+        renew_deadline=values["leader_election_renew_deadline"],
+        retry_period=values["leader_election_retry_period"],
+    )
+    if election.renew_deadline >= election.lease_duration:
+        raise SettingsInvalid(
+            "--leader-election-renew-deadline: must be less than --leader-election-lease-duration, "
+            "or two replicas could be active at once"
+        )
+    if election.retry_period * 2 > election.renew_deadline:
+        raise SettingsInvalid(
+            "--leader-election-retry-period: must be at most half of "
+            "--leader-election-renew-deadline, or one lost request would end the leadership"
+        )
+    return election
+
+
+def _pod_namespace() -> str | None:
+    try:
+        return _POD_NAMESPACE.read_text("utf-8").strip() or None
+    except OSError:
+        return None

@@ -1,0 +1,87 @@
+"""The program as a process: what it prints, how it exits, and what it loads."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.repository import ROOT
+
+HEAVY = ("asyncio", "aiohttp", "httpx", "kopf", "kubernetes", "pydantic")
+
+
+def run(
+    *argv: str, program: str = "-m pinecone_token_operator"
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *program.split(" ", 1), *argv],
+        cwd=ROOT / "operator",
+        env={"PTO_AUDIENCE": " "},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("argv", "line"),
+    [
+        pytest.param(
+            ["run", "--audience=a", "--resync-interval=soon"],
+            "--resync-interval: 'soon' is not a duration: use hours, minutes and seconds, such as"
+            " 1h30m or 90s",
+            id="flag",
+        ),
+        pytest.param(
+            ["run"],
+            "PTO_AUDIENCE: must not be empty, start or end with a space, or contain control"
+            " characters",
+            id="variable",
+        ),
+        pytest.param(["check", "--name=x"], "--namespace: is required", id="required flag"),
+        pytest.param(
+            ["check", "--timeout=nan", "--name=x", "--namespace=y"],
+            "--timeout: 'nan' is not a number of seconds above 0 and up to 3600",
+            id="number that is none",
+        ),
+        pytest.param(
+            ["chek"],
+            "unknown command 'chek': use run or check (see 'pinecone-token-operator --help')",
+            id="unknown command",
+        ),
+        pytest.param(
+            [],
+            "a command is required: use run or check (see 'pinecone-token-operator --help')",
+            id="no command",
+        ),
+    ],
+)
+def test_invalid_setting_exits_2_with_one_line(argv: list[str], line: str) -> None:
+    done = run(*argv)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"pinecone-token-operator: {line}\n"
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--help"], ["run", "check", "--version"]),
+        (["run", "--help"], ["--token-url", "PTO_TOKEN_URL", "exit codes"]),
+        (["check", "-h"], ["--namespace", "--no-ask-token-endpoint"]),
+        (["--version"], ["pinecone-token-operator "]),
+    ],
+)
+def test_help_and_version_are_printed_to_stdout(argv: list[str], words: list[str]) -> None:
+    done = run(*argv)
+    assert (done.returncode, done.stderr) == (0, "")
+    for word in words:
+        assert word in done.stdout
+
+
+@pytest.mark.parametrize("argv", [["run", "--bad"], ["check", "--bad"]])
+def test_command_line_error_is_reported_before_heavy_imports(argv: list[str]) -> None:
+    program = (
+        "import sys; from pinecone_token_operator.cli.main import main; main(sys.argv[1:]);"
+        f"print([name for name in {HEAVY} if name in sys.modules])"
+    )
+    assert run(*argv, program=f"-c {program}").stdout == "[]\n"
