@@ -41,7 +41,7 @@ from pinecone_token_operator.targets.target import (
     seal,
     stored_token,
 )
-from pinecone_token_operator.watch.secrets_metadata import SecretWatch
+from pinecone_token_operator.watch.secrets_metadata import SecretReflector
 from tests.support.leaks import find_leaks
 
 NOW: Final = datetime(2026, 11, 25, 12, 0, 0, 999_999, tzinfo=UTC)
@@ -214,7 +214,14 @@ def check_watch_lines(data: bytes) -> None:
 async def _watch(lines: list[bytes]) -> None:
     api = _Lines(lines)
     told: list[tuple[str, str]] = []
-    watch = SecretWatch(api, None, lambda _: True, told.append, lambda: 0.0, Random(1))
+    watch = SecretReflector(
+        api,
+        None,
+        is_wanted=lambda _: True,
+        changed=told.append,
+        monotonic=lambda: 0.0,
+        rng=Random(1),
+    )
     running = asyncio.create_task(watch.run())
     await asyncio.wait(
         {running, asyncio.create_task(api.told.wait())}, return_when=asyncio.FIRST_COMPLETED

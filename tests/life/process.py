@@ -23,7 +23,7 @@ from pinecone_token_operator.reconcilers.gather import Observer
 from pinecone_token_operator.reconcilers.state import Memory
 from pinecone_token_operator.targets.target import StoredToken
 from pinecone_token_operator.telemetry.metrics import Metrics
-from pinecone_token_operator.watch.secrets_metadata import SecretWatch
+from pinecone_token_operator.watch.secrets_metadata import SecretReflector
 from tests.life.endpoint import Endpoint
 from tests.life.link import Link
 from tests.life.small_api import NAMESPACE, Change
@@ -63,8 +63,13 @@ class Process:
     ) -> None:
         self.settled: set[str] = set()
         index, metrics = Index(), Metrics()
-        self._watch = SecretWatch(
-            link, NAMESPACE, index.is_wanted, self._secret_changed, monotonic, rng
+        self._watch = SecretReflector(
+            link,
+            NAMESPACE,
+            is_wanted=index.is_wanted,
+            changed=self._secret_changed,
+            monotonic=monotonic,
+            rng=rng,
         )
         observer = Observer(link, lambda _: self._watch, index, rng, AUDIENCE, TOKEN_URL)
         reconciler = _Reconciler(

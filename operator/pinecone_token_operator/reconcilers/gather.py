@@ -19,7 +19,7 @@ _NOT_FOUND: Final = 404
 
 
 class Secrets(Protocol):
-    """What is needed of `secret_watch.SecretWatch`."""
+    """What is needed of `secrets_metadata.SecretReflector`."""
 
     def resource_version(self, key: Key) -> str | None:
         """Return a Secret's resourceVersion as last seen."""

@@ -12,6 +12,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Final, NoReturn
 
+from pinecone_token_operator.api.access_token import GROUP, PLURAL, VERSION
 from pinecone_token_operator.clock import Clock
 from pinecone_token_operator.config.settings import Settings
 from pinecone_token_operator.controller.controller import Controller
@@ -20,6 +21,7 @@ from pinecone_token_operator.controller.workers import Workers
 from pinecone_token_operator.errors import ApiError, LeaseLost
 from pinecone_token_operator.issuing.oauth_client import TokenClient
 from pinecone_token_operator.kube import client
+from pinecone_token_operator.kube.paths import ApiResource
 from pinecone_token_operator.leader_election.elector import Elector
 from pinecone_token_operator.leader_election.write_guard import WriteGuard
 from pinecone_token_operator.reconcilers.access_token import Reconciler
@@ -30,7 +32,7 @@ from pinecone_token_operator.runtime import probes
 from pinecone_token_operator.runtime.liveness import Liveness
 from pinecone_token_operator.telemetry.metrics import Metrics
 from pinecone_token_operator.watch.resources import ResourceWatch
-from pinecone_token_operator.watch.secrets_metadata import SecretWatch
+from pinecone_token_operator.watch.secrets_metadata import SecretReflector
 
 STOPPED, UNEXPECTED, NOT_REACHABLE, LEASE_LOST = 0, 1, 3, 4
 
@@ -131,13 +133,13 @@ class _App:
         )
         writable = WriteGuard(api, self._elector.holds) if self._elector else api
         self._secret_watches = {
-            namespace: SecretWatch(
+            namespace: SecretReflector(
                 api,
                 namespace,
-                self._index.is_wanted,
-                self._secret_changed,
-                time.monotonic,
-                self._rng,
+                is_wanted=self._index.is_wanted,
+                changed=self._secret_changed,
+                monotonic=time.monotonic,
+                rng=self._rng,
             )
             for namespace in self._namespaces
         }
@@ -178,12 +180,13 @@ class _App:
         )
         self._resources = ResourceWatch(
             api,
+            ApiResource(GROUP, VERSION, PLURAL),
             self._settings.namespaces,
-            self._controller.resource_event,
-            self._controller.list_again,
-            time.monotonic,
-            self._rng,
-            is_news=self._controller.is_news,
+            feed=self._controller.resource_event,
+            missed=self._controller.list_again,
+            predicate=self._controller.is_news,
+            monotonic=time.monotonic,
+            rng=self._rng,
         )
 
         self._liveness = Liveness(
@@ -267,7 +270,7 @@ class _App:
                 skew.total_seconds(),
             )
 
-    def _secrets(self, namespace: str) -> SecretWatch:
+    def _secrets(self, namespace: str) -> SecretReflector:
         return self._secret_watches.get(namespace) or self._secret_watches[None]
 
     def _list_again(self) -> None:

@@ -1,1 +1,1 @@
-"""Watches: the custom resources through kopf, and the metadata of Secrets."""
+"""Watches: events of custom resources through kopf, and the metadata of Secrets."""

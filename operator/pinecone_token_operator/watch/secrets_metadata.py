@@ -1,8 +1,8 @@
-"""Tells which Secrets changed, from their metadata alone.
+"""Reflector of Secrets: reports which of them changed, from their metadata only.
 
-A reflector like client-go's, with two differences: it asks for `PartialObjectMetadata`, so no
-secret data is received, and it keeps only uid and resourceVersion of the names that some resource
-refers to, so memory follows the number of resources and not the number of Secrets in the cluster.
+It differs from client-go's reflector in two ways. It requests `PartialObjectMetadata`, so it never
+receives secret data. And it keeps uid and resourceVersion of only those names that some resource
+refers to, so memory follows the number of resources, not the number of Secrets in the cluster.
 
 https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
 """
@@ -28,7 +28,7 @@ Key = tuple[str, str]
 Identity = tuple[str, str]
 """A Secret's (uid, resourceVersion)."""
 
-# The two kinds that a cluster has many of and that nobody refers to.
+# The two types that a cluster has many of and that no resource refers to.
 FIELD_SELECTOR: Final = "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token"
 WATCH_SECONDS: Final = (270, 310)
 # Bookmarks come about once a minute; silence beyond that is a connection that died unnoticed.
@@ -37,29 +37,30 @@ INACTIVITY: Final = timedelta(seconds=70)
 SETTLED: Final = timedelta(seconds=10)
 FIRST_DELAY: Final = timedelta(seconds=0.5)
 MAX_DELAY: Final = timedelta(seconds=30)
-# A server that closes politely works, so what it has to tell should not wait for long.
+# A server that closes a watch without an error works, so its events should not wait for long.
 MAX_DELAY_AFTER_CLOSE: Final = timedelta(seconds=5)
-# A server that was away this long may be back from a backup, with resourceVersions of the past.
+# After an outage this long the server may have been restored from a backup, with resourceVersions
+# of the past.
 RELIST_AFTER: Final = 5
 
 logger = logging.getLogger(__name__)
 
 
-class SecretWatch:
-    """Calls `changed` for each wanted Secret that is there, changed or vanished.
+class SecretReflector:
+    """Calls `changed` for each wanted Secret that exists at a list, changes or is deleted.
 
     Args:
         api: the API server.
         namespace: the namespace to watch; None means all.
-        is_wanted: tells whether some resource refers to a Secret.
-        changed: told the Secret's key; must not block.
+        is_wanted: returns whether some resource refers to a Secret.
+        changed: takes the Secret's key; must not block.
         monotonic: seconds of a clock that never goes back.
-        rng: spreads the delays.
-        inactivity: after how long without a single byte a watch is taken for dead.
+        rng: jitters the delays.
+        inactivity: how long a watch may receive nothing before it counts as dead.
 
     Attributes:
-        last_progress: when the API server last told anything, or an error was dealt with, by
-            `monotonic`: an API server that is away is no reason to restart the process.
+        last_progress: when the API server last sent anything, or an error was handled, in seconds
+            of `monotonic`: an API server outage is no reason to restart the process.
         synced: set once a whole list has been read.
     """
 
@@ -67,8 +68,9 @@ class SecretWatch:
         self,
         api: ListsAndWatches,
         namespace: str | None,
+        *,
         is_wanted: Callable[[Key], bool],
-        changed: Callable[[Key], None],
+        changed: Callable[[Key], object],
         monotonic: Callable[[], float],
         rng: random.Random,
         inactivity: timedelta = INACTIVITY,
@@ -81,7 +83,7 @@ class SecretWatch:
         self._rng = rng
         self._inactivity = inactivity
         self._known: dict[Key, Identity] = {}
-        self._position: str | None = None  # resourceVersion to watch from; None means list first
+        self._position: str | None = None  # resourceVersion to watch from; None: list first
         self.last_progress = monotonic()
         self.synced = asyncio.Event()
 
@@ -110,9 +112,9 @@ class SecretWatch:
             failures += 1
             logger.log(
                 logging.DEBUG if error is None or error.gone else logging.WARNING,
-                "Watching %s is interrupted (%s); going on in %.1f s",
+                "The watch of %s ended (%s); retrying in %.1fs",
                 self._path,
-                error or "the server closed at once",
+                error or "the server closed it at once",
                 delay.total_seconds(),
             )
             await asyncio.sleep(delay.total_seconds())
@@ -123,18 +125,18 @@ class SecretWatch:
         return identity[1] if identity else None
 
     def note(self, key: Key, uid: str, resource_version: str) -> None:
-        """Remember what a caller just read or wrote."""
+        """Remember the version that a caller has just read or written."""
         known = self._known.get(key)
-        # An event may overtake the reply to a request.
+        # The event may arrive before the reply to the request.
         if known is None or not _is_newer(known[1], resource_version):
             self._known[key] = (uid, resource_version)
 
     def forget(self, key: Key) -> None:
-        """Drop what is known of a Secret that no resource refers to any more."""
+        """Forget a Secret that no resource refers to any more."""
         self._known.pop(key, None)
 
     async def _list(self) -> str:
-        """Read all pages, tell the differences, and return where to watch from."""
+        """Read all pages, report the differences, and return where to watch from."""
         before = dict(self._known)
         found: dict[Key, Identity] = {}
         query = [("fieldSelector", FIELD_SELECTOR)]
@@ -146,7 +148,7 @@ class SecretWatch:
                 if self._is_wanted(key):
                     found[key] = identity
         for key in before.keys() | found.keys():
-            # What was noted or forgotten while the pages came in is newer than they are.
+            # What was noted or forgotten while the pages were read is newer than they are.
             if self._known.get(key) == before.get(key) and self._is_wanted(key):
                 self._see(key, found.get(key))
         self.synced.set()
@@ -162,7 +164,7 @@ class SecretWatch:
         events = self._api.watch(
             self._path, query=query, accept=METADATA, inactivity=self._inactivity
         )
-        # Left by an exception, a generator would hold its connection until it is collected.
+        # On an exception, a generator would hold its connection until it is garbage collected.
         async with aclosing(events):
             async for event in events:
                 self._take(event)
@@ -172,7 +174,7 @@ class SecretWatch:
         if not isinstance(item, dict):
             raise _malformed()
         if event.get("type") == "ERROR":
-            raise _told(item)
+            raise _error(item)
         if not _is_metadata(item, whole=event.get("type") != "BOOKMARK"):
             raise _malformed()
         self.last_progress = self._monotonic()
@@ -181,16 +183,16 @@ class SecretWatch:
             return
         key, identity = _identify(item)
         if self._is_wanted(key):
-            # What was deleted is kept with the deletion's own version, lest a reply that it
-            # overtook brings it back.
+            # A deleted Secret is kept with the version of its deletion, so that the late reply to
+            # an earlier request does not bring it back.
             self._see(key, identity)
         else:
             self._known.pop(key, None)
 
     def _see(self, key: Key, identity: Identity | None) -> None:
-        """Remember a Secret, or its absence, and tell it.
+        """Remember a Secret, or its absence, and report it.
 
-        Told also if a caller has noted just this: another may have looked before it was there.
+        Reported even if a caller has noted this version: another may have read before it existed.
         """
         known = self._known.get(key)
         if known and identity and _is_newer(known[1], identity[1]):
@@ -216,8 +218,8 @@ def _is_metadata(item: Mapping[str, Any], *, whole: bool) -> bool:
     return isinstance(metadata, dict) and all(isinstance(metadata.get(name), str) for name in names)
 
 
-def _told(status: Mapping[str, Any]) -> ApiError:
-    """Return the Status of an event `ERROR` as an error."""
+def _error(status: Mapping[str, Any]) -> ApiError:
+    """Return the Status of an `ERROR` event as an error."""
     code, reason, message = (status.get(name) for name in ("code", "reason", "message"))
     return ApiError(
         code if isinstance(code, int) else 0,

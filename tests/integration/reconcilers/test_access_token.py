@@ -17,7 +17,7 @@ from pinecone_token_operator.reconcilers.access_token import Reconciler
 from pinecone_token_operator.reconcilers.exchange import Exchange
 from pinecone_token_operator.reconcilers.gather import Observer
 from pinecone_token_operator.telemetry.metrics import Metrics
-from pinecone_token_operator.watch.secrets_metadata import SecretWatch
+from pinecone_token_operator.watch.secrets_metadata import SecretReflector
 from tests.support.api import Kube, secret_path, token_path
 from tests.support.cluster import Cluster
 from tests.support.token_endpoint import TokenEndpoint
@@ -60,8 +60,13 @@ class Looks:
         self.api = BadLine(api)
         self.index = Index()
         rng, metrics = random.Random(1), Metrics()
-        self.watch = SecretWatch(
-            api, namespace, self.index.is_wanted, lambda _: None, lambda: 0.0, rng
+        self.watch = SecretReflector(
+            api,
+            namespace,
+            is_wanted=self.index.is_wanted,
+            changed=lambda _: None,
+            monotonic=lambda: 0.0,
+            rng=rng,
         )
         observer = Observer(self.api, lambda _: self.watch, self.index, rng, "audience", token_url)
         exchange = Exchange(tokens, metrics, self.api.now, rng)

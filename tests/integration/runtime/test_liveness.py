@@ -9,12 +9,14 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
+from pinecone_token_operator.api.access_token import GROUP, PLURAL, VERSION
 from pinecone_token_operator.config.shard import Shard
 from pinecone_token_operator.controller.controller import Controller
 from pinecone_token_operator.controller.index import Index
 from pinecone_token_operator.controller.workers import STUCK_AFTER, Workers
 from pinecone_token_operator.issuing.oauth_client import TokenClient
 from pinecone_token_operator.kube import client as operator_kube
+from pinecone_token_operator.kube.paths import ApiResource
 from pinecone_token_operator.reconcilers.access_token import Reconciler
 from pinecone_token_operator.reconcilers.exchange import Exchange
 from pinecone_token_operator.reconcilers.gather import Observer
@@ -22,7 +24,7 @@ from pinecone_token_operator.runtime import probes
 from pinecone_token_operator.runtime.liveness import STALE_AFTER, Liveness
 from pinecone_token_operator.telemetry.metrics import Metrics
 from pinecone_token_operator.watch.resources import ResourceWatch
-from pinecone_token_operator.watch.secrets_metadata import SecretWatch
+from pinecone_token_operator.watch.secrets_metadata import SecretReflector
 from tests.support.api import Kube
 from tests.support.api_proxy import ApiProxy, Line
 from tests.support.cluster import Cluster
@@ -38,7 +40,14 @@ class Living:
         self.seconds = 0.0
         self.line = line
         rng, metrics, index = random.Random(1), Metrics(), Index()
-        self.secrets = SecretWatch(api, namespace, index.is_wanted, self._changed, self._clock, rng)
+        self.secrets = SecretReflector(
+            api,
+            namespace,
+            is_wanted=index.is_wanted,
+            changed=self._changed,
+            monotonic=self._clock,
+            rng=rng,
+        )
         observer = Observer(api, lambda _: self.secrets, index, rng, "audience", "url")
         exchange = Exchange(tokens, metrics, now, rng)
         reconciler = Reconciler(
@@ -58,11 +67,12 @@ class Living:
         )
         self.resources = ResourceWatch(
             api,
+            ApiResource(GROUP, VERSION, PLURAL),
             (namespace,),
-            self.controller.resource_event,
-            self.controller.list_again,
-            self._clock,
-            rng,
+            feed=self.controller.resource_event,
+            missed=self.controller.list_again,
+            monotonic=self._clock,
+            rng=rng,
         )
         liveness = Liveness([self.resources, self.secrets], self.workers.problems, self._clock)
         self.problems = liveness.problems

@@ -17,6 +17,7 @@ import pytest
 
 from pinecone_token_operator.api.access_token import GROUP, PLURAL, VERSION
 from pinecone_token_operator.kube import client
+from pinecone_token_operator.kube.paths import ApiResource
 from pinecone_token_operator.watch.resources import ResourceWatch
 from tests.support.cluster import Cluster
 from tests.support.kubeconfig import write_kubeconfig
@@ -50,7 +51,7 @@ class Fed:
         await until(lambda: set(wanted) <= set(self.events), lambda: f"{wanted}: {self.events}")
 
 
-def is_news(_: object, obj: Mapping[str, Any]) -> bool:
+def predicate(_: object, obj: Mapping[str, Any]) -> bool:
     return bool(obj["metadata"]["name"] != "no-news")
 
 
@@ -66,8 +67,16 @@ async def watching(
     kubeconfig: Path, fed: Fed, *namespaces: str
 ) -> AsyncIterator[tuple[ResourceWatch, "asyncio.Task[None]"]]:
     api = await client.connect(kubeconfig, None)
-    clock, rng = time.monotonic, random.Random(1)
-    watch = ResourceWatch(api, namespaces, fed, fed.missed, clock, rng, is_news=is_news)
+    watch = ResourceWatch(
+        api,
+        ApiResource(GROUP, VERSION, PLURAL),
+        namespaces,
+        feed=fed,
+        missed=fed.missed,
+        monotonic=time.monotonic,
+        rng=random.Random(1),
+        predicate=predicate,
+    )
     task: asyncio.Task[None] = asyncio.create_task(watch.run())
     try:
         yield watch, task
@@ -185,13 +194,13 @@ async def test_finds_a_crd_installed_later_and_again_after_its_deletion(
     fed = Fed()
     with Cluster(tmp_path, audit=False) as own:
         async with watching(own.kubeconfig, fed) as (watch, _):
-            await until(lambda: bool(messages("install the")), lambda: caplog.text)
+            await until(lambda: bool(messages("install its")), lambda: caplog.text)
             assert watch.begun.is_set()
             await asyncio.to_thread(install_crd, own)
             await until(lambda: fed.times_missed == 1, lambda: caplog.text)
             await asyncio.to_thread(apply, own, "default", "first")
             await fed.until(("ADDED", "default", "first"))
-            assert len(messages("install the")) == 1
+            assert len(messages("install its")) == 1
 
             await asyncio.to_thread(own.kubectl, "delete", "-f", str(CRD))
             await until(lambda: bool(messages("ended")), lambda: caplog.text)

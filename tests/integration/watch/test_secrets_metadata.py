@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from pinecone_token_operator.kube import client as operator_kube
-from pinecone_token_operator.watch.secrets_metadata import Key, SecretWatch
+from pinecone_token_operator.watch.secrets_metadata import Key, SecretReflector
 from tests.support.api import Kube, secret_path
 from tests.support.cluster import Cluster
 
@@ -20,13 +20,13 @@ class Told:
 
     def __init__(self, api: operator_kube.Api, namespace: str) -> None:
         self.keys: asyncio.Queue[Key] = asyncio.Queue()
-        self.watch = SecretWatch(
+        self.watch = SecretReflector(
             api,
             namespace,
-            lambda key: key[1].startswith("wanted"),
-            self.keys.put_nowait,
-            time.monotonic,
-            random.Random(1),
+            is_wanted=lambda key: key[1].startswith("wanted"),
+            changed=self.keys.put_nowait,
+            monotonic=time.monotonic,
+            rng=random.Random(1),
         )
 
     async def next(self) -> str:

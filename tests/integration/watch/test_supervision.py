@@ -14,11 +14,13 @@ from typing import NoReturn
 
 import pytest
 
+from pinecone_token_operator.api.access_token import GROUP, PLURAL, VERSION
 from pinecone_token_operator.errors import ApiError
 from pinecone_token_operator.kube import client as operator_kube
+from pinecone_token_operator.kube.paths import ApiResource
 from pinecone_token_operator.reconcilers.cleanup import list_resources
 from pinecone_token_operator.watch.resources import ResourceWatch
-from pinecone_token_operator.watch.secrets_metadata import SecretWatch
+from pinecone_token_operator.watch.secrets_metadata import SecretReflector
 from tests.support.api import Kube, eventually, secret_path, token_path
 from tests.support.api_proxy import ApiProxy, Line
 from tests.support.cluster import Cluster
@@ -87,7 +89,7 @@ class Told:
 
     def __init__(self, api: operator_kube.Api, namespace: str) -> None:
         self.names: set[str] = set()
-        self.watch: ResourceWatch | SecretWatch
+        self.watch: ResourceWatch | SecretReflector
         self.missed = asyncio.Event()
         self._api = api
         self._namespace = namespace
@@ -121,22 +123,23 @@ async def watching(
         if line.startswith("resources"):
             told.watch = ResourceWatch(
                 api,
+                ApiResource(GROUP, VERSION, PLURAL),
                 (namespace,),
-                lambda _, obj: told.names.add(obj["metadata"]["name"]),
-                told.missed.set,
-                clock,
-                rng,
-                INACTIVITY,
+                feed=lambda _, obj: told.names.add(obj["metadata"]["name"]),
+                missed=told.missed.set,
+                monotonic=clock,
+                rng=rng,
+                inactivity=INACTIVITY,
             )
         else:
-            told.watch = SecretWatch(
+            told.watch = SecretReflector(
                 api,
                 namespace,
-                lambda _: True,
-                lambda key: told.names.add(key[1]),
-                clock,
-                rng,
-                INACTIVITY,
+                is_wanted=lambda _: True,
+                changed=lambda key: told.names.add(key[1]),
+                monotonic=clock,
+                rng=rng,
+                inactivity=INACTIVITY,
             )
         task: asyncio.Task[None] = asyncio.create_task(told.watch.run())
         lister: asyncio.Task[None] = asyncio.create_task(told.list_what_was_missed())
