@@ -1,4 +1,4 @@
-"""What the documents say to type, taken out of them so that tests can do it."""
+"""Reads README.md and docs/: the commands to run, the sections, links and anchors to check."""
 
 import re
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from tests.support.repository import ROOT
 README = ROOT / "README.md"
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 
-# What cannot run in a test without nodes, and why.
+# Commands that cannot run in a test without nodes, each with the reason.
 NOT_RUN = {
     "docker": "needs a container engine and a registry",
     "make demo": "has a test of its own",
@@ -23,7 +23,7 @@ NOT_RUN = {
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A fenced block: its language, its text, and the line that it begins in."""
+    """A fenced code block: its language, its text and the line on which it starts."""
 
     language: str
     text: str
@@ -31,7 +31,7 @@ class Block:
 
 
 def blocks(document: Path, language: str) -> list[Block]:
-    """Return the document's blocks of a language, in order."""
+    """Return the document's code blocks of a language, in order."""
     text = document.read_text("utf-8")
     return [
         Block(language, found[1], text.count("\n", 0, found.start()) + 1)
@@ -40,7 +40,7 @@ def blocks(document: Path, language: str) -> list[Block]:
 
 
 def script(block: Block) -> str:
-    """Return a block of shell commands, without those that cannot run here."""
+    """Return a block of shell commands without those in `NOT_RUN`."""
     kept = []
     skipping = False
     for line in block.text.splitlines():
@@ -51,12 +51,25 @@ def script(block: Block) -> str:
     return "\n".join(kept)
 
 
+def section(document: Path, heading: str) -> str:
+    """Return the text below a second-level heading, up to the next one.
+
+    Raises:
+        ValueError: the document has no such heading.
+    """
+    text = document.read_text("utf-8")
+    found = re.search(rf"^## {re.escape(heading)}$(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    if found is None:
+        raise ValueError(f"{document.name} has no section '## {heading}'")
+    return found[1]
+
+
 def links(document: Path) -> list[str]:
-    """Return what the document links to: a path, `#` and a heading, or both."""
+    """Return the document's relative links: a path, an anchor, or both."""
     return re.findall(r"\]\(([^):]+)\)", document.read_text("utf-8"))
 
 
 def anchors(document: Path) -> set[str]:
-    """Return the document's headings, as a link names them."""
+    """Return the anchors of the document's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.+)$", document.read_text("utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

@@ -1,4 +1,7 @@
-"""The operator's metrics, in a registry of their own."""
+"""Prometheus metrics of the operator, kept in their own registry.
+
+docs/metrics.md documents each of them; a test compares the page with this module.
+"""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -14,17 +17,29 @@ from pinecone_token_operator.errors import ExchangeFailure
 SUCCESS: Final = "success"
 
 _TOKEN_TIMES: Final = (
-    ("pinecone_token_expiry_timestamp_seconds", "When the token in the Secret expires."),
-    ("pinecone_token_refresh_timestamp_seconds", "When the next refresh is planned."),
-    ("pinecone_token_last_refresh_timestamp_seconds", "When the token was last refreshed."),
+    (
+        "pinecone_token_expiry_timestamp_seconds",
+        "Unix time at which the token in the target Secret expires.",
+    ),
+    (
+        "pinecone_token_refresh_timestamp_seconds",
+        "Unix time of the next scheduled refresh; absent while the resource is suspended.",
+    ),
+    (
+        "pinecone_token_last_refresh_timestamp_seconds",
+        "Unix time at which the token in the target Secret was fetched.",
+    ),
 )
 
-# One more series for each counter and histogram, which nobody asks for and linters dislike.
+# Each counter and histogram would get another series that nobody queries and linters reject.
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics:
-    """What is counted and measured. A key is a resource's (namespace, name)."""
+    """Records what the operator does and renders it for a scrape.
+
+    Keys are a resource's (namespace, name).
+    """
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -33,7 +48,7 @@ class Metrics:
         self._registry.register(self._times)
         self._exchanges = Counter(
             "pinecone_token_exchanges_total",
-            "Requests to the token endpoint, by result.",
+            "Total requests to the token endpoint, by result.",
             ["result"],
             registry=self._registry,
         )
@@ -41,49 +56,49 @@ class Metrics:
             self._exchanges.labels(str(result))  # a rate needs a first sample at zero
         self._exchange_duration = Histogram(
             "pinecone_token_exchange_duration_seconds",
-            "How long a request to the token endpoint took.",
+            "Duration of requests to the token endpoint.",
             buckets=(0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3, 6, 10),
             registry=self._registry,
         )
         self._reconciles = Counter(
             "pinecone_token_reconciles_total",
-            "Looks at a resource, by result.",
+            "Total reconciles, by result.",
             ["result"],
             registry=self._registry,
         )
         self._lateness = Histogram(
             "pinecone_token_refresh_lateness_seconds",
-            "How long after its planned time a refresh began.",
+            "Delay between the scheduled time of a refresh and its start.",
             buckets=(0.1, 0.5, 1, 2, 5, 10, 30, 60, 300, 900),
             registry=self._registry,
         )
         self._queue_length = Gauge(
             "pinecone_token_queue_length",
-            "Resources that wait to be looked at.",
+            "Resources waiting in the work queue.",
             registry=self._registry,
         )
 
         self._leader = Gauge(
             "pinecone_token_leader",
-            "Whether this replica is the one that works (1), or stands by (0).",
+            "1 if this replica is the leader, 0 otherwise.",
             registry=self._registry,
         )
 
     def leading(self, *, leads: bool) -> None:
-        """Show whether this process is the one that works."""
+        """Set whether this replica is the leader."""
         self._leader.set(leads)
 
     def exchange(self, result: str, seconds: float) -> None:
-        """Count one exchange; the result is `success` or an `ExchangeFailure`."""
+        """Count one exchange; `result` is `success` or an `ExchangeFailure`."""
         self._exchanges.labels(str(result)).inc()
         self._exchange_duration.observe(seconds)
 
     def reconciled(self, result: str) -> None:
-        """Count one reconcile; results are few and fixed, since each is a series."""
+        """Count one reconcile; keep the set of results small, because each is a series."""
         self._reconciles.labels(str(result)).inc()
 
     def lateness(self, seconds: float) -> None:
-        """Note how long after its planned time a refresh began; early counts as zero."""
+        """Record how late a refresh started, in seconds; an early start counts as zero."""
         self._lateness.observe(max(0.0, seconds))
 
     def token(
@@ -93,24 +108,24 @@ class Metrics:
         refresh_at: datetime | None,
         refreshed_at: datetime | None,
     ) -> None:
-        """Show a token's times; an unknown one has no sample rather than a false zero."""
+        """Set a token's times; an unknown time has no sample instead of a misleading zero."""
         self._times.known[key] = tuple(
             moment.timestamp() if moment else None
             for moment in (expires_at, refresh_at, refreshed_at)
         )
 
     def forget(self, key: tuple[str, str]) -> None:
-        """Drop the samples of a resource that is gone."""
+        """Drop the samples of a deleted resource."""
         self._times.known.pop(key, None)
 
     def queue_length(self, length: int) -> None:
-        """Show how many resources wait."""
+        """Set the length of the work queue."""
         self._queue_length.set(length)
 
     def render(self, names: Sequence[str] = ()) -> bytes:
-        """Return the samples with these names in the text format of Prometheus; without any, all.
+        """Return samples in the Prometheus text format: those with the given names, or all.
 
-        Safe to call in any thread: with many resources it takes a while.
+        Safe to call from any thread, which matters because many resources take a while to render.
         """
         if not names:
             return prometheus_client.generate_latest(self._registry)
@@ -118,10 +133,10 @@ class Metrics:
 
 
 class _TokenTimes(Collector):
-    """Makes three samples of each token when asked; a gauge for each would take 2.5 kB for ever.
+    """Generates three samples per token at scrape time; as gauges they would cost 2.5 kB per token.
 
     Attributes:
-        known: when a token expires, is to be refreshed and was refreshed, in epoch seconds.
+        known: expiry, next refresh and last refresh of each token, in Unix seconds.
     """
 
     def __init__(self) -> None:

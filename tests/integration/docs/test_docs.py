@@ -1,7 +1,7 @@
-"""The documents can be followed: each command works, each manifest and each link is good.
+"""README.md and docs/ can be followed: commands work, manifests are valid, links resolve.
 
-A document is gone through from top to bottom, on a new cluster where the operator works as it does
-in a pod. What needs a node is left out here; tests/support/documents.py says what and why.
+Each page is followed from top to bottom on a new cluster with the operator running as in a pod.
+Commands that need a node are skipped; tests/support/documents.py lists them with the reason.
 """
 
 import os
@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from pinecone_token_operator.api.conditions import Reason
 from pinecone_token_operator.telemetry.metrics import Metrics
 from tests.support.chart import CHART, SCHEMA, template
 from tests.support.cluster import Cluster
@@ -25,9 +24,11 @@ from tests.support.repository import ROOT
 from tests.support.token_endpoint import TokenEndpoint
 
 DOCUMENTS = [README, *DOCS]
-# What a reader of these has done before.
+# What the reader of these pages has done before.
 INSTALLED = {"consuming", "security", "troubleshooting", "uninstalling", "upgrading"}
 USED = {"security", "troubleshooting", "uninstalling", "upgrading"}
+# Flags of helm and kubectl that the pages explain.
+FLAGS_OF_OTHERS = {"--dry-run", "--no-hooks", "--reset-then-reuse-values", "--set"}
 INSTALL = """
 helm install pinecone-token-operator charts/pinecone-token-operator \
   --namespace pinecone-token-operator --create-namespace
@@ -42,7 +43,7 @@ kubectl wait --for=condition=Ready pineconeaccesstoken --all --timeout=60s
 
 
 class Reader:
-    """Types what a document says, in a checkout, with kubectl and helm at hand."""
+    """Runs the commands of a page in a checkout, with kubectl and helm on the PATH."""
 
     def __init__(self, cluster: Cluster, directory: Path) -> None:
         self._directory = directory
@@ -52,7 +53,7 @@ class Reader:
             (programs / name).symlink_to(path)
         for name in ("Makefile", "charts", "crds", "examples"):
             (directory / name).symlink_to(ROOT / name)
-        # As make sets it up; here, whatever runs the tests.
+        # make creates one; here it is the environment that runs the tests.
         (directory / ".venv").symlink_to(Path(sys.executable).parents[1])
         self._environ = {
             "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
@@ -60,7 +61,7 @@ class Reader:
             "KUBECONFIG": str(cluster.kubeconfig),
         }
 
-    def type(self, text: str, where: str) -> str:
+    def run(self, text: str, where: str) -> str:
         done = subprocess.run(
             [shutil.which("bash") or "bash", "-euo", "pipefail", "-c", text],
             cwd=self._directory,
@@ -79,12 +80,12 @@ class Reader:
 @pytest.fixture
 def reader(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Reader]:
     name = request.getfixturevalue("document").stem
-    # It aggregates users' roles, which one document lets its reader see; the others start sooner.
+    # Aggregates the user roles, which one page shows; the other pages start faster without it.
     manages = name == "installation"
     with Cluster(tmp_path / "cluster", controller_manager=manages, audit=False) as cluster:
-        found = Reader(cluster, tmp_path / "checkout")
+        shell = Reader(cluster, tmp_path / "checkout")
         if name in INSTALLED:
-            found.type(INSTALL, "installing")
+            shell.run(INSTALL, "installation")
         with TokenEndpoint(directory=tmp_path / "certificates") as endpoint:
             shutil.copy(endpoint.ca_bundle, tmp_path / "checkout" / "proxy-ca.pem")
             with Operator(
@@ -92,30 +93,30 @@ def reader(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Reader]:
             ) as operator:
                 operator.wait_ready()
                 if name in USED:
-                    found.type(USE, "using")
-                yield found
+                    shell.run(USE, "usage")
+                yield shell
 
 
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
 
 
 @each_document
-def test_the_document_can_be_followed(document: Path, reader: Reader) -> None:
+def test_commands_and_manifests_of_page_work(document: Path, reader: Reader) -> None:
     found = blocks(document, "sh")
     assert found
 
     for block in found:
-        reader.type(script(block), f"{document.name}, line {block.line}")
+        reader.run(script(block), f"{document.name}, line {block.line}")
 
     for block in blocks(document, "yaml"):
         where = f"{document.name}, line {block.line}"
         if block.text.startswith("apiVersion:"):
             apply = "kubectl apply --dry-run=server --validate=strict -f -"
-            reader.type(f"{apply} <<'END'\n{block.text}END", where)
+            reader.run(f"{apply} <<'END'\n{block.text}END", where)
 
 
 @each_document
-def test_values_in_it_are_values_of_the_chart(document: Path, tmp_path: Path) -> None:
+def test_page_uses_only_values_that_the_chart_accepts(document: Path, tmp_path: Path) -> None:
     for block in blocks(document, "yaml"):
         if block.text.startswith("# values.yaml"):
             (tmp_path / "values.yaml").write_text(block.text, "utf-8")
@@ -126,13 +127,13 @@ def test_values_in_it_are_values_of_the_chart(document: Path, tmp_path: Path) ->
 
 
 def named_values(document: Path) -> set[str]:
-    """Return the settings in the document's text that look like values with a value."""
+    """Return the inline `value=setting` pairs of the page that name a chart value."""
     roots = "|".join(SCHEMA["properties"])
     return set(re.findall(rf"`((?:{roots})(?:\.\w+)*=\w+)`", document.read_text("utf-8")))
 
 
 @pytest.mark.parametrize("document", [*DOCUMENTS, CHART / "README.md"], ids=str)
-def test_every_link_leads_somewhere(document: Path) -> None:
+def test_links_of_page_resolve(document: Path) -> None:
     for link in links(document):
         path, _, anchor = link.partition("#")
         target = (document.parent / path).resolve() if path else document
@@ -142,46 +143,48 @@ def test_every_link_leads_somewhere(document: Path) -> None:
 
 
 @pytest.mark.parametrize("document", [README, ROOT / "docs" / "consuming.md"], ids=str)
-def test_the_mount_is_that_of_the_example(document: Path) -> None:
+def test_volume_mount_matches_the_example_manifest(document: Path) -> None:
     (mount,) = [
         block
         for block in blocks(document, "yaml")
         if block.text.lstrip().startswith("volumeMounts")
     ]
-    # In the same order; comments and other settings may stand between.
+    # Same lines in the same order; the example may have more in between.
     rest = iter((ROOT / "examples" / "pod.yaml").read_text("utf-8").splitlines())
     assert [line for line in mount.text.splitlines() if line not in rest] == []
 
 
-def test_every_reason_has_a_section_in_the_order_of_the_code() -> None:
-    text = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")
-    section = text.split("## By reason")[1].split("\n## ")[0]
-
-    assert re.findall(r"^### (\w+)$", section, re.MULTILINE) == [str(reason) for reason in Reason]
-
-
-def test_every_alert_has_its_answer() -> None:
-    text = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")
-
-    found = re.findall(r"^\| `(Pinecone\w+)` \|", text, re.MULTILINE)
-    assert found == SCHEMA["definitions"]["alert"]["enum"]
+@pytest.fixture(scope="module")
+def flags() -> set[str]:
+    """Return the operator's flags."""
+    command = [sys.executable, "-m", "pinecone_token_operator", "run", "--help"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return set(re.findall(r"--[a-z][a-z-]+", done.stdout))
 
 
 @each_document
-def test_every_metric_it_names_exists(document: Path) -> None:
-    named = set(re.findall(r"\bpinecone_token_\w+", document.read_text("utf-8")))
+def test_flags_named_on_page_exist(document: Path, flags: set[str]) -> None:
+    named = set(re.findall(r"`(--[a-z][a-z-]+)", document.read_text("utf-8")))
+
+    assert named - FLAGS_OF_OTHERS <= flags
+
+
+@each_document
+def test_metrics_named_on_page_exist(document: Path) -> None:
+    text = re.sub(r"_(bucket|sum|count)\b", "", document.read_text("utf-8"))
+    named = set(re.findall(r"\bpinecone_token_\w+", text))
     shown = set(re.findall(r"^# TYPE (\w+) ", Metrics().render().decode(), re.MULTILINE))
 
     assert named - {"pinecone_token_operator"} <= shown
 
 
-def test_the_code_in_them_is_python() -> None:
+def test_python_examples_compile() -> None:
     for document in DOCS:
         for block in blocks(document, "python"):
             compile(block.text, str(document), "exec")
 
 
-def test_little_is_left_out_for_want_of_nodes() -> None:
+def test_most_commands_are_run() -> None:
     found = [block for document in DOCS for block in blocks(document, "sh")]
     written = sum(len(block.text.splitlines()) for block in found)
     run = sum(len(script(block).splitlines()) for block in found)

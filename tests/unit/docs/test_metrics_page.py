@@ -1,0 +1,46 @@
+"""docs/metrics.md documents exactly the metrics that /metrics exports."""
+
+import re
+from datetime import UTC, datetime
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from pinecone_token_operator.telemetry.metrics import Metrics
+from tests.support.repository import ROOT
+
+PAGE = (ROOT / "docs" / "metrics.md").read_text("utf-8")
+ROWS = re.findall(r"^\| (`pinecone_\w+`) \| (\w+) \| (.*?) ?\| (.+) \|$", PAGE, re.MULTILINE)
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+
+
+def rendered() -> str:
+    """Return /metrics after everything that has labels was used once."""
+    metrics = Metrics()
+    metrics.token(("team", "app"), NOW, NOW, NOW)
+    metrics.exchange("success", 0.1)
+    metrics.reconciled("success")
+    return metrics.render().decode()
+
+
+def expected_rows() -> list[tuple[str, str, str, str]]:
+    """Return the rows that the page should have: name, type, labels and help of each metric."""
+    rows = []
+    for family in text_string_to_metric_families(rendered()):
+        name = family.name + ("_total" if family.type == "counter" else "")
+        if not name.startswith("pinecone_"):
+            continue  # the Prometheus client's own
+        labels = {label for sample in family.samples for label in sample.labels} - {"le"}
+        shown = ", ".join(f"`{label}`" for label in sorted(labels, reverse=True))
+        rows.append((f"`{name}`", family.type, shown, family.documentation))
+    return rows
+
+
+def test_metrics_page_has_exactly_one_row_per_metric() -> None:
+    expected = expected_rows()
+    missing = [row for row in expected if row not in ROWS]
+    stale = [row for row in ROWS if row not in expected]
+
+    as_text = "\n".join(f"| {' | '.join(row)} |" for row in missing)
+    assert not missing, f"add or correct these rows in docs/metrics.md:\n{as_text}"
+    assert not stale, f"docs/metrics.md documents what is not exported: {stale}"
+    assert len(ROWS) == len(expected)
