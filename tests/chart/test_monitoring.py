@@ -1,4 +1,4 @@
-"""The alerts fire when they should, and alerts and dashboard ask for metrics that there are."""
+"""Alerts fire when they should; alerts, dashboard and documented queries use existing metrics."""
 
 import json
 import re
@@ -12,9 +12,11 @@ import yaml
 from pinecone_token_operator.telemetry.metrics import Metrics
 from tests.support.chart import CHART, SCHEMA, objects, of_kind, row
 from tests.support.control_plane import binaries
+from tests.support.documents import blocks
 from tests.support.repository import ROOT
 
 CASES = ROOT / "tests" / "chart" / "alerts.yaml"
+METRICS_PAGE = ROOT / "docs" / "metrics.md"
 EXPORTED = re.findall(r"^# TYPE (\S+) ", Metrics().render().decode(), re.MULTILINE)
 DASHBOARD: dict[str, Any] = json.loads(
     (CHART / "files" / "grafana-dashboard.json").read_text("utf-8")
@@ -40,13 +42,13 @@ def groups() -> list[dict[str, Any]]:
 
 
 def names_in(expression: str) -> set[str]:
-    """Return the metrics in an expression, by the family that /metrics shows."""
+    """Return the names of the metric families in an expression."""
     found = re.findall(r"\b(?:pinecone|process)_\w+", expression)
     return {re.sub(r"_(bucket|sum|count)$", "", name) for name in found}
 
 
 def read_strictly(found: dict[str, Any]) -> subprocess.CompletedProcess[str]:
-    """Read an object into the Prometheus Operator's own type."""
+    """Decode an object strictly into the Prometheus Operator's Go type."""
     return subprocess.run(
         [str(binaries("monitors")["monitors"])],
         input=yaml.safe_dump(found),
@@ -64,7 +66,7 @@ def read_strictly(found: dict[str, Any]) -> subprocess.CompletedProcess[str]:
         ("pods-scraped", {"PodMonitor", "PrometheusRule"}),
     ],
 )
-def test_the_prometheus_operator_knows_every_field(name: str, kinds: set[str]) -> None:
+def test_monitors_have_only_fields_of_the_prometheus_operator(name: str, kinds: set[str]) -> None:
     found = [each for each in objects(*row(name)) if each["kind"] in kinds]
     assert {each["kind"] for each in found} == kinds
 
@@ -73,7 +75,7 @@ def test_the_prometheus_operator_knows_every_field(name: str, kinds: set[str]) -
         assert answer.returncode == 0, answer.stdout
 
 
-def test_an_unknown_field_would_be_found() -> None:
+def test_unknown_monitor_field_is_rejected() -> None:
     monitor = of_kind(objects(*row("everything")), "ServiceMonitor")
     monitor["spec"]["endpoints"][0]["intervall"] = "1m"
 
@@ -90,11 +92,11 @@ def rules(tmp_path: Path) -> Path:
     return path
 
 
-def test_prometheus_takes_the_rules(rules: Path) -> None:
+def test_rules_pass_promtool_lint(rules: Path) -> None:
     promtool("check", "rules", "--lint=all", "--lint-fatal", str(rules))
 
 
-def test_the_alerts_fire_when_they_should_and_at_no_other_time(rules: Path) -> None:
+def test_alerts_fire_as_in_the_cases(rules: Path) -> None:
     cases = rules.with_name("cases.yaml")
     cases.write_text(CASES.read_text("utf-8"), "utf-8")
 
@@ -102,20 +104,20 @@ def test_the_alerts_fire_when_they_should_and_at_no_other_time(rules: Path) -> N
 
 
 @pytest.mark.parametrize("alert", SCHEMA["definitions"]["alert"]["enum"])
-def test_the_alert_is_seen_to_fire_and_to_be_silent(alert: str) -> None:
+def test_cases_cover_alert_firing_and_silent(alert: str) -> None:
     cases = yaml.safe_load(CASES.read_text("utf-8"))["tests"]
     seen = [one for case in cases for one in case["alert_rule_test"] if one["alertname"] == alert]
 
     assert {bool(one.get("exp_alerts")) for one in seen} == {True, False}
 
 
-def test_the_schema_knows_every_alert() -> None:
+def test_schema_lists_every_alert_in_order() -> None:
     (group,) = groups()
 
     assert [rule["alert"] for rule in group["rules"]] == SCHEMA["definitions"]["alert"]["enum"]
 
 
-def test_the_alerts_ask_for_metrics_that_there_are() -> None:
+def test_alerts_use_existing_metrics() -> None:
     (group,) = groups()
     asked = set().union(*(names_in(rule["expr"]) for rule in group["rules"]))
 
@@ -123,21 +125,31 @@ def test_the_alerts_ask_for_metrics_that_there_are() -> None:
 
 
 @pytest.mark.parametrize("panel", [pytest.param(one, id=one["title"]) for one in PANELS])
-def test_the_panel_asks_for_metrics_that_there_are(panel: dict[str, Any], tmp_path: Path) -> None:
+def test_panel_is_valid_and_uses_existing_metrics(panel: dict[str, Any], tmp_path: Path) -> None:
     expressions = [target["expr"] for target in panel["targets"]]
 
     assert set().union(*map(names_in, expressions)) <= set(EXPORTED)
-    # Prometheus parses them once Grafana has filled in its variables.
-    filled = [one.replace("$__rate_interval", "5m") for one in expressions]
-    records = [{"record": f"panel_{n}", "expr": one} for n, one in enumerate(filled)]
-    path = tmp_path / "panel.yaml"
-    path.write_text(yaml.safe_dump({"groups": [{"name": "panel", "rules": records}]}), "utf-8")
+    # As Grafana sends them, with its variables filled in.
+    assert_valid([one.replace("$__rate_interval", "5m") for one in expressions], tmp_path)
+
+
+@pytest.mark.parametrize("query", [block.text for block in blocks(METRICS_PAGE, "promql")])
+def test_documented_query_is_valid_and_uses_existing_metrics(query: str, tmp_path: Path) -> None:
+    assert names_in(query) <= set(EXPORTED)
+    assert_valid([query], tmp_path)
+
+
+def assert_valid(expressions: list[str], directory: Path) -> None:
+    """Have Prometheus parse the expressions, as recording rules."""
+    records = [{"record": f"query_{n}", "expr": one} for n, one in enumerate(expressions)]
+    path = directory / "queries.yaml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": records}]}), "utf-8")
     promtool("check", "rules", str(path))
 
 
-def test_the_dashboard_shows_every_metric_of_the_operator() -> None:
+def test_dashboard_shows_every_metric() -> None:
     shown = set().union(*(names_in(target["expr"]) for one in PANELS for target in one["targets"]))
 
-    # When a token was last refreshed follows from the others.
+    # Follows from the expiry and the refresh time.
     unshown = {"pinecone_token_last_refresh_timestamp_seconds"}
     assert {name for name in EXPORTED if name.startswith("pinecone_")} - unshown <= shown

@@ -1,38 +1,44 @@
 {{- /*
-The alerts, from a dict with the operator's `namespace`. The times of a token carry the namespace of
-its resource, everything else that of the operator; only the leader shows times of tokens, and two
-replicas may both do so for a moment at a change of leader.
+The alerts, from a dict with `namespace`: the operator's.
+
+Token metrics carry the namespace of their resource. If Prometheus overrides that label (honorLabels
+off, or an enforced namespace label), the resource's namespace is in exported_namespace instead and
+is empty otherwise. Grouping by both keeps two resources of one name apart either way. All other
+metrics carry the namespace of the operator.
+
+Only the leader reports tokens; during a failover two replicas may do so briefly, hence the max.
 */}}
 {{- define "pinecone-token-operator.alerts" -}}
-# Only with a planned refresh: a suspended resource has none, and its token is meant to expire.
+{{- $resource := "{{ or $labels.exported_namespace $labels.namespace }}/{{ $labels.name }}" }}
+# A suspended resource has no scheduled refresh, and its token is meant to expire.
 - alert: PineconeTokenExpired
   expr: |-
-    max by (namespace, name) (pinecone_token_expiry_timestamp_seconds) <= time()
-    and max by (namespace, name) (pinecone_token_refresh_timestamp_seconds)
+    max by (namespace, exported_namespace, name) (pinecone_token_expiry_timestamp_seconds) <= time()
+    and max by (namespace, exported_namespace, name) (pinecone_token_refresh_timestamp_seconds)
   for: 1m
   labels:
     severity: critical
   annotations:
     summary: A Pinecone access token has expired.
     description: >-
-      The token of the PineconeAccessToken {{ `{{ $labels.namespace }}/{{ $labels.name }}` }} has expired,
-      and applications that read it are refused. See the condition Refreshed of the resource.
-# By the token's own plan, so that it fits any lifetime: the margin is for retries, and half is gone.
+      The token of PineconeAccessToken {{ $resource }} has expired, and requests that use it are
+      refused. The resource's Refreshed condition says why the token was not refreshed.
+# Follows the token's own schedule, so that it fits any lifetime: half of the time for retries is gone.
 - alert: PineconeTokenExpiringSoon
   expr: |-
-    max by (namespace, name) (pinecone_token_expiry_timestamp_seconds) > time()
+    max by (namespace, exported_namespace, name) (pinecone_token_expiry_timestamp_seconds) > time()
     and (
-      max by (namespace, name) (pinecone_token_expiry_timestamp_seconds)
-      + max by (namespace, name) (pinecone_token_refresh_timestamp_seconds)
+      max by (namespace, exported_namespace, name) (pinecone_token_expiry_timestamp_seconds)
+      + max by (namespace, exported_namespace, name) (pinecone_token_refresh_timestamp_seconds)
     ) / 2 < time()
   labels:
     severity: critical
   annotations:
-    summary: A Pinecone access token is about to expire and could not be refreshed.
+    summary: A Pinecone access token is about to expire and has not been refreshed.
     description: >-
-      More than half of the time between the planned refresh and the expiry of the token of the
-      PineconeAccessToken {{ `{{ $labels.namespace }}/{{ $labels.name }}` }} has passed without a new
-      token. It expires at {{ `{{ $value | humanizeTimestamp }}` }}.
+      The token of PineconeAccessToken {{ $resource }} is overdue: more than half of the time between
+      its scheduled refresh and its expiry has passed. It expires at
+      {{ `{{ $value | humanizeTimestamp }}` }}. The resource's Refreshed condition says why.
 - alert: PineconeTokenRefreshFailing
   expr: |-
     sum by (namespace) (
@@ -47,9 +53,9 @@ replicas may both do so for a moment at a change of leader.
     summary: Most requests to Pinecone's token endpoint fail.
     description: >-
       {{ `{{ $value | humanizePercentage }}` }} of the requests to the token endpoint in the last 10
-      minutes gave no token, as it was out of reach, throttled them, or sent nonsense. Tokens stay valid
-      for a while; see the operator's log in the namespace {{ .namespace }}.
-# The longest wait between two attempts with rejected credentials is 10 minutes.
+      minutes failed: it was unavailable, rate-limited the operator or sent unusable replies. Current
+      tokens stay valid until they expire. See the logs of the operator in namespace {{ .namespace }}.
+# With rejected credentials, two attempts are at most 10 minutes apart.
 - alert: PineconeCredentialsRejected
   expr: |-
     sum by (namespace) (
@@ -58,10 +64,11 @@ replicas may both do so for a moment at a change of leader.
   labels:
     severity: warning
   annotations:
-    summary: Pinecone's token endpoint rejects somebody's credentials.
+    summary: Pinecone's token endpoint rejects the credentials of a service account.
     description: >-
-      The token endpoint rejects a client id or a client secret. The condition Refreshed of the resources
-      concerned has the reason Rejected, and its message names the Secret to correct.
+      The token endpoint rejected a client id or client secret in the last 15 minutes. The Refreshed
+      condition of the affected resources has the reason Rejected, and its message names the Secret to
+      correct.
 - alert: PineconeTokenOperatorNotProgressing
   expr: |-
     max by (namespace) (
@@ -73,19 +80,20 @@ replicas may both do so for a moment at a change of leader.
   labels:
     severity: critical
   annotations:
-    summary: The Pinecone token operator stands still.
+    summary: The Pinecone token operator is not making progress.
     description: >-
-      {{ `{{ $value }}` }} resources wait, and the operator in the namespace {{ .namespace }} has looked at
-      none of them for 10 minutes.
+      {{ `{{ $value }}` }} resources are waiting in the work queue of the operator in namespace
+      {{ .namespace }}, and it has completed no reconcile for 10 minutes.
 - alert: PineconeTokenOperatorDown
   expr: |-
     absent(pinecone_token_leader{namespace="{{ .namespace }}"} == 1)
   for: 5m
   labels:
     severity: critical
+    namespace: {{ .namespace }}
   annotations:
-    summary: No Pinecone token operator works.
+    summary: No Pinecone token operator is running as leader.
     description: >-
-      No replica in the namespace {{ .namespace }} says that it leads: none runs, none is scraped, or none
-      gets the Lease. No token is refreshed.
+      No replica in namespace {{ .namespace }} reports that it is the leader: none is running, none is
+      scraped, or none could acquire the Lease. Tokens are not being refreshed.
 {{- end }}
