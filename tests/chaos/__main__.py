@@ -1,11 +1,12 @@
-"""Breaks everything around the operator on purpose, and tells whether its promises were kept.
+"""Breaks everything around the operator on purpose and reports whether it kept its promises.
 
     make chaos
 
-CHAOS_MINUTES (10) is how long faults are made. CHAOS_SEED decides which; the same seed gives the
-same faults. CHAOS_RESOURCES (200) is how many resources there are. CHAOS_DIRECTORY (chaos-report)
-gets report.json, life.svg and the logs. Exit status: 0 all promises were kept; 1 one was broken, or
-the run could not go on; 2 a variable cannot be used; 130, 143 stopped by a signal.
+CHAOS_MINUTES (10) is how long faults are injected. CHAOS_SEED decides which faults; the same seed
+gives the same faults. CHAOS_RESOURCES (200) is the number of resources. CHAOS_DIRECTORY
+(chaos-report) gets report.json, lifetimes.svg and the logs. Exit status: 0 all promises were kept;
+1 a promise was broken or the run could not go on; 2 a variable is invalid; 130, 143 stopped by a
+signal.
 """
 
 import os
@@ -14,21 +15,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-import httpx
-
-from tests.chaos import report
-from tests.chaos.place import REPLICAS
+from tests.chaos.analysis import report
+from tests.chaos.environment import REPLICAS
 from tests.chaos.run import run
-from tests.chaos.settings import SettingsError, read_settings
-from tests.chaos.stubborn import ChaosError
+from tests.chaos.settings import read_settings
 from tests.support import wall_clock
-from tests.support.api import KubeError
-from tests.support.cluster import ClusterError
-from tests.support.control_plane import BuildError
-from tests.support.operator_process import OperatorError
-from tests.support.program import begin_clean_up, clean_up_on_signals, complain, say
+from tests.support.program import begin_clean_up, run_program, say
 
-_KEPT = ("report.json", "life.svg")
+_KEPT = ("report.json", "lifetimes.svg")
 _LOGS = (
     *(f"{name}/operator.log" for name in REPLICAS),
     *(f"cluster/{name}.log" for name in ("audit", "kube-apiserver", "kube-controller-manager")),
@@ -37,32 +31,21 @@ _LOGS = (
 
 def main() -> int:
     """Run, and return the exit status."""
-    clean_up_on_signals()
-    try:
-        settings = read_settings(os.environ)
-    except SettingsError as error:
-        complain("chaos", error)
-        return 2
-    say(f"Seed {settings.seed}: CHAOS_SEED={settings.seed} makes the same faults again.")
+    settings = read_settings(os.environ)
+    say(f"Seed {settings.seed}: CHAOS_SEED={settings.seed} injects the same faults again.")
     if not wall_clock.can_be_set():
-        say(f"One thing is left out: {wall_clock.MISSING}.")
+        say(f"Faults of the clock are left out: {wall_clock.MISSING}.")
     with tempfile.TemporaryDirectory(prefix="chaos-") as scratch:
         directory = Path(scratch)
         try:
-            outcome = run(settings, directory, say)
-        except (ChaosError, BuildError, ClusterError, OperatorError, KubeError) as error:
-            complain("chaos", error)
-            return 1
-        except httpx.HTTPError as error:
-            complain("chaos", f"the API server does not answer any more: {error!r}")
-            return 1
+            verdict = run(settings, directory, say)
         finally:
             begin_clean_up()
             _keep(directory, settings.directory)
-        for line in report.lines(outcome):
+        for line in report.lines(verdict):
             say(line)
-        say(f"  more in {settings.directory}: {', '.join(_KEPT)} and logs")
-        return int(not outcome.kept)
+        say(f"  see {settings.directory} for {', '.join(_KEPT)} and the logs")
+        return int(not verdict.kept)
 
 
 def _keep(directory: Path, target: Path) -> None:
@@ -73,4 +56,4 @@ def _keep(directory: Path, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_program("chaos", main))

@@ -1,15 +1,15 @@
-"""The resources of a run, what they should look like, and the credentials that they use."""
+"""The resources of a run and the credentials that they use."""
 
-import base64
 import secrets
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pinecone_token_operator.api.access_token import GROUP, KIND, VERSION
-from tests.chaos.fairness import Key
+from tests.chaos.records import Key
+from tests.support.documented import GROUP, KIND, VERSION
+from tests.support.encoding import encode
 from tests.support.token_endpoint import TokenEndpoint
 
 NAMESPACES = tuple(f"chaos-{number}" for number in range(10))
@@ -23,9 +23,11 @@ _SHARED_BY = 5
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One resource. Its target has the resource's own name.
+    """One resource; its target has the resource's own name.
 
     Attributes:
+        namespace: of the resource, its credentials and its target.
+        name: of the resource.
         account: the name of its credentials Secret.
     """
 
@@ -61,52 +63,46 @@ class Member:
 def make_members(count: int) -> tuple[Member, ...]:
     """Return that many resources, spread over the namespaces.
 
-    Half of them have an account of their own; the others share one with a few more.
+    Half of them have credentials of their own; the others share theirs with a few more.
     """
     members = []
     for number in range(count):
         namespace = NAMESPACES[number % len(NAMESPACES)]
-        place = number // len(NAMESPACES)
-        own = place % 2 == 0
-        account = f"own-{place}" if own else f"shared-{place // (2 * _SHARED_BY)}"
-        members.append(Member(namespace, f"token-{place:03}", account))
+        row = number // len(NAMESPACES)
+        own = row % 2 == 0
+        account = f"own-{row}" if own else f"shared-{row // (2 * _SHARED_BY)}"
+        members.append(Member(namespace, f"token-{row:03}", account))
     return tuple(members)
 
 
 class Accounts:
     """The service accounts: what the token endpoint accepts and what their Secrets hold."""
 
-    def __init__(self, endpoint: TokenEndpoint, members: tuple[Member, ...]) -> None:
+    def __init__(self, endpoint: TokenEndpoint, members: Iterable[Member]) -> None:
         self._lock = threading.Lock()
         self._accepted: dict[str, str] = {}
         self._rotated_at: dict[Key, float] = {}
-        endpoint.credentials = self._accepted  # which is read at each request
+        endpoint.credentials = self._accepted  # the endpoint reads it at each request
         self.keys = sorted({member.account_key for member in members})
         for key in self.keys:
             self.rotate(key)
 
     def rotate(self, key: Key) -> None:
-        """Give an account a new secret; the one before is accepted no more."""
+        """Give an account a new client secret; the old one is no longer accepted."""
         with self._lock:
             self._accepted[client_id(key)] = new_secret()
             self._rotated_at[key] = time.monotonic()
 
     def rotated_at(self, key: Key) -> float:
-        """Return when the account got its secret, in monotonic seconds."""
+        """Return when the account got its client secret, in monotonic seconds."""
         with self._lock:
             return self._rotated_at[key]
 
-    def data(self, key: Key, **changed: bytes | None) -> dict[str, str]:
-        """Return the right data of a credentials Secret, with some keys changed or left out."""
+    def data(self, key: Key) -> dict[str, str]:
+        """Return the correct data of a credentials Secret."""
         with self._lock:
-            right = {"client_id": client_id(key), "client_secret": self._accepted[client_id(key)]}
-        data: dict[str, bytes | None] = {name: text.encode() for name, text in right.items()}
-        data |= changed
-        return {
-            name: base64.b64encode(value).decode()
-            for name, value in data.items()
-            if value is not None
-        }
+            client_secret = self._accepted[client_id(key)]
+        return {"client_id": encode(client_id(key)), "client_secret": encode(client_secret)}
 
 
 def client_id(key: Key) -> str:
@@ -117,10 +113,9 @@ def new_secret() -> str:
     return SECRET_PREFIX + secrets.token_hex(12)
 
 
-def users(members: tuple[Member, ...]) -> Mapping[Key, frozenset[Key]]:
+def users(members: Iterable[Member]) -> Mapping[Key, frozenset[Key]]:
     """Return the resources that use each account."""
-    keys = {member.account_key for member in members}
-    return {
-        key: frozenset(member.key for member in members if member.account_key == key)
-        for key in keys
-    }
+    found: dict[Key, set[Key]] = {}
+    for member in members:
+        found.setdefault(member.account_key, set()).add(member.key)
+    return {account: frozenset(keys) for account, keys in found.items()}

@@ -1,12 +1,12 @@
-"""The operator's replicas, restarted whenever they end, as a kubelet would."""
+"""The operator's replicas, restarted whenever they exit, as a kubelet would restart them."""
 
 import signal
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Self
 
+from tests.chaos.records import ProcessExit
 from tests.support.operator_process import Operator
 from tests.support.wall_clock import WallClock
 
@@ -17,39 +17,27 @@ _POLL_SECONDS = 0.1
 _RESTART_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class End:
-    """An end of a replica's process.
+class Replica:
+    """One replica.
 
     Attributes:
-        at: monotonic seconds.
-        code: the exit code; negative is a signal's number.
-        asked: whether the harness did it.
-        late: whether it went on after SIGTERM for so long that it was killed.
+        name: in reports.
+        operator: its process.
+        clock: the wall clock of the process; None where it cannot be set.
     """
-
-    replica: str
-    at: float
-    code: int
-    asked: bool
-    late: bool
-
-
-class Replica:
-    """One replica, and the wall clock of its process where that can be set."""
 
     def __init__(self, name: str, operator: Operator, clock: WallClock | None) -> None:
         self.name = name
         self.operator = operator
         self.clock = clock
         self._lock = threading.Lock()
-        self._asked_at: float | None = None
-        self._late = False
+        self._requested_at: float | None = None
+        self._overdue = False
 
     @property
-    def at_work(self) -> bool:
-        """Return whether there is a process that was not told to end."""
-        return self.operator.running and self._asked_at is None
+    def is_staying(self) -> bool:
+        """Return whether the process runs and nobody has asked it to exit."""
+        return self.operator.running and self._requested_at is None
 
     def kill(self) -> None:
         """Send SIGKILL; the process is started again."""
@@ -59,27 +47,28 @@ class Replica:
         """Send SIGTERM; the process is started again."""
         self._end(signal.SIGTERM)
 
-    def stop(self) -> bool:
-        """Send SIGSTOP; return whether there was a process."""
+    def freeze(self) -> bool:
+        """Send SIGSTOP; return whether the process runs."""
         return self._send(signal.SIGSTOP)
 
-    def proceed(self) -> None:
+    def unfreeze(self) -> None:
         """Send SIGCONT."""
         self._send(signal.SIGCONT)
 
-    def note_end(self) -> End | None:
-        """Return how the process ended, once it has; kill one that does not end when told to."""
+    def take_exit(self) -> ProcessExit | None:
+        """Return how the process ended, once it has; kill it if it ignores SIGTERM."""
         with self._lock:
             now = time.monotonic()
             code = self.operator.exit_code
             if code is None:
-                if self._asked_at is not None and now - self._asked_at > _TERMINATION_SECONDS:
-                    self._late = True
+                requested_at = self._requested_at
+                if requested_at is not None and now - requested_at > _TERMINATION_SECONDS:
+                    self._overdue = True
                     self._send(signal.SIGKILL)
                 return None
-            end = End(self.name, now, code, self._asked_at is not None, self._late)
-            self._asked_at, self._late = None, False
-            return end
+            found = ProcessExit(self.name, now, code, self._requested_at is not None, self._overdue)
+            self._requested_at, self._overdue = None, False
+            return found
 
     def restart(self) -> None:
         """Start the process again."""
@@ -89,7 +78,7 @@ class Replica:
     def _end(self, number: signal.Signals) -> None:
         with self._lock:
             if self._send(number):
-                self._asked_at = time.monotonic()
+                self._requested_at = time.monotonic()
 
     def _send(self, number: signal.Signals) -> bool:
         if not self.operator.running:
@@ -102,12 +91,13 @@ class Replicas:
     """All replicas and their supervisor.
 
     Attributes:
-        ends: the ends of their processes so far.
+        all: the replicas.
+        exits: how their processes have ended so far.
     """
 
     def __init__(self, replicas: Sequence[Replica]) -> None:
         self.all = tuple(replicas)
-        self.ends: list[End] = []
+        self.exits: list[ProcessExit] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._supervise, name="supervisor", daemon=True)
 
@@ -121,7 +111,7 @@ class Replicas:
         self._stop.set()
         self._thread.join()
         for replica in self.all:
-            replica.proceed()
+            replica.unfreeze()
             if replica.operator.running:
                 replica.operator.kill()
 
@@ -133,9 +123,9 @@ class Replicas:
         while not self._stop.wait(_POLL_SECONDS):
             for replica in self.all:
                 if replica.name not in due:
-                    if end := replica.note_end():
-                        self.ends.append(end)
-                        due[replica.name] = end.at + _RESTART_SECONDS
+                    if found := replica.take_exit():
+                        self.exits.append(found)
+                        due[replica.name] = found.at + _RESTART_SECONDS
                 elif time.monotonic() >= due[replica.name]:
                     del due[replica.name]
                     replica.restart()

@@ -1,28 +1,23 @@
-"""What the reader asks of a run, by environment variables."""
+"""Settings of a run, from environment variables."""
 
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-LONGEST_MINUTES = 24 * 60
-MOST_RESOURCES = 2000
+from tests.support.variables import whole_number
 
-_MINUTES = "10"
-_RESOURCES = "200"
-_DIRECTORY = "chaos-report"
-
-
-class SettingsError(Exception):
-    """A variable cannot be used."""
+MAX_MINUTES = 24 * 60
+MAX_RESOURCES = 2000
+MAX_SEED = 10**9
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The variables, checked.
+    """The validated settings.
 
     Attributes:
-        seconds: how long faults are made.
+        seconds: how long faults are injected.
         seed: decides which.
         resources: how many there are.
         directory: where the report and the logs go.
@@ -35,21 +30,15 @@ class Settings:
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
-    """Read the variables; an empty one counts as unset."""
-    seed = environ.get("CHAOS_SEED") or str(random.SystemRandom().randrange(10_000))
-    minutes = _whole("CHAOS_MINUTES", environ.get("CHAOS_MINUTES") or _MINUTES, LONGEST_MINUTES)
-    resources = environ.get("CHAOS_RESOURCES") or _RESOURCES
+    """Read the variables; an empty one counts as unset.
+
+    Raises:
+        SettingsError: a variable has an invalid value.
+    """
+    any_seed = str(random.SystemRandom().randrange(10_000))
     return Settings(
-        seconds=60.0 * minutes,
-        seed=_whole("CHAOS_SEED", seed, 10**9, least=0),
-        resources=_whole("CHAOS_RESOURCES", resources, MOST_RESOURCES, least=10),
-        directory=Path(environ.get("CHAOS_DIRECTORY") or _DIRECTORY).resolve(),
-    )
-
-
-def _whole(name: str, text: str, most: int, *, least: int = 1) -> int:
-    if text.isascii() and text.isdecimal() and len(text) < 12 and least <= int(text) <= most:
-        return int(text)
-    raise SettingsError(
-        f"{name}={text!r} cannot be used: give a whole number from {least} to {most}."
+        seconds=60.0 * whole_number(environ, "CHAOS_MINUTES", "10", 1, MAX_MINUTES),
+        seed=whole_number(environ, "CHAOS_SEED", any_seed, 0, MAX_SEED),
+        resources=whole_number(environ, "CHAOS_RESOURCES", "200", 10, MAX_RESOURCES),
+        directory=Path(environ.get("CHAOS_DIRECTORY") or "chaos-report").resolve(),
     )

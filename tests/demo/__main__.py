@@ -1,10 +1,11 @@
-"""Shows the operator at work, damages things on purpose, and tells how it went.
+"""Shows the operator at work, breaks a few things on purpose and reports how it went.
 
     make demo
 
-DEMO_SECONDS (120) is its length. DEMO_KEEP=1 leaves everything running until Ctrl-C.
-DEMO_CLUSTER=current uses the cluster of KUBECONFIG. Exit status: 0 all promises were kept; 1 one
-was broken, or the demo could not go on; 2 a variable cannot be used; 130, 143 stopped by a signal.
+DEMO_SECONDS (120) is its length. DEMO_KEEP=1 keeps everything running until Ctrl-C.
+DEMO_CLUSTER=current uses the cluster of KUBECONFIG. Exit status: 0 all promises were kept; 1 a
+promise was broken or the demo could not go on; 2 a variable is invalid; 130, 143 stopped by a
+signal.
 """
 
 import contextlib
@@ -15,135 +16,121 @@ import tempfile
 import time
 from pathlib import Path
 
-import httpx
 from rich.console import Console
 
 from tests.demo import display, objects, summary
-from tests.demo.damage import Damage
-from tests.demo.place import Place, current_cluster, own_cluster, proxied
-from tests.demo.settings import DemoError, Settings, SettingsError, read_settings
+from tests.demo.environment import Environment, current_cluster, own_cluster, proxied
+from tests.demo.faults import Faults
+from tests.demo.settings import DemoError, read_settings
 from tests.demo.state import State
-from tests.support.api import KubeError
-from tests.support.cluster import ClusterError
-from tests.support.control_plane import BuildError
-from tests.support.operator_process import Operator, OperatorError
-from tests.support.program import begin_clean_up, clean_up_on_signals, complain, say
+from tests.support.operator_process import Operator
+from tests.support.program import begin_clean_up, run_program, say
 from tests.support.token_endpoint import TokenEndpoint
 
 _LIFETIME = 60
 _FIRST_TOKENS_SECONDS = 30.0
 _LONGEST_EXTENSION = 90.0
-_CALM_POLL = 0.25
-_TENSE_POLL = 0.02
+_IDLE_POLL = 0.25
+_RECOVERY_POLL = 0.02
 
 
 def main() -> int:
     """Run the demo, and return the exit status."""
-    clean_up_on_signals()
-    try:
-        with contextlib.ExitStack() as stack:
-            return _run(read_settings(os.environ), stack)
-    except SettingsError as error:
-        complain("demo", error)
-        return 2
-    except (DemoError, BuildError, ClusterError, OperatorError, KubeError) as error:
-        complain("demo", error)
-        return 1
-    except httpx.HTTPError as error:
-        complain("demo", f"the API server does not answer any more: {error!r}")
-        return 1
+    settings = read_settings(os.environ)
+    with contextlib.ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="demo-")))
+        if settings.kubeconfig is None:
+            say(
+                "Starting a control plane. The first time it is built into your cache folder, which"
+            )
+            say("takes several minutes.")
+            env = stack.enter_context(own_cluster(directory))
+        else:
+            say(f"Using the cluster of KUBECONFIG={settings.kubeconfig}.")
+            env = stack.enter_context(current_cluster(directory, settings.kubeconfig))
+        kube = stack.enter_context(proxied(env))
+        stack.enter_context(objects.installed_crd(env, say))
+        say(f"Starting the operator and a token endpoint whose tokens live {_LIFETIME} s.")
+        endpoint = stack.enter_context(TokenEndpoint(_LIFETIME, directory=directory / "endpoint"))
+        operator = stack.enter_context(_operator(env, endpoint))
+        stack.enter_context(objects.namespace(env, say))
+        stack.callback(begin_clean_up)
+        operator.wait_ready()
+        objects.apply_examples(env, say)
+
+        state = State(kube, endpoint)
+        faults = Faults(kube, endpoint, state, settings.seconds)
+        with display.open_display(Console(), settings.seconds, _LIFETIME) as shown:
+            elapsed = _watch(state, faults, operator, shown, settings.seconds)
+        judged = summary.promises(state, faults, operator_ran=operator.running)
+        for line in summary.lines(state, faults, judged, elapsed, _LIFETIME):
+            say(line)
+        broken = any(promise.breaches for promise in judged)
+        for error in operator.errors()[-5:] if broken else []:
+            say(f"  the operator logged: {error}")
+        say(summary.NEXT)
+        if settings.keep:
+            _keep_running(env)
+        return int(broken)
 
 
-def _run(settings: Settings, stack: contextlib.ExitStack) -> int:
-    directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="demo-")))
-    if settings.kubeconfig is None:
-        say("Starting a control plane. The first time, it is built into your cache folder, which")
-        say("takes some minutes.")
-        place = stack.enter_context(own_cluster(directory))
-    else:
-        say(f"Using the cluster of KUBECONFIG={settings.kubeconfig}.")
-        place = stack.enter_context(current_cluster(directory, settings.kubeconfig))
-    kube = stack.enter_context(proxied(place))
-    stack.enter_context(objects.installed_crd(place, say))
-    say(f"Starting a token endpoint, whose tokens live {_LIFETIME} s, and the operator.")
-    endpoint = stack.enter_context(TokenEndpoint(_LIFETIME, directory=directory / "endpoint"))
-    operator = stack.enter_context(_operator(place, endpoint))
-    stack.enter_context(objects.namespace(place, say))
-    stack.callback(begin_clean_up)
-    operator.wait_ready()
-    objects.apply_examples(place, say)
-
-    state = State(kube, endpoint)
-    damage = Damage(kube, endpoint, state, settings.seconds)
-    console = Console()
-    with display.opened(console, settings.seconds, _LIFETIME) as shown:
-        elapsed = _watch(state, damage, operator, shown, settings.seconds)
-    judged = summary.promises(state, damage, operator_ran=operator.running)
-    for line in summary.lines(state, damage, judged, elapsed, _LIFETIME):
-        say(line)
-    broken = any(promise.breaches for promise in judged)
-    for error in operator.errors()[-5:] if broken else []:
-        say(f"  the operator logged: {error}")
-    say(summary.NEXT)
-    if settings.keep:
-        _keep(place)
-    return int(broken)
-
-
-def _operator(place: Place, endpoint: TokenEndpoint) -> Operator:
+def _operator(env: Environment, endpoint: TokenEndpoint) -> Operator:
     return Operator(
-        place.kubeconfig,
+        env.kubeconfig,
         endpoint.url,
         endpoint.ca_bundle,
-        place.directory / "operator",
-        # On the reader's cluster it must not touch what is not the demo's.
-        namespaces=() if place.own else (objects.NAMESPACE,),
+        env.directory / "operator",
+        # On the reader's cluster it must not touch anything but the demo's own objects.
+        namespaces=() if env.own else (objects.NAMESPACE,),
         options=["--log-level", "info"],
-        environ=place.environ,
+        environ=env.environ,
     )
 
 
 def _watch(
-    state: State, damage: Damage, operator: Operator, shown: display.Display, seconds: int
+    state: State, faults: Faults, operator: Operator, shown: display.Display, seconds: int
 ) -> float:
-    """Show and damage until the time is over and no recovery is awaited; return how long."""
+    """Show the state and inject faults until the time is over; return how long that took.
+
+    A recovery that is in progress at the end is waited for.
+    """
     started = time.monotonic()
-    state.look()
-    while not state.well:
+    state.update()
+    while not state.healthy:
         elapsed = time.monotonic() - started
         if elapsed > _FIRST_TOKENS_SECONDS or not operator.running:
             raise DemoError("The resources did not become Ready; see the table above.")
         shown.show(state, elapsed)
-        time.sleep(_TENSE_POLL)
-        state.look()
+        time.sleep(_RECOVERY_POLL)
+        state.update()
     elapsed = time.monotonic() - started
     shown.event(elapsed, f"all {len(state.rows)} resources have a token")
     while operator.running:
         elapsed = time.monotonic() - started
-        for line in damage.step(elapsed):
+        for line in faults.step(elapsed):
             shown.event(elapsed, line)
         shown.show(state, elapsed)
         over = elapsed - seconds
-        if over >= 0 and (not damage.pending or over > _LONGEST_EXTENSION):
+        if over >= 0 and (not faults.pending or over > _LONGEST_EXTENSION):
             break
-        awaited = any(fault.pending for fault in damage.faults)
-        time.sleep(_TENSE_POLL if awaited else _CALM_POLL)
-        state.look()
+        recovering = any(fault.pending for fault in faults.injected)
+        time.sleep(_RECOVERY_POLL if recovering else _IDLE_POLL)
+        state.update()
     return elapsed
 
 
-def _keep(place: Place) -> None:
+def _keep_running(env: Environment) -> None:
     say("")
-    say("Everything goes on until Ctrl-C. In another terminal:")
-    say(f"  export KUBECONFIG={place.kubeconfig}")
-    say(f"  {place.kubectl_program} -n {objects.NAMESPACE} get pineconeaccesstokens -w")
-    say(f"  {place.kubectl_program} -n {objects.NAMESPACE} delete secret pinecone-access-token")
+    say("Everything keeps running until Ctrl-C. In another terminal:")
+    say(f"  export KUBECONFIG={env.kubeconfig}")
+    say(f"  {env.kubectl_program} -n {objects.NAMESPACE} get pineconeaccesstokens -w")
+    say(f"  {env.kubectl_program} -n {objects.NAMESPACE} delete secret pinecone-access-token")
     try:
         while True:
             signal.pause()
     except SystemExit:
-        return  # this was asked for; the status still tells of the promises
+        return  # this is how it ends; the exit status is about the promises
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_program("demo", main))

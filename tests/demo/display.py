@@ -1,4 +1,4 @@
-"""What the reader sees while the demo runs: a live table on a terminal, plain lines elsewhere."""
+"""The demo's output while it runs: a live table on a terminal, plain lines elsewhere."""
 
 import contextlib
 from collections.abc import Iterator
@@ -17,18 +17,18 @@ _PER_SECOND = 4
 
 
 class Display(Protocol):
-    """Shows the state and what happens."""
+    """Shows the state and the events."""
 
     def event(self, elapsed: float, line: str) -> None:
-        """Tell that something happened."""
+        """Show that something happened."""
 
     def show(self, state: State, elapsed: float) -> None:
-        """Show how all is."""
+        """Show the current state."""
 
 
 @contextlib.contextmanager
-def opened(console: Console, seconds: int, lifetime: int) -> Iterator[Display]:
-    """Return the display that fits where the output goes."""
+def open_display(console: Console, seconds: int, lifetime: int) -> Iterator[Display]:
+    """Return a display that suits the console."""
     if not console.is_terminal:
         yield _Plain(lifetime)
         return
@@ -49,7 +49,7 @@ class _Table:
         self._drawn = -1.0
 
     def show(self, state: State, elapsed: float) -> None:
-        # The state is looked at more often than an eye could follow.
+        # The state is updated more often than anyone could follow.
         if elapsed - self._drawn < 1 / _PER_SECOND:
             return
         self._drawn = elapsed
@@ -59,13 +59,13 @@ class _Table:
         table.add_column("Ready", no_wrap=True)
         table.add_column("Refreshed", no_wrap=True, min_width=11)
         table.add_column("Token", no_wrap=True, min_width=8)
-        table.add_column("Life", no_wrap=True, min_width=_BAR_WIDTH + 5)
+        table.add_column("Lifetime", no_wrap=True, min_width=_BAR_WIDTH + 5)
         table.add_column("New", no_wrap=True, justify="right")
-        table.add_column("Least", no_wrap=True, justify="right")
+        table.add_column("Min", no_wrap=True, justify="right")
         for row in state.rows.values():
             table.add_row(*self._cells(row))
         foot = Text(
-            "  Token: its fingerprint. New: refreshes so far. Least: least life seen.", "dim"
+            "  Token: a hash. New: refreshes so far. Min: the shortest remaining lifetime.", "dim"
         )
         self._live.update(Group(Text(head, "bold"), table, foot, *self._events), refresh=True)
 
@@ -77,15 +77,15 @@ class _Table:
             row.token if row.genuine else Text(row.token, "red"),
             self._bar(row),
             str(row.refreshes),
-            _seconds(row.least),
+            _seconds(row.shortest),
         )
 
     def _bar(self, row: Row) -> Text:
-        share = max(0.0, min((row.life or 0) / self._lifetime, 1.0))
+        share = max(0.0, min((row.remaining or 0) / self._lifetime, 1.0))
         filled = round(share * _BAR_WIDTH)
         style = "green" if share > 1 / 3 else "yellow" if share > 1 / 6 else "red"
         bar = ("━" * filled, style), ("─" * (_BAR_WIDTH - filled), "dim")
-        return Text.assemble(*bar, f" {_seconds(row.life):>4}")
+        return Text.assemble(*bar, f" {_seconds(row.remaining):>4}")
 
 
 class _Plain:
@@ -103,8 +103,9 @@ class _Plain:
         for row in state.rows.values():
             print(
                 f"{_clock(elapsed)}  {row.name:22} Ready={row.ready} Refreshed={row.refreshed} "
-                f"({row.reason}) token={row.token} life={_seconds(row.life)}/{self._lifetime}s "
-                f"refreshes={row.refreshes} least={_seconds(row.least)}",
+                f"({row.reason}) token={row.token} "
+                f"lifetime={_seconds(row.remaining)}/{self._lifetime}s "
+                f"refreshes={row.refreshes} min={_seconds(row.shortest)}",
                 flush=True,
             )
 

@@ -1,75 +1,71 @@
-"""What the demo puts into the cluster, and how it takes that out again."""
+"""What the demo creates in the cluster, and how it is removed again."""
 
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pinecone_token_operator.api.access_token import GROUP, PLURAL
-from tests.demo.place import Place
+from tests.demo.environment import Environment
 from tests.demo.settings import DemoError
+from tests.support.crd import CRD_NAME, install_crd
+from tests.support.documented import PLURAL
 from tests.support.repository import ROOT
 
 NAMESPACE = "pinecone-demo"
 
-_CRD = ROOT / "crds" / "pineconeaccesstokens.yaml"
 _EXAMPLES = ROOT / "examples"
-_MORE = Path(__file__).with_name("more.yaml")
+_MORE = Path(__file__).with_name("more-resources.yaml")
 _NEEDS_NODES = "pod.yaml"
 
 Say = Callable[[str], None]
 
 
 @contextlib.contextmanager
-def installed_crd(place: Place, say: Say) -> Iterator[None]:
-    """Install the CRD, and remove it at the end from a cluster that lives on."""
-    name = f"{PLURAL}.{GROUP}"
-    if place.kubectl("get", "crd", name, "--ignore-not-found", "--output=name"):
-        say("The CRD is installed already; it is left as it is.")
+def installed_crd(env: Environment, say: Say) -> Iterator[None]:
+    """Install the CRD, and remove it at the end if the cluster is the reader's."""
+    if env.kubectl("get", "crd", CRD_NAME, "--ignore-not-found", "--output=name"):
+        say("The CRD is already installed; leaving it unchanged.")
         yield
         return
     say("Installing the CRD with kubectl.")
     try:
-        place.kubectl("apply", "--server-side", "-f", str(_CRD))
-        place.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(_CRD))
-        # A kind can be established before it can be stored; kubectl tries again until it can.
-        place.kubectl("get", PLURAL, "--all-namespaces")
+        install_crd(env)
         yield
     finally:
-        if not place.own:
-            _remove_crd(place, name, say)
+        if not env.own:
+            _remove_crd(env, say)
 
 
-def _remove_crd(place: Place, name: str, say: Say) -> None:
-    # With the CRD all its resources go, and by now somebody may have made some.
-    if place.kubectl("get", PLURAL, "--all-namespaces", "--output=name").strip():
-        say(f"The CRD {name} stays: it has resources that are not the demo's.")
+def _remove_crd(env: Environment, say: Say) -> None:
+    # Deleting the CRD deletes all its resources, and by now somebody may have created some.
+    if env.kubectl("get", PLURAL, "--all-namespaces", "--output=name").strip():
+        say(f"Keeping the CRD {CRD_NAME}: it has resources that are not the demo's.")
         return
-    place.kubectl("delete", "crd", name, "--ignore-not-found", "--timeout=60s")
-    say("The CRD was removed; it was not there before.")
+    env.kubectl("delete", "crd", CRD_NAME, "--ignore-not-found", "--timeout=60s")
+    say("Removed the CRD, which the demo had installed.")
 
 
 @contextlib.contextmanager
-def namespace(place: Place, say: Say) -> Iterator[None]:
-    """Create the demo's namespace, and delete it at the end from a cluster that lives on."""
-    if place.kubectl("get", "namespace", NAMESPACE, "--ignore-not-found", "--output=name"):
+def namespace(env: Environment, say: Say) -> Iterator[None]:
+    """Create the demo's namespace, and delete it at the end if the cluster is the reader's."""
+    if env.kubectl("get", "namespace", NAMESPACE, "--ignore-not-found", "--output=name"):
         raise DemoError(
-            f"The namespace {NAMESPACE} is there already, and the demo deletes only what it made. "
-            f"If it is a leftover: kubectl delete namespace {NAMESPACE}"
+            f"The namespace {NAMESPACE} already exists, and the demo deletes only what it created. "
+            f"If it is left over from an earlier demo: kubectl delete namespace {NAMESPACE}"
         )
-    place.kubectl("create", "namespace", NAMESPACE)
+    env.kubectl("create", "namespace", NAMESPACE)
     try:
         yield
     finally:
-        if not place.own:
+        if not env.own:
             say(f"Deleting the namespace {NAMESPACE}.")
-            place.kubectl("delete", "namespace", NAMESPACE, "--timeout=90s")
+            env.kubectl("delete", "namespace", NAMESPACE, "--timeout=90s")
 
 
-def apply_examples(place: Place, say: Say) -> None:
-    """Apply the examples, and some more resources beside them."""
+def apply_examples(env: Environment, say: Say) -> None:
+    """Apply the examples and a few more resources."""
     paths = sorted(path for path in _EXAMPLES.glob("*.yaml") if path.name != _NEEDS_NODES)
     names = ", ".join(path.name for path in paths)
-    say(f"Applying examples/ with kubectl ({names}), and {_MORE.name} of the demo.")
-    say(f"Leaving out examples/{_NEEDS_NODES}: it brings a pod, and the demo looks at tokens only.")
+    say(f"Applying examples/ with kubectl ({names}) and the demo's {_MORE.name}.")
+    say(f"Skipping examples/{_NEEDS_NODES}: it creates a pod, which the demo does not need.")
     files = [f"--filename={path}" for path in (*paths, _MORE)]
-    place.kubectl("apply", f"--namespace={NAMESPACE}", *files)
+    env.kubectl("apply", f"--namespace={NAMESPACE}", *files)

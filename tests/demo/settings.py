@@ -1,31 +1,29 @@
-"""What the reader asks of the demo, by environment variables."""
+"""Settings of the demo, from environment variables."""
 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-SHORTEST = 20
-LONGEST = 24 * 3600
-_DEFAULT = "120"
+from tests.support.program import ProgramError
+from tests.support.variables import SettingsError, whole_number
+
+MIN_SECONDS = 20
+MAX_SECONDS = 24 * 3600
 
 
-class DemoError(Exception):
+class DemoError(ProgramError):
     """The demo cannot go on; the message is one line for the reader."""
-
-
-class SettingsError(DemoError):
-    """A variable cannot be used."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The variables, checked.
+    """The validated settings.
 
     Attributes:
         seconds: how long the demo shows the operator at work.
-        keep: whether everything goes on after that, until Ctrl-C.
-        kubeconfig: of the reader's own cluster; None starts a cluster for the demo alone.
+        keep: whether everything keeps running after that, until Ctrl-C.
+        kubeconfig: of the reader's own cluster; None starts a cluster for the demo.
     """
 
     seconds: int
@@ -34,30 +32,21 @@ class Settings:
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
-    """Read the variables; an empty one counts as unset."""
+    """Read the variables; an empty one counts as unset.
+
+    Raises:
+        SettingsError: a variable has an invalid value.
+    """
     return Settings(
-        seconds=_seconds(environ.get("DEMO_SECONDS") or _DEFAULT),
+        seconds=whole_number(environ, "DEMO_SECONDS", "120", MIN_SECONDS, MAX_SECONDS),
         keep=_keep(environ.get("DEMO_KEEP") or "0"),
         kubeconfig=_kubeconfig(environ),
     )
 
 
-def _seconds(text: str) -> int:
-    if (
-        text.isascii()
-        and text.isdecimal()
-        and len(text) < 10
-        and (SHORTEST <= int(text) <= LONGEST)
-    ):
-        return int(text)
-    raise SettingsError(
-        f"DEMO_SECONDS={text!r} cannot be used: give a whole number from {SHORTEST} to {LONGEST}."
-    )
-
-
 def _keep(text: str) -> bool:
     if text not in {"0", "1"}:
-        raise SettingsError(f"DEMO_KEEP={text!r} cannot be used: give 1, or leave it out.")
+        raise SettingsError(f"DEMO_KEEP={text!r} is invalid: use 1 or leave it unset.")
     return text == "1"
 
 
@@ -65,16 +54,16 @@ def _kubeconfig(environ: Mapping[str, str]) -> str | None:
     where = environ.get("DEMO_CLUSTER", "")
     if where not in {"", "current"}:
         raise SettingsError(
-            f"DEMO_CLUSTER={where!r} cannot be used: give 'current' for the cluster of KUBECONFIG, "
-            "or leave it out for a cluster of the demo's own."
+            f"DEMO_CLUSTER={where!r} is invalid: use 'current' for the cluster of KUBECONFIG, or "
+            "leave it unset to start a cluster for the demo."
         )
     if not where:
         return None
-    # Never the default kubeconfig: the cluster of someone's daily work is named on purpose.
+    # Never the default kubeconfig: the reader has to name the cluster on purpose.
     kubeconfig = environ.get("KUBECONFIG", "")
     if not kubeconfig:
         raise SettingsError("DEMO_CLUSTER=current needs KUBECONFIG: set it to your kubeconfig.")
     for path in filter(None, kubeconfig.split(os.pathsep)):
         if not Path(path).is_file():
-            raise SettingsError(f"KUBECONFIG names {path!r}, and there is no such file.")
+            raise SettingsError(f"KUBECONFIG names {path!r}, which is not a file.")
     return kubeconfig

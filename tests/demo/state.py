@@ -1,6 +1,5 @@
-"""What the demo has seen of each resource and its target, and never the token itself."""
+"""What the demo knows about each resource and its target, without the token itself."""
 
-import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,13 +8,15 @@ from typing import Any
 
 from tests.demo.objects import NAMESPACE
 from tests.support.api import Kube, secret_path, token_path
+from tests.support.conditions import state
+from tests.support.encoding import text
 from tests.support.token_endpoint import TokenEndpoint
 
 NONE = "-"
 
 
 def fingerprint(token: str) -> str:
-    """Return what may be shown of a token."""
+    """Return a short hash, which may be shown instead of a token."""
     return hashlib.sha256(token.encode()).hexdigest()[:8]
 
 
@@ -24,11 +25,17 @@ class Row:
     """One resource.
 
     Attributes:
-        credentials: the name of its credentials Secret. target: of its target Secret.
-        token: the fingerprint of what the target holds, '-' if that is nothing.
+        name: of the resource.
+        credentials: the name of its credentials Secret.
+        target: the name of its target Secret.
+        ready: the status of its condition Ready.
+        refreshed: the status of its condition Refreshed.
+        reason: the reason of its condition Refreshed.
+        token: the fingerprint of the token in the target, '-' if there is none.
         genuine: whether the token endpoint issued that token.
-        life: seconds until it expires. least: the least life ever seen.
-        seen: fingerprints of all issued tokens that the target ever held.
+        remaining: its remaining lifetime in seconds.
+        shortest: the shortest remaining lifetime ever seen.
+        seen: the fingerprints of all issued tokens that the target has ever held.
     """
 
     name: str
@@ -39,8 +46,8 @@ class Row:
     reason: str = NONE
     token: str = NONE
     genuine: bool = False
-    life: float | None = None
-    least: float | None = None
+    remaining: float | None = None
+    shortest: float | None = None
     seen: set[str] = field(default_factory=set)
 
     @property
@@ -49,18 +56,18 @@ class Row:
         return max(len(self.seen) - 1, 0)
 
     @property
-    def well(self) -> bool:
-        """Return whether all is as it should be."""
+    def healthy(self) -> bool:
+        """Return whether the target holds an issued token and all conditions are True."""
         return self.genuine and self.ready == "True" and self.refreshed == "True"
 
     @property
     def expired(self) -> bool:
-        """Return whether the target was ever seen with a token whose time was over."""
-        return self.least is not None and self.least <= 0
+        """Return whether the target was ever seen with an expired token."""
+        return self.shortest is not None and self.shortest <= 0
 
 
 class State:
-    """All rows, brought up to date by `look`."""
+    """All rows; `update` reads them again."""
 
     def __init__(self, kube: Kube, endpoint: TokenEndpoint) -> None:
         self.rows: dict[str, Row] = {}
@@ -70,21 +77,22 @@ class State:
         self._known = 0
 
     @property
-    def well(self) -> bool:
-        """Return whether there are resources, and all is well with each."""
-        return bool(self.rows) and all(row.well for row in self.rows.values())
+    def healthy(self) -> bool:
+        """Return whether there are resources and all of them are healthy."""
+        return bool(self.rows) and all(row.healthy for row in self.rows.values())
 
     @property
-    def least(self) -> float | None:
-        """Return the least life ever seen in any target."""
-        return min((row.least for row in self.rows.values() if row.least is not None), default=None)
+    def shortest(self) -> float | None:
+        """Return the shortest remaining lifetime ever seen in any target, in seconds."""
+        found = (row.shortest for row in self.rows.values() if row.shortest is not None)
+        return min(found, default=None)
 
     @property
     def refreshes(self) -> int:
         """Return how many tokens came after the first ones."""
         return sum(row.refreshes for row in self.rows.values())
 
-    def look(self) -> None:
+    def update(self) -> None:
         """Read all resources and Secrets of the namespace."""
         tokens = self._items(token_path(NAMESPACE))
         secrets = self._items(secret_path(NAMESPACE))
@@ -103,33 +111,25 @@ class State:
         return {item["metadata"]["name"]: item for item in found.get("items", [])}
 
     def _read_target(self, row: Row, data: Mapping[str, str], now: datetime) -> None:
-        row.token, row.genuine, row.life = NONE, False, None
+        row.token, row.genuine, row.remaining = NONE, False, None
         if "access_token" not in data:
             return
-        row.token = fingerprint(_text(data["access_token"]))
+        row.token = fingerprint(text(data, "access_token"))
         row.genuine = row.token in self._issued
         if row.genuine:
             row.seen.add(row.token)
         try:
-            expiry = datetime.fromisoformat(_text(data.get("expires_at", "")))
+            expiry = datetime.fromisoformat(text(data, "expires_at"))
         except ValueError:
-            return  # the reader may join in and damage things too
-        row.life = (expiry - now).total_seconds()
-        row.least = row.life if row.least is None else min(row.least, row.life)
+            return  # the reader may join in and overwrite things too
+        row.remaining = (expiry - now).total_seconds()
+        row.shortest = row.remaining if row.shortest is None else min(row.shortest, row.remaining)
 
 
 def _read_resource(row: Row, resource: Mapping[str, Any]) -> None:
     spec = resource["spec"]
     row.credentials = spec["credentialsSecretRef"]["name"]
     row.target = spec.get("target", {}).get("name") or row.name
-    conditions = {
-        condition["type"]: condition
-        for condition in resource.get("status", {}).get("conditions", [])
-    }
-    row.ready = conditions.get("Ready", {}).get("status", "Unknown")
-    row.refreshed = conditions.get("Refreshed", {}).get("status", "Unknown")
-    row.reason = conditions.get("Refreshed", {}).get("reason", NONE)
-
-
-def _text(encoded: str) -> str:
-    return base64.b64decode(encoded).decode()
+    row.ready = state(resource, "Ready")[0] or "Unknown"
+    refreshed, reason = state(resource, "Refreshed")
+    row.refreshed, row.reason = refreshed or "Unknown", reason or NONE

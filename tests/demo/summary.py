@@ -1,20 +1,11 @@
-"""What the demo saw, which promises were kept, and what to try next."""
+"""The demo's summary: what it saw, which promises were kept, and what to try next."""
 
-from dataclasses import dataclass
-
-from tests.demo.damage import RECOVERY_SECONDS, Damage
+from tests.demo.faults import RECOVERY_SECONDS, Faults
 from tests.demo.state import State
+from tests.support.verdicts import Promise
 
 
-@dataclass(frozen=True, slots=True)
-class Promise:
-    """A promise, and in which way it was broken: one phrase for each breach."""
-
-    text: str
-    breaches: list[str]
-
-
-def promises(state: State, damage: Damage, *, operator_ran: bool) -> list[Promise]:
+def promises(state: State, faults: Faults, *, operator_ran: bool) -> list[Promise]:
     """Judge what was seen."""
     rows = state.rows.values()
     return [
@@ -23,30 +14,30 @@ def promises(state: State, damage: Damage, *, operator_ran: bool) -> list[Promis
             [f"{row.name} did" for row in rows if row.expired],
         ),
         Promise(
-            f"each recovery came within {RECOVERY_SECONDS:.0f} s",
-            [f"not after: {fault.what}" for fault in damage.faults if fault.late],
+            f"every recovery took less than {RECOVERY_SECONDS:.0f} s",
+            [f"not after: {fault.what}" for fault in faults.injected if fault.late],
         ),
         Promise(
             "all resources were Ready at the end",
             [f"{row.name} was not" for row in rows if row.ready != "True"],
         ),
-        Promise("the operator ran all the time", [] if operator_ran else ["it ended"]),
+        Promise("the operator ran all the time", [] if operator_ran else ["it exited"]),
     ]
 
 
 def lines(
-    state: State, damage: Damage, judged: list[Promise], elapsed: float, lifetime: int
+    state: State, faults: Faults, judged: list[Promise], elapsed: float, lifetime: int
 ) -> list[str]:
     """Return the summary as lines of text."""
-    least = "none seen" if state.least is None else f"{state.least:.0f} s of {lifetime} s"
+    shortest = "none seen" if state.shortest is None else f"{state.shortest:.0f} s of {lifetime} s"
     text = [
         "",
-        f"Summary after {elapsed:.0f} s, with {len(state.rows)} resources",
+        f"Summary after {elapsed:.0f} s with {len(state.rows)} resources",
         f"  refreshes: {state.refreshes}",
-        f"  least life ever seen in a target: {least}",
-        "  recovery took, from the end of the fault:",
+        f"  shortest remaining lifetime ever seen in a target: {shortest}",
+        "  time to recover, from the end of each fault:",
     ]
-    for fault in damage.faults:
+    for fault in faults.injected:
         took = "never" if fault.took is None else f"{fault.took:.2f} s"
         text.append(f"    {took:>8}  {fault.what}")
     text.append("  promises:")
@@ -58,9 +49,9 @@ def lines(
 
 NEXT = """
 What to try next
-  make demo DEMO_KEEP=1        leave it all running, and damage things yourself
-  make demo DEMO_SECONDS=600   watch longer
+  make demo DEMO_KEEP=1        keep everything running and break things yourself
+  make demo DEMO_SECONDS=600   watch for longer
   KUBECONFIG=... make demo DEMO_CLUSTER=current
-                               on a cluster of yours, in a namespace of the demo's own
-  make cluster                 start a control plane to try things on
-  README.md                    install the operator, and mount a token into a pod"""
+                               use your own cluster, in a namespace of the demo's
+  make cluster                 start a control plane to experiment with
+  README.md                    install the operator and mount a token into a pod"""

@@ -1,7 +1,8 @@
-"""The API server as tests use it: plain JSON over one connection that stays open."""
+"""A client of the API server for tests: plain JSON over one persistent connection."""
 
-import base64
+import contextlib
 import json
+import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,21 +10,27 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from pinecone_token_operator.api.access_token import GROUP, KIND, PLURAL, VERSION
-from pinecone_token_operator.kube.interfaces import Body
 from tests.support.cluster import Cluster
+from tests.support.conditions import conditions
+from tests.support.documented import GROUP, KIND, PLURAL, VERSION
+from tests.support.encoding import decode, encode
 
 T = TypeVar("T")
+
+Body = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+"""An object, or the operations of a JSON patch."""
 
 CLIENT_ID = "test-client-id"
 CLIENT_SECRET = "test-client-secret-5b0c8f6e"
 
 _REQUEST_SECONDS = 30.0
 _POLL_SECONDS = 0.02
+_LISTED_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_WATCHED_METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
 
 class KubeError(Exception):
-    """The API server refused; `status` is the HTTP status."""
+    """The API server refused a request; `status` is the HTTP status."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(f"{status}: {message}")
@@ -31,38 +38,58 @@ class KubeError(Exception):
 
 
 class Kube:
-    """A client of the cluster that may do everything.
+    """A client of the cluster with all permissions.
 
     Args:
         cluster: the cluster.
-        timeout: how many seconds it waits for an answer.
+        timeout: how many seconds it waits for a response.
 
     Attributes:
-        client_secrets: every client secret that was stored by `create_credentials`.
+        client_secrets: every client secret that `create_credentials` stored.
     """
 
     def __init__(self, cluster: Cluster, timeout: float = _REQUEST_SECONDS) -> None:
-        self.client_secrets: list[str] = []
-        self._client = httpx.Client(
-            base_url=cluster.url,
-            headers={"Authorization": f"Bearer {cluster.token}", "User-Agent": "tests"},
-            verify=ssl.create_default_context(cafile=cluster.ca_file),
-            timeout=timeout,
-            trust_env=False,
+        self._use(
+            httpx.Client(
+                base_url=cluster.url,
+                headers={"Authorization": f"Bearer {cluster.token}", "User-Agent": "tests"},
+                verify=ssl.create_default_context(cafile=cluster.ca_file),
+                timeout=timeout,
+                trust_env=False,
+            )
         )
+
+    @classmethod
+    def through(cls, client: httpx.Client) -> Self:
+        """Return a client that sends its requests through an HTTP client of the caller's."""
+        kube = cls.__new__(cls)
+        kube._use(client)  # noqa: SLF001 - it is this class's own
+        return kube
+
+    def _use(self, client: httpx.Client) -> None:
+        self.client_secrets: list[str] = []
+        self._watches: set[socket.socket] = set()
+        self._client = client
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._client.close()
 
     # Any object, by its path
 
-    def get(self, path: str) -> dict[str, Any] | None:
-        """Return the object, or None if there is none."""
+    def get(self, path: str, *, metadata_only: bool = False) -> dict[str, Any] | None:
+        """Return an object or a list; None if there is no such object.
+
+        `metadata_only` is for lists.
+        """
+        accept = {"Accept": _LISTED_METADATA} if metadata_only else {}
         try:
-            return self._request("GET", path)
+            return self._request("GET", path, headers=accept)
         except KubeError as error:
             if error.status == 404:
                 return None
@@ -86,16 +113,33 @@ class Kube:
     def delete(self, path: str) -> None:
         self._request("DELETE", path)
 
-    def watch(self, path: str, version: str, seconds: int) -> Iterator[dict[str, Any]]:
+    def watch(
+        self, path: str, version: str, seconds: int, *, metadata_only: bool = False
+    ) -> Iterator[dict[str, Any]]:
         """Yield the events of a collection since a resourceVersion, for so many seconds."""
         separator = "&" if "?" in path else "?"
         query = f"watch=true&resourceVersion={version}&timeoutSeconds={seconds}"
-        with self._client.stream("GET", f"{path}{separator}{query}") as response:
+        accept = {"Accept": _WATCHED_METADATA} if metadata_only else {}
+        timeout = httpx.Timeout(_REQUEST_SECONDS, read=None)
+        with self._client.stream(
+            "GET", f"{path}{separator}{query}", headers=accept, timeout=timeout
+        ) as response:
             if response.is_error:
                 response.read()
                 raise KubeError(response.status_code, f"GET {path}: {_message(response)}")
-            for line in response.iter_lines():
-                yield json.loads(line)
+            connection = response.extensions["network_stream"].get_extra_info("socket")
+            self._watches.add(connection)
+            try:
+                for line in response.iter_lines():
+                    yield json.loads(line)
+            finally:
+                self._watches.discard(connection)
+
+    def interrupt_watches(self) -> None:
+        """Break the connections of all watches, from any thread; they end with an HTTPError."""
+        for connection in list(self._watches):
+            with contextlib.suppress(OSError):  # it ended by itself
+                connection.shutdown(socket.SHUT_RDWR)
 
     # Secrets
 
@@ -104,8 +148,7 @@ class Kube:
         obj = self.secret_object(namespace, name)
         if obj is None:
             return None
-        data: dict[str, str] = obj.get("data") or {}
-        return {key: base64.b64decode(value).decode() for key, value in data.items()}
+        return decode(obj.get("data") or {})
 
     def secret_object(self, namespace: str, name: str) -> dict[str, Any] | None:
         return self.get(secret_path(namespace, name))
@@ -117,7 +160,7 @@ class Kube:
             "apiVersion": "v1",
             "kind": "Secret",
             "metadata": {"name": name, **metadata},
-            "data": {key: _encode(value) for key, value in data.items()},
+            "data": {key: encode(value) for key, value in data.items()},
         }
         return self.create(secret_path(namespace), obj)
 
@@ -149,11 +192,9 @@ class Kube:
     def patch_token(self, namespace: str, name: str, patch: Mapping[str, Any]) -> dict[str, Any]:
         return self.patch(token_path(namespace, name), patch)
 
-    def condition(self, namespace: str, name: str, type_: str) -> dict[str, Any] | None:
+    def condition(self, namespace: str, name: str, type_: str) -> Mapping[str, Any] | None:
         """Return one condition of a token's status; None also if there is no such token."""
-        status = (self.token(namespace, name) or {}).get("status", {})
-        conditions: list[dict[str, Any]] = status.get("conditions", [])
-        return next((each for each in conditions if each["type"] == type_), None)
+        return conditions(self.token(namespace, name)).get(type_)
 
     def reason(self, namespace: str, name: str, type_: str) -> str | None:
         """Return the reason of one condition; None if there is no such condition."""
@@ -162,10 +203,10 @@ class Kube:
     def until(
         self, namespace: str, type_: str, reason: str, name: str = "search", timeout: float = 15
     ) -> None:
-        """Wait until a condition gives this reason."""
+        """Wait until a condition has this reason."""
         eventually(
             lambda: self.reason(namespace, name, type_) == reason,
-            f"{type_} of {name} says {reason}",
+            f"{type_} of {name} has reason {reason}",
             timeout,
         )
 
@@ -175,12 +216,13 @@ class Kube:
         path: str,
         body: Body | None = None,
         content_type: str = "application/json",
+        headers: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        headers = {} if body is None else {"Content-Type": content_type}
+        fields = {**(headers or {}), **({} if body is None else {"Content-Type": content_type})}
         deadline = time.monotonic() + _REQUEST_SECONDS
         while True:
-            response = self._client.request(method, path, json=body, headers=headers)
-            # The API server answers so while it prepares to store a kind, at its start for one.
+            response = self._client.request(method, path, json=body, headers=fields)
+            # The API server answers so until it can store a kind, for example when it starts.
             if response.status_code != httpx.codes.TOO_MANY_REQUESTS or time.monotonic() > deadline:
                 break
             time.sleep(_POLL_SECONDS)
@@ -201,25 +243,21 @@ def token_path(namespace: str, name: str = "") -> str:
 
 
 def eventually(check: Callable[[], T | None], what: str, timeout: float = 15) -> T:
-    """Return the check's first value that is true; call it again and again until then.
+    """Call a check until it returns something true, and return that.
 
     Raises:
-        AssertionError: there was none in time; it says what should have become true.
+        AssertionError: it timed out; the message says what should have become true.
     """
     deadline = time.monotonic() + timeout
     while True:
-        # Looked at before the check, so that the last check is never older than the deadline.
+        # The clock is read first, so that the last check never starts before the deadline.
         late = time.monotonic() > deadline
         if value := check():
             return value
         if late:
             # Nothing that is false can be secret.
-            raise AssertionError(f"not within {timeout:g} s: {what}; at last it was {value!r}")
+            raise AssertionError(f"not within {timeout:g} s: {what}; the last value was {value!r}")
         time.sleep(_POLL_SECONDS)
-
-
-def _encode(value: str | bytes) -> str:
-    return base64.b64encode(value.encode() if isinstance(value, str) else value).decode()
 
 
 def _message(response: httpx.Response) -> str:

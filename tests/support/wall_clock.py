@@ -11,7 +11,7 @@ import subprocess
 from datetime import timedelta
 from pathlib import Path
 
-MISSING = "no clock can be set: there is no C compiler (cc) here"
+MISSING = "there is no C compiler (cc) to build the settable clock"
 
 _SOURCE = Path(__file__).with_name("wall_clock.c")
 

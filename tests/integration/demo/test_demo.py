@@ -1,4 +1,4 @@
-"""`make demo` as a reader runs it, without a terminal."""
+"""`make demo` as a user runs it, without a terminal."""
 
 import os
 import subprocess
@@ -30,7 +30,7 @@ def run_demo(**variables: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_it_shows_the_main_job_and_each_recovery_and_no_secret() -> None:
+def test_demo_shows_every_recovery_and_no_secret() -> None:
     done = run_demo(DEMO_SECONDS="25")
 
     output = done.stdout + done.stderr
@@ -40,20 +40,20 @@ def test_it_shows_the_main_job_and_each_recovery_and_no_secret() -> None:
     for line in (
         "event: all 5 resources have a token",
         "event: deleted the target Secret pinecone-access-token",
-        "event: changed the credentials in batch-service-account",
+        "event: rotated the credentials in batch-service-account",
         "event: overwrote access_token in the Secret search-ui",
-        "event: took the token endpoint down for 6 s",
-        "of 5 could not be refreshed",
+        "event: stopped the token endpoint for 6 s",
+        "of 5 resources could not be refreshed",
         "event: all resources were up to date after ",
-        "  least life ever seen in a target: ",
+        "  shortest remaining lifetime ever seen in a target: ",
         "    kept: no target ever held an expired token",
-        "    kept: each recovery came within 15 s",
+        "    kept: every recovery took less than 15 s",
         "    kept: all resources were Ready at the end",
         "What to try next",
         "Cleaning up.",
     ):
         assert line in output
-    assert "0 of 5 could not be refreshed" not in output  # the outage was noticed
+    assert "0 of 5 resources could not be refreshed" not in output  # the outage had an effect
     assert "BROKEN" not in output
     assert "Traceback" not in output
 
@@ -61,18 +61,18 @@ def test_it_shows_the_main_job_and_each_recovery_and_no_secret() -> None:
 @pytest.mark.parametrize(
     ("variables", "message"),
     [
-        ({"DEMO_SECONDS": "abc"}, "DEMO_SECONDS='abc' cannot be used: give a whole number"),
-        ({"DEMO_SECONDS": "5"}, "DEMO_SECONDS='5' cannot be used: give a whole number from 20"),
-        ({"DEMO_KEEP": "yes"}, "DEMO_KEEP='yes' cannot be used: give 1"),
-        ({"DEMO_CLUSTER": "mine"}, "DEMO_CLUSTER='mine' cannot be used: give 'current'"),
+        ({"DEMO_SECONDS": "abc"}, "DEMO_SECONDS='abc' is invalid: use a whole number"),
+        ({"DEMO_SECONDS": "5"}, "DEMO_SECONDS='5' is invalid: use a whole number from 20"),
+        ({"DEMO_KEEP": "yes"}, "DEMO_KEEP='yes' is invalid: use 1"),
+        ({"DEMO_CLUSTER": "mine"}, "DEMO_CLUSTER='mine' is invalid: use 'current'"),
         ({"DEMO_CLUSTER": "current"}, "DEMO_CLUSTER=current needs KUBECONFIG"),
         (
             {"DEMO_CLUSTER": "current", "KUBECONFIG": "/nonexistent"},
-            "KUBECONFIG names '/nonexistent', and there is no such file",
+            "KUBECONFIG names '/nonexistent', which is not a file",
         ),
     ],
 )
-def test_a_variable_that_cannot_be_used_gives_one_clear_line(
+def test_demo_explains_an_invalid_variable_in_one_line(
     variables: dict[str, str], message: str
 ) -> None:
     done = run_demo(**variables)

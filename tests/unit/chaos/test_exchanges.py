@@ -1,8 +1,8 @@
 import pytest
 
-from tests.chaos.exchanges import Exchange, tally
-from tests.chaos.fairness import Fault
-from tests.chaos.kinds import BY_NAME
+from tests.chaos.analysis.exchanges import tally
+from tests.chaos.faults.catalog import BY_NAME
+from tests.chaos.records import Exchange, Fault
 
 KEY, OTHER = ("default", "search"), ("default", "other")
 EARLIEST = 50.0
@@ -16,48 +16,53 @@ def lost(at: float) -> Exchange:
     return Exchange(at, None, frozenset({KEY}))
 
 
-def fault(name: str, at: float, *concerns: tuple[str, str]) -> Fault:
-    return Fault(BY_NAME[name], at, at, frozenset(concerns) if concerns else None)
+def fault(name: str, at: float, *affects: tuple[str, str]) -> Fault:
+    return Fault(BY_NAME[name], at, at, frozenset(affects) if affects else None)
 
 
 @pytest.mark.parametrize(
-    ("exchanges", "faults", "ends", "needed", "beyond"),
+    ("exchanges", "faults", "exits", "needed", "beyond"),
     [
         pytest.param([seen(0)], [], [], {"first": 1}, {}, id="a first token"),
         pytest.param(
-            [seen(0), seen(55), seen(110)], [], [], {"first": 1, "due": 2}, {}, id="tokens in time"
-        ),
-        pytest.param(
-            [seen(0), seen(20)],
+            [seen(0), seen(55), seen(110)],
             [],
             [],
-            {"first": 1},
-            {"unexplained": 1},
-            id="a token before its time",
-        ),
-        pytest.param(
-            [seen(0), seen(20)],
-            [fault("people: targets deleted", 19, KEY)],
-            [],
-            {"first": 1, "people: targets deleted": 1},
+            {"first": 1, "due": 2},
             {},
-            id="a target that was deleted",
+            id="due tokens",
         ),
         pytest.param(
             [seen(0), seen(20)],
-            [fault("people: targets deleted", 19, OTHER)],
+            [],
             [],
             {"first": 1},
             {"unexplained": 1},
-            id="another's target that was deleted",
+            id="a token before it was due",
+        ),
+        pytest.param(
+            [seen(0), seen(20)],
+            [fault("users: targets deleted", 19, KEY)],
+            [],
+            {"first": 1, "users: targets deleted": 1},
+            {},
+            id="a deleted target",
+        ),
+        pytest.param(
+            [seen(0), seen(20)],
+            [fault("users: targets deleted", 19, OTHER)],
+            [],
+            {"first": 1},
+            {"unexplained": 1},
+            id="a deleted target of another resource",
         ),
         pytest.param(
             [seen(20), seen(40)],
-            [fault("people: targets deleted", 10, KEY)],
+            [fault("users: targets deleted", 10, KEY)],
             [],
             {"first": 1},
             {"unexplained": 1},
-            id="a target that was deleted before the last token",
+            id="a target deleted before the last token",
         ),
         pytest.param(
             [seen(0), seen(20)],
@@ -65,7 +70,7 @@ def fault(name: str, at: float, *concerns: tuple[str, str]) -> Fault:
             [],
             {"first": 1, "control plane: CRD reinstalled": 1},
             {},
-            id="a resource that went with its kind",
+            id="a resource deleted with its CRD",
         ),
         pytest.param(
             [seen(0), seen(20)],
@@ -77,55 +82,55 @@ def fault(name: str, at: float, *concerns: tuple[str, str]) -> Fault:
         ),
         pytest.param(
             [seen(0), seen(20)],
-            [fault("people: targets deleted", 15, KEY), fault("clock: 5 min ahead", 19)],
+            [fault("users: targets deleted", 15, KEY), fault("clock: 5 min ahead", 19)],
             [],
-            {"first": 1, "people: targets deleted": 1},
+            {"first": 1, "users: targets deleted": 1},
             {},
-            id="a clock beside a better reason",
+            id="a clock and a better cause",
         ),
         pytest.param(
             [lost(10)],
             [],
             [12],
             {},
-            {"a process ended before it wrote the token": 1},
-            id="a token that went with the process",
+            {"a process exited before it wrote the token": 1},
+            id="a token lost with the process",
         ),
         pytest.param(
             [lost(10)],
-            [fault("people: resource recreated", 11, KEY)],
+            [fault("users: resource recreated", 11, KEY)],
             [],
             {},
-            {"not wanted any more: people: resource recreated": 1},
-            id="a token whose resource went",
+            {"no longer wanted: users: resource recreated": 1},
+            id="a token whose resource was deleted",
         ),
         pytest.param(
             [seen(60), seen(61)],
-            [fault("people: resource recreated", 55, KEY)],
+            [fault("users: resource recreated", 55, KEY)],
             [],
             {"first": 1},
-            {"for a resource that was gone, which was not noticed yet": 1},
-            id="a token for a resource that was made anew, and one for the new one",
+            {"for a resource whose deletion had not been noticed yet": 1},
+            id="one token for the deleted resource and one for its successor",
         ),
         pytest.param(
             [seen(60), seen(61)],
-            [fault("people: resource recreated", 55, KEY), fault("clock: 5 min ahead", 60)],
+            [fault("users: resource recreated", 55, KEY), fault("clock: 5 min ahead", 60)],
             [],
             {"first": 1},
-            {"for a resource that was gone, which was not noticed yet": 1},
-            id="such a one, and a clock beside it",
+            {"for a resource whose deletion had not been noticed yet": 1},
+            id="the same with a wrong clock",
         ),
         pytest.param(
             [lost(60)],
-            [fault("people: resource recreated", 55, KEY)],
+            [fault("users: resource recreated", 55, KEY)],
             [],
             {},
-            {"for a resource that was gone, which was not noticed yet": 1},
-            id="a token that could not be written for a resource that was gone",
+            {"for a resource whose deletion had not been noticed yet": 1},
+            id="a token never written for a deleted resource",
         ),
         pytest.param(
             [seen(60), seen(61)],
-            [fault("people: targets deleted", 55, KEY)],
+            [fault("users: targets deleted", 55, KEY)],
             [],
             {"first": 1},
             {"unexplained": 1},
@@ -136,13 +141,13 @@ def fault(name: str, at: float, *concerns: tuple[str, str]) -> Fault:
         ),
     ],
 )
-def test_why_exchanges_were_made(
+def test_tally_counts_exchanges_by_cause(
     exchanges: list[Exchange],
     faults: list[Fault],
-    ends: list[float],
+    exits: list[float],
     needed: dict[str, int],
     beyond: dict[str, int],
 ) -> None:
-    found = tally(exchanges, faults, ends, EARLIEST)
+    found = tally(exchanges, faults, exits, EARLIEST)
     assert (found.needed, found.beyond) == (needed, beyond)
     assert len(found.unexplained) == beyond.get("unexplained", 0)

@@ -1,6 +1,7 @@
 import pytest
 
-from tests.chaos.leaders import Tenure, Write, fail_over, strays, tenures
+from tests.chaos.analysis.leaders import Tenure, failover, non_leader_writes, tenures
+from tests.chaos.records import Write
 
 A, B = "operator-0", "operator-1"
 
@@ -26,16 +27,16 @@ HANDED_OVER = [lease(A, 0), lease(A, 2), lease(B, 17), lease(B, 19)]
             id="renewals are one tenure",
         ),
         pytest.param(
-            HANDED_OVER, [Tenure(A, 0.1, 2), Tenure(B, 17.1, 19)], id="one after the other"
+            HANDED_OVER, [Tenure(A, 0.1, 2), Tenure(B, 17.1, 19)], id="one leader after another"
         ),
         pytest.param(
             [lease(A, 0), lease(A, 2, held=False), lease(A, 5)],
             [Tenure(A, 0.1, 0.1), Tenure(A, 5.1, 5.1)],
-            id="what is released and taken again is two tenures",
+            id="a Lease released and acquired again is two tenures",
         ),
     ],
 )
-def test_who_held_the_lease(writes: list[Write], expected: list[Tenure]) -> None:
+def test_tenures_tell_who_held_the_lease(writes: list[Write], expected: list[Tenure]) -> None:
     assert tenures(writes) == expected
 
 
@@ -43,18 +44,18 @@ def test_who_held_the_lease(writes: list[Write], expected: list[Tenure]) -> None
     ("one", "leader"),
     [
         pytest.param(write(A, 1), None, id="the leader writes"),
-        pytest.param(write(B, 1), A, id="another writes"),
+        pytest.param(write(B, 1), A, id="another replica writes"),
         pytest.param(write(A, 18), B, id="the former leader writes"),
         pytest.param(write(A, 10), None, id="nobody is known to lead"),
         pytest.param(write(A, 17.05), None, id="the Lease was not written yet"),
     ],
 )
-def test_who_wrote_beside_the_leader(one: Write, leader: str | None) -> None:
-    found = strays([*HANDED_OVER, one], tenures(HANDED_OVER))
-    assert [stray.leader for stray in found] == ([leader] if leader else [])
+def test_non_leader_writes_are_found(one: Write, leader: str | None) -> None:
+    found = non_leader_writes([*HANDED_OVER, one], tenures(HANDED_OVER))
+    assert [each.leader for each in found] == ([leader] if leader else [])
 
 
-def test_how_long_a_fail_over_took() -> None:
+def test_failover_ends_with_the_next_tenure() -> None:
     held = tenures(HANDED_OVER)
-    assert fail_over(held, 3) == pytest.approx(14.1)
-    assert fail_over(held, 18) is None
+    assert failover(held, 3) == pytest.approx(14.1)
+    assert failover(held, 18) is None

@@ -2,15 +2,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.settings import Settings, SettingsError, read_settings
+from tests.chaos.settings import Settings, read_settings
+from tests.support.variables import SettingsError
 
 
-def test_the_defaults() -> None:
+def test_settings_default_to_ten_minutes() -> None:
     found = read_settings({"CHAOS_SEED": "7"})
     assert found == Settings(600.0, 7, 200, Path("chaos-report").resolve())
 
 
-def test_without_a_seed_one_is_drawn() -> None:
+def test_seed_is_random_when_unset() -> None:
     assert len({read_settings({}).seed for _ in range(20)}) > 1
 
 
@@ -24,6 +25,6 @@ def test_without_a_seed_one_is_drawn() -> None:
         ("CHAOS_RESOURCES", "2001", "10 to 2000"),
     ],
 )
-def test_what_cannot_be_used_is_said(variable: str, text: str, range_: str) -> None:
+def test_invalid_variable_is_named_with_its_range(variable: str, text: str, range_: str) -> None:
     with pytest.raises(SettingsError, match=f"{variable}='{text}' .* from {range_}"):
         read_settings({variable: text})

@@ -1,0 +1,137 @@
+"""The environment of a run: cluster, proxy, token endpoint, replicas and observers."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from tests.chaos.observers.leak_scanner import LeakScanner
+from tests.chaos.observers.target_reader import TargetReader
+from tests.chaos.observers.target_writes import TargetWrites
+from tests.chaos.observers.write_log import WriteLog
+from tests.chaos.population import NAMESPACES, SECRET_PREFIX, Accounts, Member
+from tests.chaos.replicas import Replica, Replicas
+from tests.chaos.retry import Retrier
+from tests.support.api import Kube
+from tests.support.api_proxy import ApiProxy
+from tests.support.audit import AuditLog
+from tests.support.chart import install_rights, service_account_token
+from tests.support.cluster import Cluster
+from tests.support.crd import install_crd
+from tests.support.operator_process import Operator
+from tests.support.token_endpoint import TOKEN_PREFIX, TokenEndpoint
+from tests.support.wall_clock import WallClock, can_be_set
+
+T = TypeVar("T")
+
+LIFETIME = 90
+SYSTEM_NAMESPACE = "chaos-system"
+LEASE = "pinecone-token-operator"
+REPLICAS = ("operator-0", "operator-1")
+
+_ACCOUNT_PREFIX = f"system:serviceaccount:{SYSTEM_NAMESPACE}:"
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Everything that faults act on, and what observes it.
+
+    Attributes:
+        stop: set when the run is interrupted.
+        cluster: the control plane.
+        kube: reaches the API server directly, not through the proxy.
+        proxy: what the replicas reach the API server through.
+        endpoint: the token endpoint.
+        members: the resources.
+        accounts: their credentials.
+        replicas: the operator.
+        reader: reads the targets.
+        target_writes: knows which target each token was written to.
+        write_log: knows what the replicas wrote.
+        leak_scanner: searches for tokens and client secrets.
+        start: the start of the run in monotonic seconds.
+    """
+
+    stop: threading.Event
+    cluster: Cluster
+    kube: Kube
+    proxy: ApiProxy
+    endpoint: TokenEndpoint
+    members: tuple[Member, ...]
+    accounts: Accounts
+    replicas: Replicas
+    reader: TargetReader
+    target_writes: TargetWrites
+    write_log: WriteLog
+    leak_scanner: LeakScanner
+    start: float
+
+    def seconds(self) -> float:
+        """Return the seconds since the start of the run."""
+        return time.monotonic() - self.start
+
+    def retry(self, do: Callable[[], T], accept: tuple[int, ...] = ()) -> T | None:
+        """Retry an action on the cluster, which may be down; see `Retrier.until_done`."""
+        return Retrier(self.stop).until_done(do, accept)
+
+    def wait_until(self, check: Callable[[], bool], what: str) -> None:
+        """Wait for a change in the cluster, which may be down; see `Retrier.until_true`."""
+        Retrier(self.stop).until_true(check, what)
+
+
+@contextlib.contextmanager
+def open_environment(directory: Path, members: tuple[Member, ...]) -> Iterator[Environment]:
+    """Start everything but the replicas and the observers, which the caller enters."""
+    with contextlib.ExitStack() as stack:
+        cluster = stack.enter_context(Cluster(directory / "cluster", controller_manager=True))
+        kube = stack.enter_context(Kube(cluster))
+        install_crd(cluster)
+        proxy = stack.enter_context(
+            ApiProxy(cluster.url, cluster.ca_file, directory / "proxy", REPLICAS)
+        )
+        endpoint = stack.enter_context(TokenEndpoint(LIFETIME, directory=directory / "endpoint"))
+        for namespace in (SYSTEM_NAMESPACE, *NAMESPACES):
+            kube.create("/api/v1/namespaces", {"metadata": {"name": namespace}})
+        replicas = Replicas(
+            [_replica(name, cluster, proxy, endpoint, directory / name) for name in REPLICAS]
+        )
+        keys = [member.key for member in members]
+        operators = {replica.name: replica.operator for replica in replicas.all}
+        start, start_wall = time.monotonic(), time.time()
+        yield Environment(
+            stop=threading.Event(),
+            cluster=cluster,
+            kube=kube,
+            proxy=proxy,
+            endpoint=endpoint,
+            members=members,
+            accounts=Accounts(endpoint, members),
+            replicas=replicas,
+            reader=TargetReader(cluster, endpoint, keys, start),
+            target_writes=TargetWrites(cluster, endpoint, keys),
+            write_log=WriteLog(AuditLog(cluster.audit_log), _ACCOUNT_PREFIX, start_wall),
+            leak_scanner=LeakScanner(kube, operators, (TOKEN_PREFIX, SECRET_PREFIX)),
+            start=start,
+        )
+
+
+def _replica(
+    name: str, cluster: Cluster, proxy: ApiProxy, endpoint: TokenEndpoint, directory: Path
+) -> Replica:
+    directory.mkdir()
+    # A ServiceAccount for each, by which the audit log tells them apart.
+    install_rights(cluster, SYSTEM_NAMESPACE, name, ["--set", f"leaderElection.leaseName={LEASE}"])
+    token = service_account_token(cluster, SYSTEM_NAMESPACE, name)
+    clock = WallClock(directory) if can_be_set() else None
+    operator = Operator(
+        proxy.kubeconfig(name, token),
+        endpoint.url,
+        endpoint.ca_bundle,
+        directory,
+        options=["--leader-elect", "--leader-election-namespace", SYSTEM_NAMESPACE],
+        environ=clock.environ if clock else {},
+    )
+    return Replica(name, operator, clock)

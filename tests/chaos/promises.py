@@ -1,0 +1,17 @@
+"""What the operator's documentation promises, as numbers; times are in seconds."""
+
+from typing import Final
+
+# After the leader is killed, and after it is asked to exit.
+FAILOVER: Final = 17.0
+HANDOVER: Final = 2.0
+# A process that starts treats the Lease as just renewed when it first sees it.
+START: Final = 3.0
+# How long the operator waits for the API server when it starts.
+API_SERVER_WAIT: Final = 30.0
+# Everything is back to normal this long after the last fault.
+CONVERGENCE: Final = 60.0
+
+EXIT_STOPPED: Final = 0
+EXIT_NOT_REACHABLE: Final = 3
+EXIT_LEASE_LOST: Final = 4

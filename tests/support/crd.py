@@ -1,0 +1,23 @@
+"""Installs the CRD into a cluster of tests."""
+
+from typing import Final, Protocol
+
+from tests.support.documented import GROUP, PLURAL
+from tests.support.repository import CRD
+
+CRD_NAME: Final = f"{PLURAL}.{GROUP}"
+CRD_PATH: Final = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{CRD_NAME}"
+
+
+class HasKubectl(Protocol):
+    """A cluster that kubectl can reach."""
+
+    def kubectl(self, *arguments: str) -> str: ...
+
+
+def install_crd(cluster: HasKubectl) -> None:
+    """Install the CRD and wait until resources can be created."""
+    cluster.kubectl("apply", "--server-side", "-f", str(CRD))
+    cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRD))
+    # A kind can be established before it can be stored; kubectl retries until it can.
+    cluster.kubectl("get", PLURAL, "--all-namespaces")
