@@ -63,7 +63,7 @@ def read_strictly(found: dict[str, Any]) -> subprocess.CompletedProcess[str]:
     ("name", "kinds"),
     [
         ("everything", {"ServiceMonitor", "PrometheusRule"}),
-        ("pods-scraped", {"PodMonitor", "PrometheusRule"}),
+        ("pod-monitor", {"PodMonitor", "PrometheusRule"}),
     ],
 )
 def test_monitors_have_only_fields_of_the_prometheus_operator(name: str, kinds: set[str]) -> None:

@@ -1,4 +1,4 @@
-"""The values are documented, their schema is closed, and what it refuses it refuses clearly."""
+"""Values are documented, the schema is closed, and its errors are clear."""
 
 import re
 from collections.abc import Iterator
@@ -12,9 +12,9 @@ from tests.support.chart_readme import README, rendered
 
 DEFAULTS: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
 
-# Known for the sake of charts that depend on this one, and used by Helm alone.
+# For charts that depend on this one; only Helm uses them.
 FOR_HELM = {"enabled", "global"}
-# Types of Kubernetes that are a value as a whole; their fields are not values of ours.
+# Kubernetes types that are one value as a whole.
 WHOLE = {"podSecurityContext", "securityContext", "affinity"}
 
 
@@ -27,7 +27,7 @@ def resolved(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def documented(schema: dict[str, Any], path: str = "") -> Iterator[str]:
-    """Yield the path of each value that the schema knows."""
+    """Yield the path of each value in the schema."""
     for name, raw in schema["properties"].items():
         here, below = f"{path}.{name}".lstrip("."), resolved(raw)
         if "properties" in below and here not in WHOLE:
@@ -37,7 +37,7 @@ def documented(schema: dict[str, Any], path: str = "") -> Iterator[str]:
 
 
 def defaults(values: dict[str, Any], schema: dict[str, Any], path: str = "") -> Iterator[str]:
-    """Yield the path of each value that has a default."""
+    """Yield the path of each value with a default."""
     for name, value in values.items():
         here = f"{path}.{name}".lstrip(".")
         below = resolved(schema.get("properties", {}).get(name, {}))
@@ -48,7 +48,7 @@ def defaults(values: dict[str, Any], schema: dict[str, Any], path: str = "") -> 
 
 
 def objects_in(schema: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield every part of the schema that is about an object."""
+    """Yield each object schema with its path."""
     if isinstance(schema, list):
         for part in schema:
             yield from objects_in(part, path)
@@ -59,30 +59,30 @@ def objects_in(schema: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any
             yield from objects_in(part, f"{path}/{name}")
 
 
-def test_values_and_schema_know_the_same() -> None:
+def test_schema_and_defaults_have_the_same_values() -> None:
     assert set(documented(SCHEMA)) - FOR_HELM == set(defaults(DEFAULTS, SCHEMA))
 
 
-def test_the_readme_is_what_helm_docs_makes_of_the_values() -> None:
-    assert README.read_text("utf-8") == rendered(), "make docs"
+def test_chart_readme_is_up_to_date() -> None:
+    assert README.read_text("utf-8") == rendered(), "run: make docs"
 
 
-def test_the_readme_explains_every_value() -> None:
+def test_chart_readme_documents_every_value() -> None:
     rows = re.findall(r"^\| `([\w.]+)` \| .+? \| (.*) \|$", README.read_text("utf-8"), re.MULTILINE)
 
     assert [name for name, text in rows if not text.strip()] == []
-    # Where requests and limits are maps with names of the user's, the table tells the default ones.
+    # For maps with arbitrary keys, the table lists those with a default.
     names = {re.sub(r"^(resources\.\w+)\.\w+$", r"\1", name) for name, _ in rows}
     names = {re.sub(r"(labels|nodeSelector)\..*$", r"\1", name) for name in names}
     assert names == set(defaults(DEFAULTS, SCHEMA))
 
 
-def test_every_level_is_closed() -> None:
-    open_ones = {
+def test_schema_rejects_unknown_values_at_every_level() -> None:
+    extensible = {
         path for path, part in objects_in(SCHEMA) if part.get("additionalProperties") is not False
     }
-    # What Helm sets, names that are the user's, and types that grow with each Kubernetes.
-    assert open_ones == {
+    # Set by Helm, maps with arbitrary keys, and Kubernetes types.
+    assert extensible == {
         "/properties/global",
         "/definitions/kubernetes",
         "/definitions/quantities",
@@ -90,7 +90,7 @@ def test_every_level_is_closed() -> None:
     }
 
 
-def test_every_value_is_set_in_some_row() -> None:
+def test_every_value_is_set_in_some_snapshot() -> None:
     rows = [yaml.safe_load((VALUES / f"{name}.yaml").read_text("utf-8")) for name in ROWS]
     covered = {path for values in rows for path in defaults(values, SCHEMA)}
 
@@ -98,69 +98,77 @@ def test_every_value_is_set_in_some_row() -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "said"),
+    ("option", "message"),
     [
-        pytest.param("watchNamespace=a", "additional properties 'watchNamespace'", id="unknown"),
-        pytest.param("image.tags=1", "'/image': additional properties 'tags'", id="in an image"),
+        pytest.param(
+            "watchNamespace=a", "additional properties 'watchNamespace'", id="unknown value"
+        ),
+        pytest.param(
+            "image.tags=1", "'/image': additional properties 'tags'", id="unknown in image"
+        ),
         pytest.param(
             "tokenEndpoint.caBundle.path=ca",
             "'/tokenEndpoint/caBundle': additional properties 'path'",
-            id="in a bundle",
+            id="unknown in caBundle",
         ),
         pytest.param(
             "metrics.serviceMonitor.intervall=1m",
             "'/metrics/serviceMonitor': additional properties 'intervall'",
-            id="in a monitor",
+            id="unknown in serviceMonitor",
         ),
         pytest.param(
             "resources.request.cpu=1",
             "'/resources': additional properties 'request'",
-            id="in needs",
+            id="unknown in resources",
         ),
         pytest.param(
             "tolerations[0].keys=a",
             "'/tolerations/0': additional properties 'keys'",
-            id="in a toleration",
+            id="unknown in a toleration",
         ),
         pytest.param(
             "tokenEndpoint.url=http://login.example",
             "'/tokenEndpoint/url': 'http://login.example' does not match pattern '^https://'",
-            id="no TLS",
+            id="http URL",
         ),
-        pytest.param("maxConcurrentExchanges=0", "minimum: got 0, want 1", id="no exchange"),
-        pytest.param("log.level=loud", "must be one of 'debug', 'info'", id="a log level"),
-        pytest.param("replicas=two", "'/replicas': got string, want integer", id="a word"),
+        pytest.param("maxConcurrentExchanges=0", "minimum: got 0, want 1", id="zero exchanges"),
+        pytest.param("log.level=loud", "must be one of 'debug', 'info'", id="unknown log level"),
         pytest.param(
-            "podLabels.on=true", "'/podLabels/on': got boolean, want string", id="a label"
+            "replicas=two", "'/replicas': got string, want integer", id="string for an integer"
         ),
-        pytest.param("image.digest=latest", "'/image/digest': 'latest'", id="no digest"),
-        pytest.param("watchNamespaces={Team}", "'/watchNamespaces/0': 'Team'", id="no namespace"),
+        pytest.param(
+            "podLabels.on=true", "'/podLabels/on': got boolean, want string", id="boolean label"
+        ),
+        pytest.param("image.digest=latest", "'/image/digest': 'latest'", id="malformed digest"),
+        pytest.param(
+            "watchNamespaces={Team}", "'/watchNamespaces/0': 'Team'", id="malformed namespace"
+        ),
         pytest.param(
             "metrics.prometheusRule.disabledAlerts={Typo}",
             "must be one of 'PineconeTokenExpired'",
-            id="no such alert",
+            id="unknown alert",
         ),
     ],
 )
-def test_the_schema_refuses(option: str, said: str) -> None:
+def test_schema_rejects_value(option: str, message: str) -> None:
     answer = template("--set", option)
 
     assert answer.returncode != 0
-    assert said in answer.stderr
+    assert message in answer.stderr
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         pytest.param(
             "leaderElection.enabled=false",
             "replicas is 2, but leaderElection.enabled is false",
-            id="two replicas that do not agree",
+            id="two replicas without leader election",
         ),
         pytest.param(
             "tokenEndpoint.caBundle.configMapName=a,tokenEndpoint.caBundle.secretName=b",
-            "names both a ConfigMap and a Secret",
-            id="two sources of certificates",
+            "set only one of them",
+            id="two CA bundles",
         ),
         pytest.param(
             "metrics.serviceMonitor.enabled=true,metrics.podMonitor.enabled=true",
@@ -169,20 +177,20 @@ def test_the_schema_refuses(option: str, said: str) -> None:
         ),
         pytest.param(
             "metrics.serviceMonitor.enabled=true,metrics.service.enabled=false",
-            "metrics.serviceMonitor needs the Service",
-            id="a monitor of no Service",
+            "metrics.serviceMonitor requires the Service",
+            id="a ServiceMonitor without a Service",
         ),
     ],
 )
-def test_what_contradicts_itself_is_refused_with_what_to_do(options: str, said: str) -> None:
+def test_contradicting_values_are_rejected_with_advice(options: str, message: str) -> None:
     answer = template("--set", options)
 
     assert answer.returncode != 0
-    assert said in answer.stderr
+    assert message in answer.stderr
 
 
 def switches(values: dict[str, Any], path: str = "") -> Iterator[tuple[str, bool]]:
-    """Yield each value that is on or off, and its default."""
+    """Yield each boolean value and its default."""
     for name, value in values.items():
         here = f"{path}.{name}".lstrip(".")
         if isinstance(value, dict):
@@ -192,8 +200,8 @@ def switches(values: dict[str, Any], path: str = "") -> Iterator[tuple[str, bool
 
 
 @pytest.mark.parametrize(("name", "default"), list(switches(DEFAULTS)))
-def test_each_switch_can_be_turned_the_other_way(name: str, default: bool) -> None:
-    # Without leader election there can be one replica only.
+def test_every_boolean_can_be_flipped(name: str, default: bool) -> None:
+    # Without leader election only one replica is allowed.
     answer = template("--set", f"replicas=1,{name}={str(not default).lower()}")
 
     assert answer.returncode == 0, answer.stderr
@@ -201,5 +209,5 @@ def test_each_switch_can_be_turned_the_other_way(name: str, default: bool) -> No
 
 
 @pytest.mark.parametrize("options", ["enabled=true", "global.imageRegistry=registry.example"])
-def test_a_chart_may_depend_on_this_one(options: str) -> None:
+def test_chart_can_be_a_dependency(options: str) -> None:
     assert template("--set", options).returncode == 0

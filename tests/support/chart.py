@@ -1,4 +1,4 @@
-"""The chart, rendered by helm; what it grants, applied to a cluster of tests."""
+"""Renders the chart with helm, and applies its RBAC to a test cluster."""
 
 import json
 import subprocess
@@ -17,19 +17,19 @@ SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text("ut
 RELEASE = "release"
 NAMESPACE = "chart-operator"
 
-# The least that shows every branch of the templates; a file each.
+# Files of values that together cover every branch of the templates.
 ROWS = sorted(path.stem for path in VALUES.glob("*.yaml"))
 
 
 def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run helm, and return whatever came of it."""
+    """Run helm and return its result."""
     return subprocess.run(
         [str(binaries("helm")["helm"]), *arguments], check=False, capture_output=True, text=True
     )
 
 
 def template(*options: str) -> subprocess.CompletedProcess[str]:
-    """Render the chart, as a newest cluster would get it, and return whatever came of it."""
+    """Run `helm template` for the newest Kubernetes and return its result."""
     command = ("template", RELEASE, str(CHART), "--namespace", NAMESPACE)
     return helm(*command, "--kube-version", "1.37.2", *options)
 
@@ -42,17 +42,17 @@ def render(*options: str) -> str:
 
 
 def objects(*options: str) -> list[dict[str, Any]]:
-    """Return the rendered objects, those for `helm test` among them."""
+    """Return the rendered objects, including those of `helm test`."""
     return [found for found in yaml.safe_load_all(render(*options)) if found]
 
 
 def row(name: str) -> tuple[str, str]:
-    """Return the options that give helm a row's values."""
+    """Return the helm options for a file of values."""
     return ("--values", str(VALUES / f"{name}.yaml"))
 
 
 def of_kind(found: list[dict[str, Any]], kind: str, suffix: str = "") -> dict[str, Any]:
-    """Return the one object of this kind whose name ends so, those for `helm test` left out."""
+    """Return the only object of a kind with this name suffix, ignoring those of `helm test`."""
     (only,) = [
         each
         for each in found
@@ -66,16 +66,16 @@ def of_kind(found: list[dict[str, Any]], kind: str, suffix: str = "") -> dict[st
 def install_rights(
     cluster: Cluster, namespace: str, name: str, options: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
-    """Apply the operator's service account and rights, nothing else; return what was applied.
+    """Apply only the operator's ServiceAccount and RBAC objects, and return them.
 
     Args:
-        cluster: where to.
-        namespace: the release's.
-        name: what the service account and the rest are called.
-        options: further ones of `helm template`.
+        cluster: the cluster to apply to.
+        namespace: the release namespace.
+        name: the name of the ServiceAccount and the RBAC objects.
+        options: further options of `helm template`.
     """
     chosen = ["--namespace", namespace, "--set", f"fullnameOverride={name}"]
-    # These are the users' rights and the check's, not the operator's.
+    # Without the roles of users and of helm test.
     chosen += ["--set", "rbac.aggregateClusterRoles=false,helmTest.enabled=false"]
     wanted = [
         found
@@ -87,6 +87,6 @@ def install_rights(
 
 
 def service_account_token(cluster: Cluster, namespace: str, name: str) -> str:
-    """Return a token of a service account that outlives any test."""
+    """Return a ServiceAccount token that outlives any test."""
     arguments = ("create", "token", "--namespace", namespace, "--duration=24h", name)
     return cluster.kubectl(*arguments).strip()

@@ -1,4 +1,4 @@
-"""The chart's README, as helm-docs makes it from README.md.gotmpl and the comments in values.yaml.
+"""Renders the chart's README with helm-docs from README.md.gotmpl and the comments in values.yaml.
 
 python -m tests.support.chart_readme
 """
@@ -12,7 +12,7 @@ README = CHART / "README.md"
 
 
 def rendered() -> str:
-    """Return what the README should be."""
+    """Return the text that the README should have."""
     command = [str(binaries("helm-docs")["helm-docs"]), "--chart-search-root", str(CHART)]
     command += ["--sort-values-order", "file", "--dry-run"]
     done = subprocess.run(command, check=True, capture_output=True, text=True)

@@ -13,7 +13,7 @@
 {{- end }}
 {{- end }}
 
-{{- /* What selects the operator's pods, and no others of the release. */}}
+{{- /* Select the operator's pods only, not the pod of helm test. */}}
 {{- define "pinecone-token-operator.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "pinecone-token-operator.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -28,8 +28,8 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 
 {{- /*
-Labels and annotations, from a dict with `root`, and `labels` and `annotations` of the object's own.
-The chart's labels win, since selectors depend on them; then the object's own; then common ones.
+Labels and annotations, from a dict with `root` and optional `labels`, `annotations` and `ownLabels` of
+the object. Precedence: the chart's labels, which selectors depend on; the object's; the common ones.
 */}}
 {{- define "pinecone-token-operator.labelsAndAnnotations" -}}
 {{- $own := include "pinecone-token-operator.ownLabels" .root | fromYaml | merge dict (default dict .ownLabels) -}}
@@ -61,7 +61,7 @@ annotations:
 {{- default (include "pinecone-token-operator.fullname" .) .Values.leaderElection.leaseName }}
 {{- end }}
 
-{{- /* What the operator may do in each namespace that it serves. No delete: owned Secrets are collected by Kubernetes. */}}
+{{- /* The operator's rules in each watched namespace. No delete: Kubernetes garbage-collects owned Secrets. */}}
 {{- define "pinecone-token-operator.rules" -}}
 - apiGroups: [pinecone.token-operator.dev]
   resources: [pineconeaccesstokens]
@@ -77,18 +77,18 @@ annotations:
   verbs: [get, create, patch]
 {{- end }}
 
-{{- /* Fails where values contradict each other, which the schema cannot say clearly. */}}
+{{- /* Reject contradicting values with a clearer message than the schema could give. */}}
 {{- define "pinecone-token-operator.validate" -}}
 {{- if and (gt (int .Values.replicas) 1) (not .Values.leaderElection.enabled) }}
-{{- fail (printf "replicas is %d, but leaderElection.enabled is false: without leader election, all replicas would fetch every token; set replicas to 1 or leaderElection.enabled to true" (int .Values.replicas)) }}
+{{- fail (printf "replicas is %d, but leaderElection.enabled is false: without leader election every replica would fetch every token; set replicas to 1 or leaderElection.enabled to true" (int .Values.replicas)) }}
 {{- end }}
 {{- if and .Values.tokenEndpoint.caBundle.configMapName .Values.tokenEndpoint.caBundle.secretName }}
-{{- fail "tokenEndpoint.caBundle names both a ConfigMap and a Secret: set configMapName or secretName, not both" }}
+{{- fail "tokenEndpoint.caBundle.configMapName and secretName are both set: set only one of them" }}
 {{- end }}
 {{- if and .Values.metrics.serviceMonitor.enabled .Values.metrics.podMonitor.enabled }}
-{{- fail "metrics.serviceMonitor and metrics.podMonitor are both enabled, and would scrape each pod twice: enable one of them" }}
+{{- fail "metrics.serviceMonitor and metrics.podMonitor are both enabled and would scrape each pod twice: enable only one of them" }}
 {{- end }}
 {{- if and .Values.metrics.serviceMonitor.enabled (not .Values.metrics.service.enabled) }}
-{{- fail "metrics.serviceMonitor needs the Service: set metrics.service.enabled to true, or use metrics.podMonitor" }}
+{{- fail "metrics.serviceMonitor requires the Service: set metrics.service.enabled to true, or use metrics.podMonitor" }}
 {{- end }}
 {{- end }}

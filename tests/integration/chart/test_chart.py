@@ -1,4 +1,4 @@
-"""The API server takes what the chart renders to, and the operator takes its arguments."""
+"""The API server accepts the rendered chart, and the operator its arguments."""
 
 import textwrap
 from collections.abc import Iterator
@@ -31,9 +31,9 @@ def namespaces(cluster: Cluster) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def prometheus_operator(cluster: Cluster) -> Iterator[None]:
-    """Make the API server know the Prometheus Operator's kinds, whatever they say.
+    """Install CRDs of the Prometheus Operator's kinds that accept anything.
 
-    That it is what they may say is shown in tests/chart, by that operator's own types.
+    tests/chart checks their fields against the Prometheus Operator's own Go types.
     """
     definitions = yaml.safe_dump_all(
         {
@@ -68,7 +68,7 @@ def prometheus_operator(cluster: Cluster) -> Iterator[None]:
 
 
 @each_row
-def test_helm_finds_nothing_to_complain_about(name: str) -> None:
+def test_helm_lint_passes(name: str) -> None:
     answer = helm("lint", "--strict", str(CHART), *row(name))
 
     assert answer.returncode == 0, answer.stdout + answer.stderr
@@ -76,14 +76,14 @@ def test_helm_finds_nothing_to_complain_about(name: str) -> None:
 
 @each_row
 @pytest.mark.usefixtures("namespaces", "prometheus_operator")
-def test_the_api_server_takes_every_object(cluster: Cluster, name: str) -> None:
+def test_api_server_accepts_every_object(cluster: Cluster, name: str) -> None:
     rendered = render(*row(name))
-    # A pod is refused while its account is not there, as it is not in a dry run.
+    # A pod is rejected if its ServiceAccount does not exist, which a dry run does not create.
     accounts = [each for each in objects(*row(name)) if each["kind"] == "ServiceAccount"]
     if accounts:
         cluster.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(accounts))
 
-    # Strict: a misspelt field is an error, not something to drop.
+    # Strict validation: an unknown field is an error instead of being dropped.
     answer = cluster.kubectl(
         "apply", "--dry-run=server", "--validate=strict", "-f", "-", input=rendered
     )
@@ -94,7 +94,7 @@ def test_the_api_server_takes_every_object(cluster: Cluster, name: str) -> None:
 
 @each_row
 @pytest.mark.usefixtures("namespaces")
-def test_the_pods_fit_the_level_restricted(cluster: Cluster, name: str) -> None:
+def test_pods_meet_pod_security_standard_restricted(cluster: Cluster, name: str) -> None:
     cluster.kubectl(
         *("label", "--overwrite", "namespace", NAMESPACE),
         "pod-security.kubernetes.io/enforce=restricted",
@@ -105,7 +105,7 @@ def test_the_pods_fit_the_level_restricted(cluster: Cluster, name: str) -> None:
     pods[0]["metadata"] = {**template["metadata"], "name": "operator", "namespace": NAMESPACE}
     pods += [each for each in found if each["kind"] == "Pod"]
     for pod in pods:
-        # Neither matters to the level, and neither is there.
+        # Irrelevant to Pod Security, and they do not exist here.
         del pod["spec"]["serviceAccountName"]
         pod["spec"].pop("priorityClassName", None)
 
@@ -115,7 +115,7 @@ def test_the_pods_fit_the_level_restricted(cluster: Cluster, name: str) -> None:
 
 
 @each_row
-def test_the_operator_takes_the_arguments(name: str, endpoint: TokenEndpoint) -> None:
+def test_operator_accepts_the_rendered_arguments(name: str, endpoint: TokenEndpoint) -> None:
     (container,) = of_kind(objects(*row(name)), "Deployment")["spec"]["template"]["spec"][
         "containers"
     ]
@@ -131,13 +131,13 @@ def test_the_operator_takes_the_arguments(name: str, endpoint: TokenEndpoint) ->
 
     assert command == "run"
     assert container["ports"] == [{"name": "http", "containerPort": chosen.health_port}]
-    assert bool(chosen.leader_election) == (name != "one-replica")
+    assert bool(chosen.leader_election) == (name != "single-replica")
 
 
-def test_by_default_the_operator_does_what_it_does_by_its_own_defaults() -> None:
+def test_chart_defaults_match_the_operator_defaults() -> None:
     deployment = of_kind(objects(), "Deployment")
     _, *arguments = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
-    # Two replicas need what one does not; and a pod has no terminal.
+    # Two replicas need leader election, and a pod has no terminal.
     changed = ("--leader-elect", "--log-format")
     rest = [one for one in arguments if not one.startswith(changed)]
 
@@ -154,14 +154,14 @@ def test_by_default_the_operator_does_what_it_does_by_its_own_defaults() -> None
     )
 
 
-def test_some_namespaces_get_roles_and_no_cluster_role_is_made() -> None:
-    found = objects(*row("some-namespaces"))
+def test_selected_namespaces_get_roles_and_no_cluster_role() -> None:
+    found = objects(*row("selected-namespaces"))
 
     assert [each for each in found if each["kind"].startswith("Cluster")] == []
     roles = {
         (each["metadata"]["name"], each["metadata"]["namespace"])
         for each in found
-        if each["kind"] == "Role" and not is_for_the_test(each)
+        if each["kind"] == "Role" and not belongs_to_helm_test(each)
     }
     name = "release-pinecone-token-operator"
     assert roles == {
@@ -170,7 +170,7 @@ def test_some_namespaces_get_roles_and_no_cluster_role_is_made() -> None:
     }
 
 
-def test_the_operator_may_never_delete_or_impersonate() -> None:
+def test_operator_may_not_delete_or_impersonate() -> None:
     found = objects()
     role = of_kind(found, "ClusterRole")
     lease = of_kind(found, "Role", "-leader-election")
@@ -185,7 +185,7 @@ def test_the_operator_may_never_delete_or_impersonate() -> None:
     }
 
 
-def test_users_roles_reach_the_resource_and_never_its_status_or_a_secret() -> None:
+def test_user_roles_may_not_write_status_or_read_secrets() -> None:
     found = objects()
     rules = [
         rule
@@ -204,7 +204,7 @@ def test_users_roles_reach_the_resource_and_never_its_status_or_a_secret() -> No
 
 
 @each_row
-def test_nothing_but_the_operator_is_selected_as_the_operator(name: str) -> None:
+def test_selector_matches_only_operator_pods(name: str) -> None:
     found = objects(*row(name))
     selector = of_kind(found, "Deployment")["spec"]["selector"]["matchLabels"]
 
@@ -213,14 +213,14 @@ def test_nothing_but_the_operator_is_selected_as_the_operator(name: str) -> None
 
 
 @pytest.mark.parametrize("version", ["1.28.15", "1.28.0-eks-1"])
-def test_a_cluster_that_is_too_old_is_refused(version: str) -> None:
+def test_old_kubernetes_version_is_rejected(version: str) -> None:
     answer = helm("template", "release", str(CHART), "--kube-version", version)
 
     assert answer.returncode != 0
     assert "requires kubeVersion: >=1.29.0-0 which is incompatible" in answer.stderr
 
 
-def test_the_rendered_crd_is_the_canonical_one() -> None:
+def test_rendered_crd_equals_the_one_in_crds() -> None:
     (rendered,) = [found for found in objects() if found["kind"] == "CustomResourceDefinition"]
 
     canonical = yaml.safe_load(CRD.read_text(encoding="utf-8"))
@@ -232,10 +232,10 @@ def test_the_rendered_crd_is_the_canonical_one() -> None:
     ("options", "annotation"),
     [
         pytest.param((), "keep", id="kept by default"),
-        pytest.param(("--set", "crds.keep=false"), None, id="removed if that is asked for"),
+        pytest.param(("--set", "crds.keep=false"), None, id="removed with crds.keep=false"),
     ],
 )
-def test_the_crd_on_uninstall_is(options: tuple[str, ...], annotation: str | None) -> None:
+def test_crd_on_uninstall_is(options: tuple[str, ...], annotation: str | None) -> None:
     (crd,) = [found for found in objects(*options) if found["kind"] == "CustomResourceDefinition"]
 
     found = crd["metadata"].get("annotations", {})
@@ -243,7 +243,7 @@ def test_the_crd_on_uninstall_is(options: tuple[str, ...], annotation: str | Non
 
 
 def notes(*options: str) -> str:
-    """Return what Helm says after an installation."""
+    """Return the notes that Helm prints after an installation."""
     command = ("install", "release", str(CHART), "--namespace", NAMESPACE, "--dry-run=client")
     answer = helm(*command, *options)
     assert answer.returncode == 0, answer.stderr
@@ -251,29 +251,29 @@ def notes(*options: str) -> str:
 
 
 @pytest.mark.usefixtures("namespaces")
-def test_the_notes_say_what_works(cluster: Cluster) -> None:
-    said = notes()
+def test_notes_contain_commands_that_work(cluster: Cluster) -> None:
+    text = notes()
 
-    assert f"kubectl -n {NAMESPACE} rollout status deployment/release-pinecone-tok" in said
-    assert f"helm -n {NAMESPACE} test release" in said
-    assert "Nothing scrapes the metrics yet." in said
-    manifest = textwrap.dedent(said.split("<<'END'\n")[1].split("   END\n")[0])
+    assert f"kubectl -n {NAMESPACE} rollout status deployment/release-pinecone-tok" in text
+    assert f"helm -n {NAMESPACE} test release" in text
+    assert "Metrics are not scraped yet." in text
+    manifest = textwrap.dedent(text.split("<<'END'\n")[1].split("   END\n")[0])
     cluster.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", input=manifest)
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "text"),
     [
-        ("some-namespaces", "(one of chart-one, chart-two)"),
-        ("own-rights", "rbac.create is false: grant the operator its rights yourself"),
-        ("own-rights", "crds.enabled is false: install the CustomResourceDefinition yourself"),
+        ("selected-namespaces", "(one of chart-one, chart-two)"),
+        ("external-rbac", "rbac.create is false. Grant the operator its RBAC rules yourself"),
+        ("external-rbac", "crds.enabled is false. Install the CustomResourceDefinition yourself"),
     ],
 )
-def test_the_notes_say_what_is_left_to_do(name: str, said: str) -> None:
-    assert said in notes(*row(name))
+def test_notes_say_what_is_left_to_do(name: str, text: str) -> None:
+    assert text in notes(*row(name))
 
 
-def test_a_packaged_chart_carries_the_crd_and_the_dashboard(tmp_path: Path) -> None:
+def test_packaged_chart_contains_crd_and_dashboard(tmp_path: Path) -> None:
     packed = helm("package", str(CHART), "--destination", str(tmp_path))
     assert packed.returncode == 0, packed.stderr
     (archive,) = tmp_path.glob("*.tgz")
@@ -290,5 +290,5 @@ def test_a_packaged_chart_carries_the_crd_and_the_dashboard(tmp_path: Path) -> N
     )
 
 
-def is_for_the_test(found: dict[str, Any]) -> bool:
+def belongs_to_helm_test(found: dict[str, Any]) -> bool:
     return "helm.sh/hook" in found["metadata"].get("annotations", {})

@@ -1,4 +1,4 @@
-"""The rights that the chart grants are enough, and the operator asks for nothing beyond them."""
+"""The chart's RBAC rules are sufficient, and the operator uses all of them and no others."""
 
 import base64
 from pathlib import Path
@@ -17,7 +17,7 @@ Right = tuple[str, str]  # resource and verb
 
 
 @pytest.mark.parametrize("scope", ["in all namespaces", "in one namespace"])
-def test_the_granted_rights_are_enough(
+def test_operator_uses_exactly_the_granted_rules(
     cluster: Cluster,
     kube: Kube,
     endpoint: TokenEndpoint,
@@ -45,39 +45,39 @@ def test_the_granted_rights_are_enough(
     )
     with leader:
         leader.wait_ready()
-        eventually(lambda: leader.metric("pinecone_token_leader") == 1, "the first leads")
-        with other:  # it watches the Lease
+        eventually(lambda: leader.metric("pinecone_token_leader") == 1, "the first replica leads")
+        with other:  # the standby, which watches the Lease
             other.wait_ready()
             kube.create_credentials(namespace)
             kube.create_token(namespace)
             first = eventually(lambda: kube.secret(namespace, "search"), "a first token")
-            # Beside the first token, which is created, one that is written over.
+            # The first token creates the Secret, this one patches it.
             changed = {"data": {"client_secret": base64.b64encode(b"changed").decode()}}
             kube.patch(secret_path(namespace, "account"), changed)
             eventually(
                 lambda: kube.secret(namespace, "search") not in (None, first),
-                "a token by the new secret",
+                "a token for the new client secret",
             )
             kube.delete(secret_path(namespace, "search"))
-            eventually(lambda: kube.secret(namespace, "search"), "the target is back")
-            for _ in range(2):  # the second Event of a kind is counted up
+            eventually(lambda: kube.secret(namespace, "search"), "the target is restored")
+            for _ in range(2):  # the second Event of a kind increments a count
                 kube.delete(secret_path(namespace, "account"))
-                eventually(lambda: refreshed(kube, namespace) == "False", "the failure is told")
+                eventually(lambda: refreshed(kube, namespace) == "False", "the failure is reported")
                 kube.create_credentials(namespace)
-                eventually(lambda: refreshed(kube, namespace) == "True", "and its end")
+                eventually(lambda: refreshed(kube, namespace) == "True", "the recovery is reported")
             assert other.stop() == 0
         assert leader.stop() == 0
 
-    # Neither too little nor too much. The audit log tells of a watch once it has ended.
+    # The audit log has a watch only once it has ended.
     eventually(
         lambda: used(audit.since(mark)) == granted,
-        f"all of {sorted(granted)} used, and nothing else",
+        f"exactly {sorted(granted)} used",
     )
     assert leader.errors() + other.errors() == []
     assert [
         one
         for one in audit.since(mark)
-        # Namespaces of other tests are being terminated, where nothing may be created any more.
+        # Nothing can be created in the namespaces of other tests while they terminate.
         if one.code in (401, 403) and one.namespace in ("", namespace)
     ] == []
     if watched:
@@ -90,7 +90,7 @@ def refreshed(kube: Kube, namespace: str) -> str:
 
 
 def used(requests: list[Request]) -> set[Right]:
-    """Return what was asked for; paths that everybody may read are no resource."""
+    """Return the resources and verbs of the requests, without non-resource URLs."""
     return {
         (f"{one.resource}/{one.subresource}".rstrip("/"), one.verb)
         for one in requests
@@ -99,7 +99,7 @@ def used(requests: list[Request]) -> set[Right]:
 
 
 def install(cluster: Cluster, namespace: str, watched: list[str]) -> set[Right]:
-    """Install the operator's rights, and return them."""
+    """Install the operator's RBAC objects and return their rules."""
     options = ["--set", f"watchNamespaces={{{','.join(watched)}}}"] if watched else []
     return {
         (resource, verb)

@@ -1,4 +1,4 @@
-"""A release's life on a real API server: installed, changed, rolled back, removed."""
+"""A release is installed, upgraded, rolled back and uninstalled on a real API server."""
 
 import json
 from collections.abc import Callable
@@ -37,15 +37,15 @@ def deployment(cluster: Cluster) -> dict[str, Any]:
     return found
 
 
-def test_a_release_comes_changes_and_goes(tmp_path: Path) -> None:
+def test_release_installs_upgrades_rolls_back_and_uninstalls(tmp_path: Path) -> None:
     with Cluster(tmp_path, audit=False) as cluster:
         run = run_helm(cluster)
         run("install", RELEASE, str(CHART), "--create-namespace")
         cluster.kubectl("wait", "--for=condition=Established", "crd", DEFINITION)
         assert deployment(cluster)["replicas"] == 2
 
-        # The fields of one strategy must not be left in the other, which would be refused.
-        run("upgrade", RELEASE, str(CHART), *row("one-replica"))
+        # Fields of one strategy must not be left over in the other: the API server rejects that.
+        run("upgrade", RELEASE, str(CHART), *row("single-replica"))
         assert deployment(cluster)["strategy"] == {"type": "Recreate"}
         assert names(cluster, "role,rolebinding,poddisruptionbudget") == set()
         run("rollback", RELEASE)
@@ -55,24 +55,24 @@ def test_a_release_comes_changes_and_goes(tmp_path: Path) -> None:
 
         resource = (ROOT / "examples" / "access-token.yaml").read_text("utf-8")
         cluster.kubectl("apply", "-f", "-", input=resource)
-        told = run("uninstall", RELEASE)
+        output = run("uninstall", RELEASE)
 
-        assert f"[CustomResourceDefinition] {DEFINITION}" in told
+        assert f"[CustomResourceDefinition] {DEFINITION}" in output
         everything = "all,role,rolebinding,poddisruptionbudget,serviceaccount,secret,configmap"
         assert names(cluster, everything) == set()
         assert names(cluster, "clusterrole,clusterrolebinding") == set()
-        # Nothing holds the resource, nor what it stands for, and nothing was taken from the team.
+        # The resources stay, and can be deleted without the operator.
         assert "pinecone-access-token" in cluster.kubectl("get", "pineconeaccesstokens")
         cluster.kubectl("delete", "pineconeaccesstokens", "--all", "--timeout=10s")
 
-        # What was kept is taken over again.
+        # A new release adopts the CRD that was kept.
         run("install", RELEASE, str(CHART), "--set", "crds.keep=false")
-        told = run("uninstall", RELEASE)
-        assert "CustomResourceDefinition" not in told
+        output = run("uninstall", RELEASE)
+        assert "CustomResourceDefinition" not in output
         cluster.kubectl("wait", "--for=delete", "crd", DEFINITION, "--timeout=30s")
 
 
-def test_a_definition_that_was_applied_by_hand_is_taken_over_when_asked_to(tmp_path: Path) -> None:
+def test_crd_applied_by_hand_is_adopted_with_take_ownership(tmp_path: Path) -> None:
     with Cluster(tmp_path, audit=False) as cluster:
         cluster.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
         arguments = ("install", RELEASE, str(CHART), "--create-namespace")
