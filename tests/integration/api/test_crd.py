@@ -126,7 +126,7 @@ REFUSED = [
         with_metadata(annotations={"a" * 64: ""}), "a key is malformed", id="a key name too long"
     ),
     pytest.param(
-        with_metadata(labels={"a": "b c"}), "not the value of a label", id="no label value"
+        with_metadata(labels={"a": "b c"}), "must be a valid label value", id="no label value"
     ),
     pytest.param(with_metadata(labels={"a": "b" * 64}), "more than 63", id="a label too long"),
     pytest.param(token(refreshBefore="600"), "use hours, minutes and", id="a bare number"),
