@@ -128,6 +128,11 @@ class ApiError(OperatorError):
         return self.http_status == HTTPStatus.FORBIDDEN
 
     @property
+    def is_timeout(self) -> bool:
+        """Whether the reply took too long, by our own limit or the API server's (504)."""
+        return self.reason == "Timeout" or self.http_status == HTTPStatus.GATEWAY_TIMEOUT
+
+    @property
     def is_refusal(self) -> bool:
         """Whether a write was refused for what it is, so that the same request fails again."""
         return self.http_status in _REFUSALS

@@ -29,7 +29,7 @@ from pinecone_token_operator.errors import (
 )
 from pinecone_token_operator.issuing.credentials import fingerprint, read_credentials
 from pinecone_token_operator.issuing.oauth import parse_response, request_body
-from pinecone_token_operator.kube.responses import MAX_MESSAGE, parse_object, refusal
+from pinecone_token_operator.kube.responses import MAX_MESSAGE, error_from_reply, parse_object
 from pinecone_token_operator.policies.schedule import refresh_window
 from pinecone_token_operator.reconcilers.state import Memory
 from pinecone_token_operator.targets.secret import desire, removal_patch, secret_patch
@@ -199,7 +199,7 @@ def check_api_status(data: bytes) -> None:
     status = int(head) if re.fullmatch(rb"[1-9][0-9]{2}", head) else 0
     if not _is_status(status):
         return
-    error = refusal(status, content)
+    error = error_from_reply(status, content)
     assert error.http_status == status
     assert error.reason
     assert len(str(error)) <= 2 * MAX_MESSAGE + 10

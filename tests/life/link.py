@@ -64,8 +64,10 @@ class Link:
         *,
         query: Sequence[tuple[str, str]] = (),
         accept: str = "application/json",
+        received: Callable[[], object] = lambda: None,
     ) -> AsyncIterator[dict[str, Any]]:
         await self._arrive()
+        received()
         items = self._api.items(path, dict(query).get("labelSelector"))
         if _PAGE_OF_METADATA in accept:
             items = [{"metadata": item["metadata"]} for item in items]

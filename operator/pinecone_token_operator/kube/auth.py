@@ -18,12 +18,8 @@ from kubernetes.aio.client import Configuration
 from yarl import URL
 
 from pinecone_token_operator.errors import ApiError
+from pinecone_token_operator.kube.timing import Timing
 
-# The kubelet renews a token when a fifth of its life is left, of ten minutes at the least.
-RELOAD_EVERY: Final = timedelta(seconds=60)
-# After a 401, credentials this old are read again: they may have been renewed before their time.
-# Younger ones are not, or a plugin would run for each request while an account is locked.
-RELOAD_REFUSED: Final = timedelta(seconds=5)
 RELOAD_TIMEOUT: Final = timedelta(seconds=10)
 
 logger = logging.getLogger(__name__)
@@ -32,34 +28,37 @@ Reload = Callable[[], Awaitable[None]]
 """Reads credentials into a `Configuration` again."""
 
 
-async def find_access(kubeconfig: Path | None, context: str | None) -> "Access":
+async def find_access(kubeconfig: Path | None, context: str | None, timing: Timing) -> "Access":
     """Find the API server and the credentials for it; no request is made.
 
     Args:
         kubeconfig: the file to use; None means the pod's service account if neither a file nor a
             context is given, else what kubectl would use.
         context: the kubeconfig's context; None means its current one.
+        timing: how old credentials and CA may get.
 
     Raises:
         ApiError: nothing usable was found; the reason is `NotConfigured`.
     """
     # With its default, a kubeconfig without `server` would mean http://localhost.
     configuration = Configuration(host="")
-    why_not_pod = ""
+    no_pod = ""
     source = str(kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config")
     try:
         if kubeconfig is None and context is None:
             try:
-                return Access(configuration, await _load_pod(configuration))
+                return Access(configuration, await _load_pod(configuration), timing)
             except kube_config.ConfigException as error:
-                why_not_pod = f"No service account of a pod is here: {error} "
-        return Access(configuration, await _load_file(configuration, source, context))
-    except Exception as error:  # noqa: BLE001 - a malformed kubeconfig raises about anything
+                no_pod = f"This is not a pod with a service account: {error} "
+        return Access(configuration, await _load_file(configuration, source, context), timing)
+    except ApiError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a malformed kubeconfig raises almost anything
         # Neither its text nor the cause: both can quote the user's entry, with its token.
         raise ApiError(
             0,
             "NotConfigured",
-            f"{why_not_pod}The kubeconfig {source} cannot be used ({type(error).__name__}). "
+            f"{no_pod}The kubeconfig {source} cannot be used ({type(error).__name__}). "
             "Run in a pod that has a service account, or name a kubeconfig that kubectl can use.",
         ) from None
 
@@ -86,7 +85,7 @@ async def _load_file(configuration: Configuration, source: str, context: str | N
     )
 
     async def reload() -> None:
-        # Runs an exec plugin or asks an OIDC issuer only when what they gave has expired.
+        # Runs an exec plugin or asks an OIDC issuer only when their credentials have expired.
         await loader.load_and_set(configuration)
 
     return reload
@@ -99,34 +98,29 @@ def _any_file(paths: str) -> bool:
 class Access:
     """The way to the API server.
 
-    Must be made inside a running event loop.
+    Must be created inside a running event loop.
 
     Args:
         configuration: where the API server is and how to authenticate, filled in.
         reload: reads the credentials into the configuration again.
+        timing: how old credentials and CA may get.
 
     Attributes:
         origin: the scheme, host and port that the credentials are for.
-        tls: whom to trust, and the client's certificate.
+        tls: the trusted CA and the client's certificate. It is another object once the CA's file
+            has changed: a context cannot stop trusting a CA.
         proxy: the URL of the proxy on the way, if there is one.
     """
 
-    def __init__(self, configuration: Configuration, reload: Reload) -> None:
+    def __init__(self, configuration: Configuration, reload: Reload, timing: Timing) -> None:
         self._configuration = configuration
         self._reload = reload
+        self._timing = timing
         self._loaded_at = asyncio.get_running_loop().time()
         self.origin = URL(configuration.host).origin()
-        self.tls = ssl.create_default_context(
-            cafile=configuration.ssl_ca_cert, cadata=configuration.ca_cert_data
-        )
-        # Authorities of real clusters lack extensions that Python 3.13 and later insist on:
-        # https://github.com/kubernetes-client/python/issues/2394
-        self.tls.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        if not configuration.verify_ssl:
-            self.tls.check_hostname = False
-            self.tls.verify_mode = ssl.CERT_NONE
-        self._load_client_certificate()
-        self.proxy: str | None = configuration.proxy or _proxy_for(configuration.host)
+        self._authority = _read_authority(configuration)
+        self.tls = _tls_context(configuration)
+        self.proxy = _usable(configuration.proxy or _proxy_for(configuration.host))
 
     @property
     def server(self) -> str:
@@ -135,44 +129,101 @@ class Access:
         return host
 
     async def authorize(self, request: aiohttp.ClientRequest, *, refused: bool = False) -> bool:
-        """Have a request authenticate, by credentials that are not too old.
+        """Add credentials that are not too old to a request.
 
         Args:
             request: gets the header.
-            refused: whether it was answered 401 with what it has.
+            refused: whether it was answered 401 with the header that it has.
 
         Returns:
             Whether that changed the header.
         """
         request.server_hostname = self._configuration.tls_server_name
-        authorization = await self._authorization(RELOAD_REFUSED if refused else RELOAD_EVERY)
+        await self._load(self._timing.reload_refused if refused else self._timing.reload_every)
+        token: str | None = await self._configuration.get_api_key_with_prefix("BearerToken")
+        authorization = token.strip() if token else None
         if not authorization or authorization == request.headers.get("Authorization"):
             return False
         request.headers["Authorization"] = authorization
         return True
 
-    async def _authorization(self, max_age: timedelta) -> str | None:
-        now = asyncio.get_running_loop().time()
-        if now - self._loaded_at >= max_age.total_seconds():
-            # Before the first await, so that of many requests one reloads.
-            self._loaded_at = now
-            try:
-                async with asyncio.timeout(RELOAD_TIMEOUT.total_seconds()):  # plugins may hang
-                    await self._reload()
-                self._load_client_certificate()
-            except Exception as error:  # noqa: BLE001 - as in `find_access`
-                # What is known may still be good; if not, the API server will say so.
-                logger.warning("Credentials cannot be read again: %s", type(error).__name__)
-        value: str | None = await self._configuration.get_api_key_with_prefix("BearerToken")
-        return value.strip() if value else None
+    async def reload_trust(self) -> None:
+        """Read the CA again after a server's certificate was not trusted; see `tls`."""
+        await self._load(self._timing.reload_refused)
 
-    def _load_client_certificate(self) -> None:
-        if self._configuration.cert_file:
-            self.tls.load_cert_chain(self._configuration.cert_file, self._configuration.key_file)
+    async def _load(self, max_age: timedelta) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._loaded_at < max_age.total_seconds():
+            return
+        # Before the first await, so that of many requests one reloads.
+        self._loaded_at = now
+        try:
+            async with asyncio.timeout(RELOAD_TIMEOUT.total_seconds()):  # plugins may hang
+                await self._reload()
+            authority = _read_authority(self._configuration)
+            if authority == self._authority:
+                _load_client_certificate(self._configuration, self.tls)
+            else:
+                self.tls = _tls_context(self._configuration)
+                self._authority = authority
+                logger.info("The cluster's CA has changed; new connections trust the new one")
+        except Exception as error:  # noqa: BLE001 - as in `find_access`
+            # What is loaded may still be valid; if not, the API server will say so.
+            logger.warning(
+                "Failed to reload the credentials for the API server (%s); using those from before",
+                type(error).__name__,
+            )
+
+
+def _read_authority(configuration: Configuration) -> tuple[bytes, object]:
+    """Return the trusted CA as it is stored now, to compare."""
+    path = configuration.ssl_ca_cert
+    return Path(path).read_bytes() if path else b"", configuration.ca_cert_data
+
+
+def _tls_context(configuration: Configuration) -> ssl.SSLContext:
+    tls = ssl.create_default_context(
+        cafile=configuration.ssl_ca_cert, cadata=configuration.ca_cert_data
+    )
+    # CAs of real clusters lack extensions that Python 3.13 and later require:
+    # https://github.com/kubernetes-client/python/issues/2394
+    tls.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if not configuration.verify_ssl:
+        tls.check_hostname = False
+        tls.verify_mode = ssl.CERT_NONE
+    _load_client_certificate(configuration, tls)
+    return tls
+
+
+def _load_client_certificate(configuration: Configuration, tls: ssl.SSLContext) -> None:
+    if configuration.cert_file:
+        tls.load_cert_chain(configuration.cert_file, configuration.key_file)
+
+
+def _usable(proxy: str | None) -> str | None:
+    """Return the URL of a proxy.
+
+    Raises:
+        ApiError: the proxy's kind is not supported; the reason is `NotConfigured`.
+    """
+    if not proxy:
+        return None
+    scheme, separator, _ = proxy.partition("://")
+    if not separator:
+        return f"http://{proxy}"  # as Go programs read it
+    if scheme.lower() not in ("http", "https"):
+        # Without the rest of the URL, which may hold a password.
+        raise ApiError(
+            0,
+            "NotConfigured",
+            f"The API server's proxy is of kind {scheme}, which is not supported; name an http or "
+            "https proxy in the kubeconfig or the environment, or add the API server to NO_PROXY.",
+        )
+    return proxy
 
 
 def _proxy_for(server: str) -> str | None:
-    """Return the proxy that the environment asks for, as Go programs would read it."""
+    """Return the proxy that the environment names for a server, as Go programs would read it."""
     parts = urlsplit(server)
     host = parts.hostname or ""
     proxies = getproxies()
@@ -182,7 +233,7 @@ def _proxy_for(server: str) -> str | None:
         address = ipaddress.ip_address(host)
     except ValueError:
         return proxies.get(parts.scheme)
-    # `proxy_bypass` knows no networks, and a cluster's NO_PROXY usually names its services so.
+    # `proxy_bypass` knows no networks, and a cluster's NO_PROXY usually lists its services as one.
     for entry in proxies.get("no", "").split(","):
         try:
             if address in ipaddress.ip_network(entry.strip(), strict=False):

@@ -1,14 +1,15 @@
-"""Raw JSON over HTTPS with the API server, by aiohttp.
+"""API server client: raw JSON over HTTPS, with aiohttp.
 
-The Kubernetes client's typed models cost six times the CPU, and its REST client reads netrc at
-every request and wraps each in retries, which are the callers' job here.
+The Kubernetes client's typed models cost six times the CPU. Its REST client reads netrc at every
+request and wraps each in retries, which are the callers' job here.
 """
 
 import asyncio
 import json
+import ssl
 import sys
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
@@ -20,17 +21,22 @@ from pinecone_token_operator.errors import ApiError
 from pinecone_token_operator.kube.auth import Access, find_access
 from pinecone_token_operator.kube.interfaces import Body, Query
 from pinecone_token_operator.kube.media_types import JSON
-from pinecone_token_operator.kube.responses import parse_object, refusal
+from pinecone_token_operator.kube.page_size import PageSize
+from pinecone_token_operator.kube.responses import error_from_reply, is_status, parse_object
+from pinecone_token_operator.kube.timing import Timing
+from pinecone_token_operator.kube.transport_errors import api_errors
 
 CONNECT_TIMEOUT: Final = timedelta(seconds=5)
 REQUEST_TIMEOUT: Final = timedelta(seconds=10)
-FAREWELL: Final = timedelta(seconds=0.25)
-PAGE: Final = 500  # objects in a page of a list
+CLOSE_PAUSE: Final = timedelta(seconds=0.25)
 USER_AGENT: Final = "pinecone-token-operator"
 
 
 async def connect(
-    kubeconfig: Path | None, context: str | None, heard: Callable[[str], None] = lambda _: None
+    kubeconfig: Path | None,
+    context: str | None,
+    observe_date: Callable[[str], object] = lambda _: None,
+    timing: Timing = Timing(),  # noqa: B008 - it is immutable
 ) -> "Api":
     """Find the API server and the credentials for it; no request is made.
 
@@ -38,28 +44,40 @@ async def connect(
         kubeconfig: the file to use; None means the pod's service account if neither a file nor a
             context is given, else what kubectl would use.
         context: the kubeconfig's context; None means its current one.
-        heard: told the `Date` header of each reply.
+        observe_date: takes the `Date` header of each reply of the API server.
+        timing: how long to wait for pages, and how old credentials may get.
 
     Raises:
         ApiError: nothing usable was found; the reason is `NotConfigured`.
     """
-    return Api(await find_access(kubeconfig, context), heard)
+    return Api(await find_access(kubeconfig, context, timing), observe_date, timing)
 
 
 class Api:
     """The API server.
 
-    Must be made inside a running event loop.
+    Must be created inside a running event loop.
 
     Args:
         access: where the API server is and how to authenticate.
-        heard: told the `Date` header of each reply.
+        observe_date: takes the `Date` header of each reply of the API server. A reply that is not
+            its own, such as a load balancer's error page, is not passed on.
+        timing: how long to wait for pages.
     """
 
-    def __init__(self, access: Access, heard: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        access: Access,
+        observe_date: Callable[[str], object],
+        timing: Timing,
+    ) -> None:
         self._access = access
-        self._heard = heard
-        self._session = self._open()
+        self._observe_date = observe_date
+        self._page_inactivity = timing.page_inactivity
+        self._page_sizes: dict[tuple[str, str], PageSize] = {}
+        self._trusted = access.tls
+        self._session = self._open(access.tls)
+        self._replaced: list[aiohttp.ClientSession] = []
 
     @property
     def server(self) -> str:
@@ -71,33 +89,42 @@ class Api:
         """The URL of the proxy on the way to the API server, if there is one."""
         return self._access.proxy
 
+    @property
+    def tls(self) -> ssl.SSLContext:
+        """The trust that new connections use; another object once the cluster's CA has changed."""
+        return self._access.tls
+
     @asynccontextmanager
     async def session(
         self, around: aiohttp.ClientMiddlewareType
     ) -> AsyncGenerator[aiohttp.ClientSession, None]:
-        """Open a session of its own that reaches and authenticates to the API server.
+        """Open another session that reaches and authenticates to the API server.
+
+        It trusts the cluster's CA as of now: once `tls` is another object, open another session.
 
         Args:
-            around: what is put around each request; a 401 after which renewed credentials are
-                tried is not seen there.
+            around: a middleware around each request; it does not see a 401 after which renewed
+                credentials are tried.
         """
-        session = self._open(around)
+        session = self._open(self._access.tls, around)
         try:
             yield session
         finally:
             await _close(session)
 
-    def _open(self, *around: aiohttp.ClientMiddlewareType) -> aiohttp.ClientSession:
+    def _open(
+        self, tls: ssl.SSLContext, *around: aiohttp.ClientMiddlewareType
+    ) -> aiohttp.ClientSession:
         async def send(
             request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
         ) -> aiohttp.ClientResponse:
             access = self._access
             # A redirect elsewhere must not take the credentials along.
-            ours = request.url.origin() == access.origin
-            if ours:
+            is_ours = request.url.origin() == access.origin
+            if is_ours:
                 await access.authorize(request)
             response = await handler(request)
-            refused = ours and response.status == HTTPStatus.UNAUTHORIZED
+            refused = is_ours and response.status == HTTPStatus.UNAUTHORIZED
             if refused and await access.authorize(request, refused=True):
                 response.release()
                 response = await handler(request)
@@ -106,9 +133,9 @@ class Api:
         return aiohttp.ClientSession(
             # Without a limit, because the callers limit themselves.
             connector=aiohttp.TCPConnector(
-                ssl=self._access.tls,
+                ssl=tls,
                 limit=0,
-                # Its TLS keeps what the other side does not take leave of:
+                # It keeps TLS connections that the other side does not close:
                 # https://github.com/python/cpython/pull/118960
                 enable_cleanup_closed=sys.version_info < (3, 12),
             ),
@@ -132,31 +159,25 @@ class Api:
     ) -> dict[str, Any]:
         """Make one request and return the reply's object.
 
-        It is not tried again, except for a 401 after which renewed credentials are found.
+        It is not retried, except after a 401 if renewed credentials are found, and after a failed
+        TLS handshake if the cluster's CA has changed.
 
         Raises:
             ApiError: the API server refused, did not answer in time, or gave no JSON object.
         """
         headers = {"Accept": accept}
+        data = None
         if body is not None:
             headers["Content-Type"] = content_type
-        with _mapped_errors(f"{method} {path}"):
-            async with self._session.request(
-                method,
-                self.server + path,
-                params=list(query),
-                data=None if body is None else json.dumps(body).encode(),
-                headers=headers,
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(
-                    total=timeout.total_seconds(), connect=CONNECT_TIMEOUT.total_seconds()
-                ),
-            ) as response:
-                self._heard(response.headers.get("Date", ""))
+            data = json.dumps(body).encode()
+        limits = aiohttp.ClientTimeout(
+            total=timeout.total_seconds(), connect=CONNECT_TIMEOUT.total_seconds()
+        )
+        with api_errors(f"{method} {path}"):
+            response = await self._send(method, path, query, headers, limits, data)
+            async with response:
                 content = await response.read()
-        if response.status >= HTTPStatus.MULTIPLE_CHOICES:
-            raise refusal(response.status, content)
-        return parse_object(response.status, content)
+        return self._parse(response, content)
 
     async def pages(
         self,
@@ -164,20 +185,68 @@ class Api:
         *,
         query: Query = (),
         accept: str = JSON,
+        received: Callable[[], object] = lambda: None,
     ) -> AsyncGenerator[dict[str, Any], None]:
         """Yield the pages of a list, at least one.
 
+        A list may take any time as long as something arrives. A page that does not arrive is
+        requested again with fewer objects.
+
+        Args:
+            path: the collection's path.
+            query: parameters besides `limit` and `continue`.
+            accept: the media type of the pages.
+            received: called whenever a part of a page arrives.
+
         Raises:
-            ApiError: as `request` does.
+            ApiError: as `request` does. What was yielded before is then only a part of the list.
         """
+        size = self._page_sizes.setdefault((path, accept), PageSize())
         token = ""
         while True:
-            asked = [*query, ("limit", str(PAGE))] + ([("continue", token)] if token else [])
-            page = await self.request("GET", path, query=asked, accept=accept)
+            asked = [*query, ("limit", str(size.limit))]
+            asked += [("continue", token)] if token else []
+            try:
+                page, length = await self._page(path, asked, accept, received)
+            except ApiError as error:
+                if token and error.gone:
+                    size.expired()
+                if error.is_timeout and size.timed_out():
+                    continue
+                raise
+            size.received(len(page.get("items") or ()), length)
             yield page
-            token = page["metadata"].get("continue") or ""
+            token = (page.get("metadata") or {}).get("continue") or ""
             if not token:
                 return
+
+    async def _page(
+        self, path: str, query: Query, accept: str, received: Callable[[], object]
+    ) -> tuple[dict[str, Any], int]:
+        limits = aiohttp.ClientTimeout(
+            total=None,
+            connect=CONNECT_TIMEOUT.total_seconds(),
+            sock_read=self._page_inactivity.total_seconds(),
+        )
+        chunks: list[bytes] = []
+        with api_errors(f"GET {path}"):
+            response = await self._send("GET", path, query, {"Accept": accept}, limits)
+            async with response:
+                async for chunk in response.content.iter_any():
+                    received()
+                    chunks.append(chunk)
+        content = b"".join(chunks)
+        return self._parse(response, content), len(content)
+
+    def _parse(self, response: aiohttp.ClientResponse, content: bytes) -> dict[str, Any]:
+        date = response.headers.get("Date", "")
+        if response.status >= HTTPStatus.MULTIPLE_CHOICES:
+            if is_status(content):
+                self._observe_date(date)
+            raise error_from_reply(response.status, content)
+        parsed = parse_object(response.status, content)
+        self._observe_date(date)
+        return parsed
 
     async def watch(
         self,
@@ -186,6 +255,7 @@ class Api:
         query: Query,
         accept: str = JSON,
         inactivity: timedelta,
+        received: Callable[[], object] = lambda: None,
     ) -> AsyncGenerator[dict[str, Any], None]:
         """Yield watch events, `ERROR` and `BOOKMARK` among them, until the server closes.
 
@@ -195,37 +265,37 @@ class Api:
             path: the collection's path.
             query: parameters besides `watch`.
             accept: the media type of the events.
-            inactivity: how long not a single byte may arrive.
+            inactivity: how long the watch may receive nothing.
+            received: called once the watch is established, and whenever something arrives.
 
         Raises:
-            ApiError: the API server refused, fell silent, broke off or sent what is no event.
+            ApiError: the API server refused, stopped sending, closed the connection within an event
+                or sent something that is not an event.
         """
-        what = f"GET {path}"
-        timeout = aiohttp.ClientTimeout(
+        request = f"GET {path}"
+        limits = aiohttp.ClientTimeout(
             total=None,
             connect=CONNECT_TIMEOUT.total_seconds(),
             sock_read=inactivity.total_seconds(),
         )
-        with _mapped_errors(what):
-            response = await self._session.get(
-                self.server + path,
-                params=[*query, ("watch", "true")],
-                headers={"Accept": accept},
-                allow_redirects=False,
-                timeout=timeout,
+        with api_errors(request):
+            response = await self._send(
+                "GET", path, [*query, ("watch", "true")], {"Accept": accept}, limits
             )
         try:
             if response.status != HTTPStatus.OK:
-                with _mapped_errors(what):
+                with api_errors(request):
                     async with asyncio.timeout(REQUEST_TIMEOUT.total_seconds()):
                         content = await response.read()
-                raise refusal(response.status, content)
+                raise error_from_reply(response.status, content)
+            received()
             line: list[bytes] = []  # pieces, as an event may span many chunks
             while True:
-                with _mapped_errors(what):
+                with api_errors(request):
                     chunk = await response.content.readany()
                 if not chunk:
                     break
+                received()
                 *ends, rest = chunk.split(b"\n")
                 for end in ends:
                     event = b"".join((*line, end))
@@ -234,39 +304,58 @@ class Api:
                 if rest:
                     line.append(rest)
             if line:
-                raise ApiError(0, "ConnectionFailed", f"{what}: the reply ends within an event")
+                raise ApiError(0, "ConnectionFailed", f"{request}: the reply ends within an event")
         finally:
-            # Without a TLS farewell: what streams on would have to be read before the other side's.
+            # Without a TLS close: the rest of the stream would have to be read first.
             if response.connection and response.connection.transport:
                 response.connection.transport.abort()
             response.close()
 
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        query: Query,
+        headers: dict[str, str],
+        limits: aiohttp.ClientTimeout,
+        data: bytes | None = None,
+    ) -> aiohttp.ClientResponse:
+        async def attempt() -> aiohttp.ClientResponse:
+            return await self._current_session().request(
+                method,
+                self.server + path,
+                params=list(query),
+                data=data,
+                headers=headers,
+                allow_redirects=False,
+                timeout=limits,
+            )
+
+        try:
+            return await attempt()
+        except aiohttp.ClientConnectorCertificateError:
+            await self._access.reload_trust()
+            if self._trusted is self._access.tls:
+                raise
+            return await attempt()
+
+    def _current_session(self) -> aiohttp.ClientSession:
+        """Return a session that trusts the cluster's CA as it is now."""
+        if self._trusted is not self._access.tls:
+            # Requests and watches in flight finish on their connections.
+            self._replaced.append(self._session)
+            self._trusted = self._access.tls
+            self._session = self._open(self._trusted)
+        return self._session
+
     async def aclose(self) -> None:
-        """Close all connections, except those of sessions that were asked for."""
-        await _close(self._session)
+        """Close all connections, except those of sessions that were opened by `session`."""
+        for session in (*self._replaced, self._session):
+            await _close(session)
 
 
 async def _close(session: aiohttp.ClientSession) -> None:
     await session.close()
-    # It does not wait for the TLS farewell of requests that were cut off:
+    # It does not wait for the TLS close of requests that were aborted:
     # https://docs.aiohttp.org/en/stable/client_advanced.html#graceful-shutdown
-    await asyncio.sleep(FAREWELL.total_seconds())
-
-
-@contextmanager
-def _mapped_errors(what: str) -> Iterator[None]:
-    try:
-        yield
-    except TimeoutError as error:
-        raise ApiError(0, "Timeout", f"{what}: no reply in time") from error
-    except aiohttp.ClientConnectorError as error:
-        # A certificate's error is a ClientConnectorError without an `os_error`.
-        why = getattr(error, "certificate_error", None) or error.os_error
-        raise ApiError(
-            0, "ConnectionFailed", f"{what}: no connection to {error.host}:{error.port}: {why}"
-        ) from error
-    except (aiohttp.ClientError, OSError) as error:
-        # The text may quote the reply.
-        raise ApiError(
-            0, "ConnectionFailed", f"{what}: the connection failed ({type(error).__name__})"
-        ) from error
+    await asyncio.sleep(CLOSE_PAUSE.total_seconds())

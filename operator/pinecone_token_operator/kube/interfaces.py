@@ -4,7 +4,7 @@
 stand in front of the API server and a test can provide a part.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Protocol, TypedDict, Unpack
 
@@ -47,9 +47,17 @@ class Lists(Protocol):
     """Lists of any length."""
 
     def pages(
-        self, path: str, *, query: Query = (), accept: str = ...
+        self,
+        path: str,
+        *,
+        query: Query = (),
+        accept: str = ...,
+        received: Callable[[], object] = ...,
     ) -> AsyncIterator[dict[str, Any]]:
-        """Yield the pages of a list, or raise `ApiError`."""
+        """Yield the pages of a list, or raise `ApiError`.
+
+        `received` is called whenever a part of a page arrives.
+        """
         ...
 
 
@@ -57,9 +65,18 @@ class Watches(Protocol):
     """Watches."""
 
     def watch(
-        self, path: str, *, query: Query, accept: str = ..., inactivity: timedelta
+        self,
+        path: str,
+        *,
+        query: Query,
+        accept: str = ...,
+        inactivity: timedelta,
+        received: Callable[[], object] = ...,
     ) -> AsyncGenerator[dict[str, Any], None]:
-        """Yield watch events until the server closes the watch, or raise `ApiError`."""
+        """Yield watch events until the server closes the watch, or raise `ApiError`.
+
+        `received` is called once the watch is established, and whenever something arrives.
+        """
         ...
 
 

@@ -1,4 +1,4 @@
-"""What the API server's replies say. No I/O."""
+"""Reads the API server's replies. No I/O."""
 
 import json
 from http import HTTPStatus
@@ -10,10 +10,10 @@ MAX_MESSAGE: Final = 300
 
 
 def parse_object(status: int, content: bytes) -> dict[str, Any]:
-    """Return the object that a reply, or an event of a watch, holds.
+    """Return the object in a reply or in a line of a watch.
 
     Raises:
-        ApiError: it holds none; the reason is `InvalidReply`.
+        ApiError: it is not a JSON object; the reason is `InvalidReply`.
     """
     try:
         parsed = json.loads(content)
@@ -24,26 +24,34 @@ def parse_object(status: int, content: bytes) -> dict[str, Any]:
     return parsed
 
 
-def refusal(status: int, content: bytes) -> ApiError:
-    """Return the Status object as an error; a proxy's page is told in our own words.
+def is_status(content: bytes) -> bool:
+    """Return whether an error reply is the API server's own, not a proxy's page."""
+    try:
+        return parse_object(0, content).get("kind") == "Status"
+    except ApiError:
+        return False
+
+
+def error_from_reply(status: int, content: bytes) -> ApiError:
+    """Return an error reply as an error; a proxy's page is described in our own words.
 
     https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/status/
     """
     try:
-        told = parse_object(status, content)
+        reply = parse_object(status, content)
     except ApiError:
-        told = {}
+        reply = {}
     try:
         phrase = HTTPStatus(status).phrase.replace(" ", "")
     except ValueError:
         phrase = "Unknown"
     return ApiError(
         status,
-        _one_line(told.get("reason")) or phrase,
-        _one_line(told.get("message")) or "The reply is not a Status object",
+        _one_line(reply.get("reason")) or phrase,
+        _one_line(reply.get("message")) or "The reply is not a Status object",
     )
 
 
 def _one_line(text: object) -> str:
-    """Return what may be told of a text: a webhook's message has any length and line breaks."""
+    """Return a text that can be logged: a webhook's message has any length and line breaks."""
     return " ".join(text[:MAX_MESSAGE].split()) if isinstance(text, str) else ""

@@ -37,7 +37,12 @@ class WriteGuard:
         return await self._api.request(method, path, **options)
 
     def pages(
-        self, path: str, *, query: Query = (), accept: str = JSON
+        self,
+        path: str,
+        *,
+        query: Query = (),
+        accept: str = JSON,
+        received: Callable[[], object] = lambda: None,
     ) -> AsyncIterator[dict[str, Any]]:
         """Yield the pages of a list."""
-        return self._api.pages(path, query=query, accept=accept)
+        return self._api.pages(path, query=query, accept=accept, received=received)

@@ -3,6 +3,7 @@ import base64
 import contextlib
 import json
 import ssl
+import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -12,19 +13,23 @@ from typing import Any
 import aiohttp
 import pytest
 import yaml
+import yarl
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from pinecone_token_operator.errors import ApiError
-from pinecone_token_operator.kube import auth, client
+from pinecone_token_operator.kube import client
+from pinecone_token_operator.kube.timing import Timing
 from tests.support.certificates import make_certificates
 from tests.support.cluster import Cluster
 
 SECRETS = "/api/v1/namespaces/default/secrets"
 SOON = timedelta(seconds=0.3)
 LONG = timedelta(seconds=10)
+RELOAD_EACH_TIME = Timing(reload_every=timedelta(0))
+RELOAD_ON_401 = Timing(reload_refused=timedelta(0))
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -83,6 +88,8 @@ async def serving(
     user: Mapping[str, Any] | None = None,
     tls: ssl.SSLContext | None = None,
     trust: Mapping[str, str] | None = None,
+    timing: Timing | None = None,
+    observe_date: Callable[[str], object] = lambda _: None,
 ) -> AsyncIterator[client.Api]:
     """An API whose server answers each request, its head already read, with `serve`."""
 
@@ -101,7 +108,8 @@ async def serving(
     async with server:
         url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
         kubeconfig = write_kubeconfig(path / "kubeconfig", url, user, trust)
-        async with contextlib.aclosing(await client.connect(kubeconfig, None)) as connected:
+        api = await client.connect(kubeconfig, None, observe_date, timing or Timing())
+        async with contextlib.aclosing(api) as connected:
             yield connected
         # An answer that outlives its test would fail another one, with a warning.
         await asyncio.wait_for(asyncio.gather(*(task for task in answering if task)), 2)
@@ -126,7 +134,7 @@ async def collect(events: AsyncIterator[dict[str, Any]]) -> list[dict[str, Any]]
     return [event async for event in events]
 
 
-async def test_creates_reads_and_patches(api: client.Api) -> None:
+async def test_request_creates_patches_and_reads(api: client.Api) -> None:
     name = unique()
     created = await api.request("POST", SECRETS, body=secret(name))
     patched = await api.request(
@@ -148,7 +156,7 @@ async def test_creates_reads_and_patches(api: client.Api) -> None:
     assert read["kind"] == "PartialObjectMetadata"
 
 
-async def test_what_is_missing_is_not_found(api: client.Api) -> None:
+async def test_request_for_a_missing_object_is_not_found(api: client.Api) -> None:
     with pytest.raises(ApiError) as caught:
         await api.request("GET", f"{SECRETS}/missing")
 
@@ -156,7 +164,7 @@ async def test_what_is_missing_is_not_found(api: client.Api) -> None:
     assert caught.value.message == 'secrets "missing" not found'
 
 
-async def test_a_second_create_and_a_stale_write_conflict(api: client.Api) -> None:
+async def test_request_conflicts_on_a_second_create_and_a_stale_write(api: client.Api) -> None:
     name = unique()
     created = await api.request("POST", SECRETS, body=secret(name))
     with pytest.raises(ApiError) as again:
@@ -185,14 +193,14 @@ async def test_watch_yields_events_until_the_server_closes(api: client.Api) -> N
     assert [event["type"] for event in await events] == ["MODIFIED", "DELETED"]
 
 
-async def test_watch_of_what_does_not_exist_is_refused(api: client.Api) -> None:
+async def test_watch_of_an_unknown_collection_is_not_found(api: client.Api) -> None:
     with pytest.raises(ApiError) as caught:
         await collect(api.watch("/api/v1/nothing", query=[], inactivity=LONG))
 
     assert caught.value.http_status == 404
 
 
-async def test_session_for_kopf_authenticates_and_shows_what_is_asked(api: client.Api) -> None:
+async def test_session_authenticates_and_calls_the_middleware(api: client.Api) -> None:
     asked: list[str] = []
 
     async def around(
@@ -210,7 +218,9 @@ async def test_session_for_kopf_authenticates_and_shows_what_is_asked(api: clien
     assert asked == [SECRETS, "/nothing"]
 
 
-async def test_without_credentials_it_is_unauthorized(cluster: Cluster, tmp_path: Path) -> None:
+async def test_request_without_valid_credentials_is_unauthorized(
+    cluster: Cluster, tmp_path: Path
+) -> None:
     kubeconfig = write_kubeconfig(
         tmp_path / "kubeconfig", cluster.url, trust={"certificate-authority": str(cluster.ca_file)}
     )
@@ -221,7 +231,7 @@ async def test_without_credentials_it_is_unauthorized(cluster: Cluster, tmp_path
     assert (caught.value.http_status, caught.value.reason) == (401, "Unauthorized")
 
 
-async def test_an_untrusted_server_is_named_as_such(cluster: Cluster, tmp_path: Path) -> None:
+async def test_request_to_an_untrusted_server_says_so(cluster: Cluster, tmp_path: Path) -> None:
     kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", cluster.url)
     async with contextlib.aclosing(await client.connect(kubeconfig, None)) as api:
         with pytest.raises(ApiError, match="certificate verify failed") as caught:
@@ -230,7 +240,7 @@ async def test_an_untrusted_server_is_named_as_such(cluster: Cluster, tmp_path: 
     assert (caught.value.http_status, caught.value.reason) == (0, "ConnectionFailed")
 
 
-async def test_the_servers_name_may_differ_from_its_address(
+async def test_request_checks_the_configured_tls_server_name(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     trust = {"certificate-authority": str(cluster.ca_file), "tls-server-name": "elsewhere"}
@@ -254,7 +264,9 @@ async def test_the_servers_name_may_differ_from_its_address(
         pytest.param(replying(b"{", length=9), 0, "ConnectionFailed", id="a reply cut short"),
     ],
 )
-async def test_odd_replies(serve: Serve, status: int, reason: str, tmp_path: Path) -> None:
+async def test_request_rejects_a_reply_that_is_not_an_object(
+    serve: Serve, status: int, reason: str, tmp_path: Path
+) -> None:
     async with serving(serve, tmp_path) as api:
         with pytest.raises(ApiError) as caught:
             await api.request("GET", "/api")
@@ -263,7 +275,7 @@ async def test_odd_replies(serve: Serve, status: int, reason: str, tmp_path: Pat
     assert "html" not in str(caught.value)
 
 
-async def test_a_long_message_is_cut(tmp_path: Path) -> None:
+async def test_request_truncates_a_long_error_message(tmp_path: Path) -> None:
     body = json.dumps({"kind": "Status", "reason": "Invalid", "message": "x" * 1000}).encode()
     async with serving(replying(body, status="422 No"), tmp_path) as api:
         with pytest.raises(ApiError) as caught:
@@ -272,7 +284,9 @@ async def test_a_long_message_is_cut(tmp_path: Path) -> None:
     assert caught.value.message == "x" * 300
 
 
-async def test_a_refused_connection_has_no_status(tmp_path: Path, unused_tcp_port: int) -> None:
+async def test_request_has_status_0_when_the_connection_is_refused(
+    tmp_path: Path, unused_tcp_port: int
+) -> None:
     server = f"http://127.0.0.1:{unused_tcp_port}"
     kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", server)
     async with contextlib.aclosing(await client.connect(kubeconfig, None)) as api:
@@ -283,7 +297,7 @@ async def test_a_refused_connection_has_no_status(tmp_path: Path, unused_tcp_por
     assert isinstance(caught.value.__cause__, aiohttp.ClientError)
 
 
-async def test_a_server_that_does_not_answer_times_out(tmp_path: Path) -> None:
+async def test_request_times_out_when_the_server_does_not_reply(tmp_path: Path) -> None:
     async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         await reader.read()
 
@@ -322,7 +336,7 @@ async def test_watch_joins_events_from_arbitrary_chunks(tmp_path: Path) -> None:
     assert seen == [{"n": 1}, {"n": 2}, {"n": "☃" * 1_000_000}]
 
 
-async def test_watch_tells_of_a_cut_connection(tmp_path: Path) -> None:
+async def test_watch_raises_when_the_connection_is_cut(tmp_path: Path) -> None:
     async with serving(streaming(b'{"n":1}\n{"n":', end=at_once), tmp_path) as api:
         events = api.watch("/api", query=[], inactivity=LONG)
         assert await anext(events) == {"n": 1}
@@ -332,7 +346,7 @@ async def test_watch_tells_of_a_cut_connection(tmp_path: Path) -> None:
     assert (caught.value.http_status, caught.value.reason) == (0, "ConnectionFailed")
 
 
-async def test_watch_tells_of_silence_and_closes(tmp_path: Path) -> None:
+async def test_watch_times_out_and_closes_when_nothing_arrives(tmp_path: Path) -> None:
     closed = asyncio.Event()
 
     async def until_closed(reader: asyncio.StreamReader) -> None:
@@ -347,7 +361,7 @@ async def test_watch_tells_of_silence_and_closes(tmp_path: Path) -> None:
     assert (caught.value.http_status, caught.value.reason) == (0, "Timeout")
 
 
-async def test_closing_a_watch_closes_its_connection(tmp_path: Path) -> None:
+async def test_watch_closes_its_connection_when_it_is_closed(tmp_path: Path) -> None:
     closed = asyncio.Event()
 
     async def until_closed(reader: asyncio.StreamReader) -> None:
@@ -361,7 +375,7 @@ async def test_closing_a_watch_closes_its_connection(tmp_path: Path) -> None:
         await asyncio.wait_for(closed.wait(), 2)
 
 
-async def test_watch_refuses_what_is_no_event(tmp_path: Path) -> None:
+async def test_watch_raises_on_a_line_that_is_not_json(tmp_path: Path) -> None:
     async with serving(streaming(b"<html>\n", end=at_once), tmp_path) as api:
         with pytest.raises(ApiError) as caught:
             await collect(api.watch("/api", query=[], inactivity=LONG))
@@ -369,8 +383,8 @@ async def test_watch_refuses_what_is_no_event(tmp_path: Path) -> None:
     assert (caught.value.http_status, caught.value.reason) == (200, "InvalidReply")
 
 
-async def test_a_renewed_token_is_used_and_a_lost_one_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+async def test_token_file_is_reread_and_kept_when_it_is_gone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     heads = []
 
@@ -379,10 +393,9 @@ async def test_a_renewed_token_is_used_and_a_lost_one_kept(
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
         await writer.drain()
 
-    monkeypatch.setattr(auth, "RELOAD_EVERY", timedelta(0))
     token = tmp_path / "renewed"
     token.write_text("one\n")
-    async with serving(serve, tmp_path, {"tokenFile": str(token)}) as api:
+    async with serving(serve, tmp_path, {"tokenFile": str(token)}, timing=RELOAD_EACH_TIME) as api:
         await api.request("GET", "/api")
         token.write_text("two\n")
         await api.request("GET", "/api")
@@ -391,13 +404,11 @@ async def test_a_renewed_token_is_used_and_a_lost_one_kept(
 
     assert [sent["authorization"] for sent in heads] == ["Bearer one", "Bearer two", "Bearer two"]
     assert heads[0]["user-agent"] == "pinecone-token-operator"
-    assert "Credentials cannot be read again" in caplog.text
+    assert "Failed to reload the credentials" in caplog.text
 
 
 @pytest.mark.parametrize("renewed", [True, False], ids=["renewed", "the same"])
-async def test_a_refused_token_is_read_again_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, renewed: bool
-) -> None:
+async def test_token_file_is_reread_once_after_a_401(tmp_path: Path, *, renewed: bool) -> None:
     seen = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -409,10 +420,9 @@ async def test_a_refused_token_is_read_again_once(
         writer.write(f"HTTP/1.1 {status}\r\n{end}".encode())
         await writer.drain()
 
-    monkeypatch.setattr(auth, "RELOAD_REFUSED", timedelta(0))
     token = tmp_path / "renewed"
     token.write_text("one\n")
-    async with serving(serve, tmp_path, {"tokenFile": str(token)}) as api:
+    async with serving(serve, tmp_path, {"tokenFile": str(token)}, timing=RELOAD_ON_401) as api:
         if renewed:
             token.write_text("two\n")
             await api.request("POST", "/api", body={"a": 1})
@@ -425,7 +435,7 @@ async def test_a_refused_token_is_read_again_once(
     assert seen == [(each, {"a": 1}) for each in tokens]
 
 
-async def test_credentials_just_read_are_not_read_again_when_refused(
+async def test_token_file_is_not_reread_when_it_was_just_read(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     token = tmp_path / "renewed"
@@ -436,11 +446,11 @@ async def test_credentials_just_read_are_not_read_again_when_refused(
         with pytest.raises(ApiError, match="401"):
             await api.request("GET", "/api")
 
-    assert "read again" not in caplog.text
+    assert "Failed to reload" not in caplog.text
 
 
 @pytest.mark.parametrize("inline", [True, False], ids=["in the kubeconfig", "in files"])
-async def test_a_client_certificate_authenticates(tmp_path: Path, *, inline: bool) -> None:
+async def test_client_certificate_authenticates(tmp_path: Path, *, inline: bool) -> None:
     names = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -467,7 +477,7 @@ async def test_a_client_certificate_authenticates(tmp_path: Path, *, inline: boo
     assert names == ["operator"]
 
 
-async def test_an_exec_plugin_gives_the_token(tmp_path: Path) -> None:
+async def test_exec_plugin_provides_the_token(tmp_path: Path) -> None:
     heads = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -500,7 +510,7 @@ async def test_an_exec_plugin_gives_the_token(tmp_path: Path) -> None:
         pytest.param("contexts: []\ncurrent-context: a", "ConfigException", id="no such context"),
     ],
 )
-async def test_an_unusable_kubeconfig_is_not_quoted(
+async def test_connect_does_not_quote_an_unusable_kubeconfig(
     content: str | None, error: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "kubeconfig"
@@ -514,7 +524,7 @@ async def test_an_unusable_kubeconfig_is_not_quoted(
     assert "quoted" not in str(caught.value)
 
 
-async def test_without_any_configuration_both_sources_are_named(
+async def test_connect_names_both_sources_when_neither_exists(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
@@ -533,7 +543,7 @@ async def test_without_any_configuration_both_sources_are_named(
         pytest.param("https://127.0.0.1:6443", "", False, id="this machine"),
     ],
 )
-async def test_the_environments_proxy(
+async def test_connect_uses_the_proxy_of_the_environment(
     server: str, no_proxy: str, *, proxied: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("https_proxy", "no_proxy"):
@@ -543,3 +553,201 @@ async def test_the_environments_proxy(
     kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", server)
     async with contextlib.aclosing(await client.connect(kubeconfig, None)) as api:
         assert api.proxy == ("http://proxy.example.com:3128" if proxied else None)
+
+
+@pytest.mark.parametrize(
+    ("proxy", "expected"),
+    [
+        pytest.param("socks5://user:hunter2@127.0.0.1:1080", "kind socks5", id="socks"),
+        pytest.param("127.0.0.1:3128", "http://127.0.0.1:3128", id="without a scheme"),
+        pytest.param("http://127.0.0.1:3128", "http://127.0.0.1:3128", id="http"),
+    ],
+)
+async def test_connect_rejects_a_proxy_that_it_cannot_use(
+    proxy: str, expected: str, tmp_path: Path
+) -> None:
+    kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", "https://example.com")
+    config = yaml.safe_load(kubeconfig.read_text())
+    config["clusters"][0]["cluster"]["proxy-url"] = proxy
+    kubeconfig.write_text(yaml.safe_dump(config))
+    if expected.startswith("kind"):
+        with pytest.raises(ApiError, match=expected) as caught:
+            await client.connect(kubeconfig, None)
+        assert caught.value.reason == "NotConfigured"
+        assert "hunter2" not in str(caught.value)
+    else:
+        async with contextlib.aclosing(await client.connect(kubeconfig, None)) as api:
+            assert api.proxy == expected
+
+
+def list_page(items: list[Any], token: str = "") -> bytes:
+    return json.dumps({"metadata": {"continue": token}, "items": items}).encode()
+
+
+class Lists:
+    """A server of one long list, a page at a time, that may be slow and heavy.
+
+    Attributes:
+        limits: the page sizes that were asked for.
+    """
+
+    def __init__(self, objects: int, *, size: int = 1, slow_above: int = 10_000) -> None:
+        self.limits: list[int] = []
+        self._objects = objects
+        self._size = size
+        self._slow_above = slow_above
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        line = (await reader.readuntil(b"\r\n")).decode()
+        await reader.readuntil(b"\r\n\r\n")
+        query = dict(yarl.URL(line.split()[1]).query)
+        limit, start = int(query["limit"]), int(query.get("continue", "0"))
+        self.limits.append(limit)
+        if limit > self._slow_above:
+            await reader.read()  # until the client gives up
+            return
+        end = min(start + limit, self._objects)
+        more = str(end) if end < self._objects else ""
+        body = list_page([{"n": each, "x": "x" * self._size} for each in range(start, end)], more)
+        writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+        await writer.drain()
+
+
+async def numbers(api: client.Api) -> list[int]:
+    return [each["n"] async for page in api.pages("/api") for each in page["items"]]
+
+
+async def test_list_of_small_objects_takes_ever_larger_pages(tmp_path: Path) -> None:
+    lists = Lists(2000)
+    async with serving(lists, tmp_path) as api:
+        assert await numbers(api) == list(range(2000))
+        assert lists.limits == [50, 200, 500, 500, 500, 500]
+        await numbers(api)
+    assert lists.limits[6:] == [500] * 4  # it has learned
+
+
+async def test_list_of_large_objects_takes_small_pages(tmp_path: Path) -> None:
+    lists = Lists(70, size=500_000)
+    async with serving(lists, tmp_path) as api:
+        assert await numbers(api) == list(range(70))
+    assert lists.limits == [50, 8, 8, 8]
+
+
+async def test_list_takes_smaller_pages_when_the_server_is_slow(tmp_path: Path) -> None:
+    lists = Lists(30, slow_above=20)
+    async with serving(lists, tmp_path, timing=Timing(page_inactivity=SOON)) as api:
+        assert await numbers(api) == list(range(30))
+    assert lists.limits == [50, 12, 48, 12, 48, 12]
+
+
+async def test_list_fails_when_even_small_pages_do_not_arrive(tmp_path: Path) -> None:
+    lists = Lists(30, slow_above=0)
+    async with serving(lists, tmp_path, timing=Timing(page_inactivity=SOON)) as api:
+        with pytest.raises(ApiError) as caught:
+            await numbers(api)
+    assert caught.value.is_timeout
+    assert lists.limits == [50, 12, 5]
+
+
+async def test_list_may_take_longer_than_any_pause(tmp_path: Path) -> None:
+    body = list_page([{"n": each} for each in range(20)])
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await head(reader)
+        writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode())
+        for place in range(0, len(body), 20):
+            writer.write(body[place : place + 20])
+            await writer.drain()
+            await asyncio.sleep(SOON.total_seconds() / 5)
+
+    arrivals = []
+    async with serving(drip, tmp_path, timing=Timing(page_inactivity=SOON)) as api:
+        pages = api.pages("/api", received=lambda: arrivals.append(time.monotonic()))
+        async for page in pages:
+            assert len(page["items"]) == 20
+    assert arrivals[-1] - arrivals[0] > SOON.total_seconds() * 2
+
+
+async def test_list_grows_its_pages_after_it_could_not_be_continued(tmp_path: Path) -> None:
+    limits = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        line = (await reader.readuntil(b"\r\n")).decode()
+        await reader.readuntil(b"\r\n\r\n")
+        query = yarl.URL(line.split()[1]).query
+        limits.append(int(query["limit"]))
+        heavy = [{"n": each, "x": "x" * 100_000} for each in range(50)]
+        status, body = "200 OK", list_page(heavy, "more")
+        if "continue" in query:
+            status, body = "410 Gone", b'{"kind": "Status", "reason": "Expired"}'
+        writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+        await writer.drain()
+
+    async with serving(serve, tmp_path) as api:
+        for _ in range(2):
+            with pytest.raises(ApiError) as caught:
+                await numbers(api)
+            assert caught.value.gone
+    assert limits == [50, 41, 164, 41]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "observed"),
+    [
+        pytest.param("200 OK", b'{"kind": "Secret"}', True, id="an object"),
+        pytest.param("404 Not Found", b'{"kind": "Status"}', True, id="a Status"),
+        pytest.param("503 Busy", b"<html>", False, id="a load balancer's page"),
+        pytest.param("200 OK", b"<html>", False, id="a login page"),
+        pytest.param("502 Bad Gateway", b'{"error": "upstream"}', False, id="a proxy's JSON"),
+    ],
+)
+async def test_request_passes_on_the_date_of_the_api_server_only(
+    status: str, body: bytes, tmp_path: Path, *, observed: bool
+) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await head(reader)
+        lines = f"HTTP/1.1 {status}\r\nDate: now\r\nContent-Length: {len(body)}\r\n\r\n"
+        writer.write(lines.encode() + body)
+        await writer.drain()
+
+    dates: list[str] = []
+    async with serving(serve, tmp_path, observe_date=dates.append) as api:
+        with contextlib.suppress(ApiError):
+            await api.request("GET", "/api")
+    assert dates == (["now"] if observed else [])
+
+
+async def test_new_connections_trust_the_ca_after_its_rotation(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for authority in ("old", "new"):
+        make_certificates(tmp_path / authority)
+    trusted = tmp_path / "ca.crt"
+    trusted.write_bytes((tmp_path / "old" / "ca.pem").read_bytes())
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(tmp_path / "old" / "leaf.pem", tmp_path / "old" / "leaf.key")
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+        await writer.drain()
+
+    trust = {"certificate-authority": str(trusted)}
+    async with serving(serve, tmp_path, tls=tls, trust=trust, timing=RELOAD_ON_401) as api:
+        await api.request("GET", "/api")
+        before = api.tls
+        # The server first, so that the kubelet is late.
+        tls.load_cert_chain(tmp_path / "new" / "leaf.pem", tmp_path / "new" / "leaf.key")
+        with pytest.raises(ApiError, match="certificate verify failed"):
+            await api.request("GET", "/api")
+        trusted.write_text("half a certificate")
+        with pytest.raises(ApiError, match="certificate verify failed"):
+            await api.request("GET", "/api")
+        assert "Failed to reload the credentials for the API server (SSLError)" in caplog.text
+        trusted.write_bytes((tmp_path / "new" / "ca.pem").read_bytes())
+        await api.request("GET", "/api")
+        assert api.tls is not before
+        # The former CA is not trusted any more.
+        tls.load_cert_chain(tmp_path / "old" / "leaf.pem", tmp_path / "old" / "leaf.key")
+        with pytest.raises(ApiError, match="certificate verify failed"):
+            await api.request("GET", "/api")
