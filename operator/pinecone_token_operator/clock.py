@@ -1,50 +1,74 @@
-"""The one clock that tokens' times are told by: the API server's."""
+"""The clock for all times of tokens: the API server's time."""
 
+import logging
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-# How fast it gives in when the API server's clock goes slower: half a second in a thousand.
+# How fast a small lead over the API server's clock is given up: 0.5 ms per second.
 _SLEW: Final = 0.0005
+# What a `Date` header may differ by for no other reason than whole seconds and a slow reply.
+_TOLERANCE: Final = 2.0
+# A difference of more than this is a step, which takes a majority of the latest replies; what is
+# less is given up by slewing.
+_STEP: Final = 10.0
+# The replies that count: the latest nine of two minutes, and at least three.
+_REPLIES: Final = 9
+_LEAST_REPLIES: Final = 3
+_MAX_AGE: Final = 120.0
+# A difference from this machine's clock that is worth a warning, and a change of it that is.
+_WORTH_A_WARNING: Final = 5.0
+
+logger = logging.getLogger(__name__)
 
 
 class Clock:
-    """The API server's time, counted on by a clock that nobody sets.
+    """The API server's time, advanced by a clock that nobody sets.
 
     What is written into a Secret is read by other replicas and by the next process, on machines
-    whose clocks may differ; the API server's is the one that all of them share. Whoever sets this
-    machine's clock changes nothing. It never goes back, and never jumps back: a token would look
-    younger than it is.
+    whose clocks may differ; the API server's is the one that all of them share. Setting this
+    machine's clock changes nothing.
+
+    One reply does not move the clock: one of several API servers, or a load balancer before them,
+    may have a wrong clock. A step forward or back takes a majority of the latest replies. Apart
+    from such a step the clock never goes back, because a token would look younger than it is.
 
     Args:
-        monotonic: seconds of a clock that never goes back.
-        wall: what to go by until the API server has told the time; aware.
+        monotonic: seconds of a clock that never goes back, and that counts while the machine is
+            suspended.
+        wall: the time to use until the first reply; aware.
     """
 
     def __init__(self, monotonic: Callable[[], float], wall: Callable[[], datetime]) -> None:
         self._monotonic = monotonic
         self._wall = wall
-        self._offset: float | None = None
-        self._heard_at = self._latest = 0.0
+        self._offset: float | None = None  # the API server's time minus `monotonic`
+        self._updated_at = 0.0
+        self._latest = float("-inf")
         self._date = ""
+        # When a reply came, and the offset that it stands for.
+        self._replies: deque[tuple[float, float]] = deque(maxlen=_REPLIES)
+        self._warned_of = 0.0
 
     def now(self) -> datetime:
         """Return the time, in UTC."""
         if self._offset is None:
             return self._wall()
-        # What the clock gives in at once, after a while without a reply, must not be seen.
+        # Slewing is applied at a reply; after a while without any it would show as going back.
         self._latest = max(self._latest, self._offset + self._monotonic())
         return datetime.fromtimestamp(self._latest, UTC)
 
     def skew(self) -> timedelta:
-        """Return how much later it is than by this machine's clock."""
+        """Return how far the API server's clock is ahead of this machine's."""
         return self.now() - self._wall()
 
-    def heard(self, date: str) -> None:
-        """Take the `Date` header of a reply that has just come in; one that is no date is ignored.
+    def observe(self, date: str) -> None:
+        """Take the `Date` header of a reply that has just come in; an invalid one is ignored.
 
-        It has whole seconds and has been on the way, so the time is never earlier than it says.
+        The header has whole seconds and the reply took a while, so the time is not earlier than it
+        says.
         """
         if date == self._date:
             return
@@ -54,6 +78,48 @@ class Clock:
             offset = parsedate_to_datetime(date).replace(tzinfo=UTC).timestamp() - now
         except (ValueError, TypeError, IndexError, OverflowError):
             return
-        if self._offset is not None:
-            offset = max(offset, self._offset - _SLEW * (now - self._heard_at))
-        self._offset, self._heard_at = offset, now
+        self._replies.append((now, offset))
+        self._update(now)
+        self._warn()
+
+    def _update(self, now: float) -> None:
+        if self._offset is None:
+            self._offset, self._updated_at = self._replies[-1][1], now
+            return
+        recent = [
+            offset
+            for place, (at, offset) in enumerate(reversed(self._replies))
+            if place < _LEAST_REPLIES or now - at <= _MAX_AGE
+        ]
+        agreed = _agreed(recent, self._offset)
+        if abs(agreed - self._offset) > _STEP:
+            self._offset = agreed
+            self._latest = float("-inf")
+        else:
+            slewed = self._offset - _SLEW * (now - self._updated_at)
+            self._offset = max(agreed, slewed)
+        self._updated_at = now
+
+    def _warn(self) -> None:
+        skew = self.skew().total_seconds()
+        if abs(skew - self._warned_of) <= _WORTH_A_WARNING:
+            return
+        if abs(skew) > _WORTH_A_WARNING:
+            logger.warning(
+                "The API server's clock differs from this machine's by %+d s; tokens are timed by"
+                " the API server's",
+                skew,
+            )
+        else:
+            logger.info("The API server's clock agrees with this machine's again")
+        self._warned_of = skew
+
+
+def _agreed(offsets: list[float], current: float) -> float:
+    """Return the offset that most replies stand for; the current one if there is no majority."""
+    for candidate in sorted(offsets, reverse=True):
+        support = sum(abs(offset - candidate) <= _TOLERANCE for offset in offsets)
+        if 2 * support > len(offsets):
+            # Of those that agree the latest is nearest to the truth.
+            return candidate
+    return current

@@ -41,8 +41,6 @@ _MORE_WORKERS: Final = 8
 _DRAIN: Final = timedelta(seconds=4)
 # And, with that, to tell the Events and to give the Lease back; the rest of 10 s is for closing.
 _PARTING: Final = timedelta(seconds=6.5)
-# Clocks that differ by more than this deserve a word.
-_SKEW: Final = timedelta(seconds=5)
 _FLUSH: Final = timedelta(seconds=0.5)
 # How long to wait for the watch of resources before they are listed.
 _SOON: Final = timedelta(seconds=2)
@@ -89,7 +87,7 @@ class _App:
         self._metrics = Metrics()
         self._rng = random.Random()  # noqa: S311 - spreads load, guards nothing
         self._index = Index()
-        self._clock = Clock(time.monotonic, _machine_time)
+        self._clock = Clock(_time_since_boot, _machine_time)
         self._listed = False
 
     async def run(self) -> int:
@@ -99,7 +97,7 @@ class _App:
             loop.add_signal_handler(signal_number, stop.set)
         async with contextlib.AsyncExitStack() as stack:
             api = await client.connect(
-                self._settings.kubeconfig, self._settings.context, self._clock.heard
+                self._settings.kubeconfig, self._settings.context, self._clock.observe
             )
             stack.push_async_callback(api.aclose)
             tokens = TokenClient(
@@ -254,21 +252,11 @@ class _App:
             try:
                 await self._controller.list_all()
                 self._listed = True
-                self._tell_skew()
             except ApiError as error:
                 if time.monotonic() > deadline:
                     raise
                 logger.warning("Listing the resources failed (%s); trying on", error)
                 await asyncio.sleep(1.0)
-
-    def _tell_skew(self) -> None:
-        skew = self._clock.skew()
-        if abs(skew) > _SKEW:
-            logger.warning(
-                "The API server's clock differs from this machine's by %d s; times are told by the"
-                " API server's",
-                skew.total_seconds(),
-            )
 
     def _secrets(self, namespace: str) -> SecretReflector:
         return self._secret_watches.get(namespace) or self._secret_watches[None]
