@@ -3,9 +3,9 @@ ARG PYTHON_IMAGE=python:3.13-slim
 
 FROM ${PYTHON_IMAGE} AS builder
 WORKDIR /src
-# Without pip, which the operator does not need at run time.
+# Without pip: it is not needed at run time.
 RUN python -m venv --without-pip /opt/venv
-# Before the source, so that a change of code does not fetch the dependencies again.
+# Before the source, so that a code change does not reinstall the dependencies.
 COPY requirements/build.txt requirements/run.txt requirements/
 RUN python -m pip --python /opt/venv/bin/python install --no-cache-dir --no-compile \
         --require-hashes -r requirements/run.txt \
@@ -24,7 +24,7 @@ LABEL org.opencontainers.image.title="pinecone-token-operator" \
       org.opencontainers.image.description="Keeps a fresh Pinecone access token in a Kubernetes Secret." \
       org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.licenses="Apache-2.0"
-# The root file system is read-only in the chart; the modules are compiled already.
+# The modules are compiled already, and the chart makes the root filesystem read-only.
 ENV PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 COPY --from=builder /opt/root /

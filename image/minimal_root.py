@@ -1,9 +1,9 @@
-"""Puts a virtual environment and what its Python needs to run, and nothing else, into a folder.
+"""Builds a minimal root filesystem: a virtual environment and what its Python needs to run.
 
     python minimal_root.py VENV ROOT
 
-The folder is the root of the image: no shell, no package manager, no other program. It runs on any
-Linux whose `ldd` tells which libraries a program loads, as Debian's does.
+ROOT becomes the root of the image: no shell, no package manager, no other program. Requires a Linux
+whose `ldd` lists the shared libraries of a program, such as Debian.
 """
 
 import compileall
@@ -16,14 +16,14 @@ import sys
 import sysconfig
 from pathlib import Path
 
-# Of the standard library: tests, other windows than a terminal's, what installs packages, and
-# packages installed beside it.
+# Parts of the standard library that are left out: tests, GUIs, installers, and packages installed
+# next to it.
 _NOT_NEEDED = (
     *("test", "idlelib", "tkinter", "turtledemo", "_tkinter*", "ensurepip", "pydoc_data"),
     *("config-*", "site-packages", "dist-packages", "__pycache__"),
 )
-# A class for each kind of object and each group of requests, two thirds of all there is. Their
-# packages load each once it is asked for, and the operator asks for none.
+# The Kubernetes client's generated classes, two thirds of the image. Their packages import them
+# lazily, and the operator uses none.
 _GENERATED = tuple(
     f"kubernetes/{client}/{what}"
     for client in ("client", "aio/client")
@@ -32,7 +32,7 @@ _GENERATED = tuple(
 
 
 def main(venv: Path, root: Path) -> None:
-    """Fill the folder, which must not exist."""
+    """Create the root filesystem in a directory that must not exist yet."""
     python = Path(sys.executable).resolve()
     stdlib = Path(sysconfig.get_path("stdlib"))
     shutil.copytree(stdlib, _in(root, stdlib), ignore=shutil.ignore_patterns(*_NOT_NEEDED))
@@ -48,12 +48,12 @@ def main(venv: Path, root: Path) -> None:
                 module.unlink()
     for library in _libraries([python, *stdlib.rglob("*.so"), *venv.rglob("*.so")]):
         _copy(library, root)
-    if (cache := Path("/etc/ld.so.cache")).exists():  # where the loader finds them
+    if (cache := Path("/etc/ld.so.cache")).exists():  # the dynamic loader's index of them
         _copy(cache, root)
     (root / "tmp").mkdir(exist_ok=True)
     (root / "tmp").chmod(0o1777)
-    # Bytecode that names no time, so that a build that changes times of files neither differs from
-    # the last one nor has its modules compiled at each start.
+    # Bytecode without timestamps: builds are reproducible, and modules are not compiled again at
+    # startup if the builder changes file times.
     for folder in (_in(root, stdlib), packages):
         compileall.compile_dir(
             folder,
@@ -64,11 +64,11 @@ def main(venv: Path, root: Path) -> None:
 
 
 def _libraries(programs: list[Path]) -> set[Path]:
-    """Return all shared libraries that programs load, the loader among them."""
+    """Return the shared libraries that the programs load, including the dynamic loader."""
     found: set[Path] = set()
     for program in programs:
-        told = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
-        found |= {Path(path) for path in re.findall(r"(/\S+) \(0x", told)}
+        output = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
+        found |= {Path(path) for path in re.findall(r"(/\S+) \(0x", output)}
     return found
 
 
@@ -79,7 +79,7 @@ def _copy(path: Path, root: Path) -> None:
 
 
 def _link(link: Path, program: Path, root: Path) -> None:
-    """Have a link in the folder name a program directly, not by way of others."""
+    """Point a link below the root directly at a program instead of through other links."""
     copied = _in(root, link)
     copied.unlink()
     copied.symlink_to(program)
