@@ -1,5 +1,5 @@
 {{- /*
-The alerts, from a dict with `namespace`: the operator's.
+The alerts, from a dict with `namespace`: the operator's, and `shards`: their number.
 
 Token metrics carry the namespace of their resource. If Prometheus overrides that label (honorLabels
 off, or an enforced namespace label), the resource's namespace is in exported_namespace instead and
@@ -71,29 +71,30 @@ Only the leader reports tokens; during a failover two replicas may do so briefly
       correct.
 - alert: PineconeTokenOperatorNotProgressing
   expr: |-
-    max by (namespace) (
-      min_over_time(pinecone_token_queue_length{namespace="{{ .namespace }}"}[10m])
+    max by (namespace, job, instance) (
+      min_over_time(pinecone_token_queue_length{namespace="{{ .namespace }}"}[5m]) > 0
       and on (namespace, job, instance) pinecone_token_leader == 1
-    ) > 0
-    and on (namespace)
-    sum by (namespace) (increase(pinecone_token_reconciles_total{namespace="{{ .namespace }}"}[10m])) == 0
+    )
+    unless on (namespace, job, instance)
+    sum by (namespace, job, instance) (increase(pinecone_token_reconciles_total[5m])) > 0
+  for: 5m
   labels:
     severity: critical
   annotations:
     summary: The Pinecone token operator is not making progress.
     description: >-
-      {{ `{{ $value }}` }} resources are waiting in the work queue of the operator in namespace
-      {{ .namespace }}, and it has completed no reconcile for 10 minutes.
+      {{ `{{ $value }}` }} resources are waiting in the work queue of {{ `{{ $labels.instance }}` }} in
+      namespace {{ .namespace }}, and it has completed no reconcile for 10 minutes.
 - alert: PineconeTokenOperatorDown
   expr: |-
-    absent(pinecone_token_leader{namespace="{{ .namespace }}"} == 1)
+    (count(pinecone_token_leader{namespace="{{ .namespace }}"} == 1) or vector(0)) < {{ .shards }}
   for: 5m
   labels:
     severity: critical
     namespace: {{ .namespace }}
   annotations:
-    summary: No Pinecone token operator is running as leader.
+    summary: The Pinecone token operator has no leader.
     description: >-
-      No replica in namespace {{ .namespace }} reports that it is the leader: none is running, none is
-      scraped, or none could acquire the Lease. Tokens are not being refreshed.
+      {{ `{{ $value }}` }} of {{ .shards }} leaders are running in namespace {{ .namespace }}. Replicas are
+      not running, are not scraped, or could not acquire their Lease. Tokens are not being refreshed.
 {{- end }}

@@ -61,7 +61,20 @@ annotations:
 {{- default (include "pinecone-token-operator.fullname" .) .Values.leaderElection.leaseName }}
 {{- end }}
 
-{{- /* The operator's rules in each watched namespace. No delete: Kubernetes garbage-collects owned Secrets. */}}
+{{- /* The Leases of all shards, as a JSON list. The operator appends its index if there are several. */}}
+{{- define "pinecone-token-operator.leaseNames" -}}
+{{- $name := include "pinecone-token-operator.leaseName" . }}
+{{- $names := list $name }}
+{{- if gt (int .Values.shards) 1 }}
+{{- $names = list }}
+{{- range until (int .Values.shards) }}
+{{- $names = append $names (printf "%s-%d" $name .) }}
+{{- end }}
+{{- end }}
+{{- toJson $names }}
+{{- end }}
+
+{{- /* The operator's rules in each watched namespace. Kubernetes garbage-collects owned Secrets. */}}
 {{- define "pinecone-token-operator.rules" -}}
 - apiGroups: [pinecone.token-operator.dev]
   resources: [pineconeaccesstokens]
@@ -71,7 +84,7 @@ annotations:
   verbs: [patch]
 - apiGroups: [""]
   resources: [secrets]
-  verbs: [get, list, watch, create, patch]
+  verbs: [get, list, watch, create, patch{{ if .Values.rbac.allowSecretDeletion }}, delete{{ end }}]
 - apiGroups: [""]
   resources: [events]
   verbs: [get, create, patch]

@@ -9,6 +9,8 @@ import pytest
 import yaml
 
 from pinecone_token_operator.cli import run
+from pinecone_token_operator.config.settings import Settings
+from pinecone_token_operator.config.shard import Shard
 from tests.support.chart import CHART, NAMESPACE, ROWS, helm, objects, of_kind, render, row
 from tests.support.cluster import Cluster
 from tests.support.repository import ROOT
@@ -100,10 +102,11 @@ def test_pods_meet_pod_security_standard_restricted(cluster: Cluster, name: str)
         "pod-security.kubernetes.io/enforce=restricted",
     )
     found = objects(*row(name))
-    template = of_kind(found, "Deployment")["spec"]["template"]
-    pods = [{"apiVersion": "v1", "kind": "Pod", **template}]
-    pods[0]["metadata"] = {**template["metadata"], "name": "operator", "namespace": NAMESPACE}
-    pods += [each for each in found if each["kind"] == "Pod"]
+    pods = [each for each in found if each["kind"] == "Pod"]
+    for deployment in deployments(found):
+        name = deployment["metadata"]["name"]
+        pod = {"apiVersion": "v1", "kind": "Pod", **deployment["spec"]["template"]}
+        pods.append({**pod, "metadata": {**pod["metadata"], "name": name, "namespace": NAMESPACE}})
     for pod in pods:
         # Irrelevant to Pod Security, and they do not exist here.
         del pod["spec"]["serviceAccountName"]
@@ -116,10 +119,40 @@ def test_pods_meet_pod_security_standard_restricted(cluster: Cluster, name: str)
 
 @each_row
 def test_operator_accepts_the_rendered_arguments(name: str, endpoint: TokenEndpoint) -> None:
-    (container,) = of_kind(objects(*row(name)), "Deployment")["spec"]["template"]["spec"][
-        "containers"
+    shards = set()
+    for deployment in deployments(objects(*row(name))):
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        chosen = read_arguments(container, endpoint)
+        assert container["ports"] == [{"name": "http", "containerPort": chosen.health_port}]
+        assert bool(chosen.leader_election) == (name != "single-replica")
+        shards.add(chosen.shard)
+
+    assert shards == {Shard(index, len(shards)) for index in range(len(shards))}
+
+
+@each_row
+def test_lease_role_names_the_lease_of_every_shard(name: str, endpoint: TokenEndpoint) -> None:
+    found = objects(*row(name))
+    chosen = [
+        read_arguments(each["spec"]["template"]["spec"]["containers"][0], endpoint)
+        for each in deployments(found)
     ]
+    used = {one.leader_election.name for one in chosen if one.leader_election}
+    granted = {
+        lease
+        for each in found
+        if each["kind"] == "Role" and each["metadata"]["name"].endswith("-leader-election")
+        for rule in each["rules"]
+        for lease in rule.get("resourceNames", ())
+    }
+
+    assert granted == (used if name != "external-rbac" else set())
+
+
+def read_arguments(container: dict[str, Any], endpoint: TokenEndpoint) -> Settings:
+    """Have the operator read a container's arguments, with a CA bundle that exists here."""
     command, *arguments = container["args"]
+    assert command == "run"
     mounted = [one for one in arguments if one.startswith("--ca-bundle=")]
     arguments = [one for one in arguments if one not in mounted]
     if mounted:
@@ -127,11 +160,7 @@ def test_operator_accepts_the_rendered_arguments(name: str, endpoint: TokenEndpo
         assert directory in [mount["mountPath"] for mount in container["volumeMounts"]]
         arguments.append(f"--ca-bundle={endpoint.ca_bundle}")
 
-    chosen = run.parse(arguments, {})
-
-    assert command == "run"
-    assert container["ports"] == [{"name": "http", "containerPort": chosen.health_port}]
-    assert bool(chosen.leader_election) == (name != "single-replica")
+    return run.parse(arguments, {})
 
 
 def test_chart_defaults_match_the_operator_defaults() -> None:
@@ -206,10 +235,13 @@ def test_user_roles_may_not_write_status_or_read_secrets() -> None:
 @each_row
 def test_selector_matches_only_operator_pods(name: str) -> None:
     found = objects(*row(name))
-    selector = of_kind(found, "Deployment")["spec"]["selector"]["matchLabels"]
+    pods = [each["metadata"] for each in found if each["kind"] == "Pod"]
+    pods += [each["spec"]["template"]["metadata"] for each in deployments(found)]
 
-    for pod in (each for each in found if each["kind"] == "Pod"):
-        assert not selector.items() <= pod["metadata"]["labels"].items()
+    for deployment in deployments(found):
+        selector = deployment["spec"]["selector"]["matchLabels"]
+        selected = [pod for pod in pods if selector.items() <= pod["labels"].items()]
+        assert selected == [deployment["spec"]["template"]["metadata"]]
 
 
 @pytest.mark.parametrize("version", ["1.28.15", "1.28.0-eks-1"])
@@ -288,6 +320,10 @@ def test_packaged_chart_contains_crd_and_dashboard(tmp_path: Path) -> None:
         '"panels"'
         in of_kind(found, "ConfigMap", "-dashboard")["data"]["pinecone-token-operator.json"]
     )
+
+
+def deployments(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [each for each in found if each["kind"] == "Deployment"]
 
 
 def belongs_to_helm_test(found: dict[str, Any]) -> bool:
