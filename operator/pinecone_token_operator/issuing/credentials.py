@@ -1,4 +1,4 @@
-"""The service account's credentials, read from a Secret, and their fingerprint. No I/O."""
+"""A service account's credentials, parsed from a Secret, and their fingerprint. No I/O."""
 
 import base64
 import binascii
@@ -14,7 +14,7 @@ _FINGERPRINT_DIGITS = 32
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a service account proves itself with; neither part is ever shown by `repr`."""
+    """A service account's client id and client secret; `repr` shows neither."""
 
     client_id: str = field(repr=False)
     client_secret: str = field(repr=False)
@@ -23,19 +23,19 @@ class Credentials:
 def read_credentials(
     data: Mapping[str, str], client_id_key: str, client_secret_key: str
 ) -> Credentials:
-    """Read credentials from the `data` of a Secret, whose values are base64.
+    """Parse credentials from the `data` of a Secret, whose values are base64.
 
     Raises:
-        CredentialsInvalid: a key is missing, blank, or is no base64 of UTF-8 text.
+        CredentialsInvalid: a key is missing, blank, or not base64-encoded UTF-8 text.
     """
     return Credentials(
-        client_id=_read_key(data, client_id_key),
-        client_secret=_read_key(data, client_secret_key),
+        client_id=_parse_key(data, client_id_key),
+        client_secret=_parse_key(data, client_secret_key),
     )
 
 
 def fingerprint(credentials: Credentials, uid: str, audience: str, token_url: str) -> str:
-    """Return 32 hex digits that change whenever a token of another origin is wanted.
+    """Return 32 hex digits that change with the account, the audience or the token endpoint.
 
     Keyed by the resource's UID, so that equal credentials can't be recognized across resources.
     """
@@ -48,20 +48,20 @@ def fingerprint(credentials: Credentials, uid: str, audience: str, token_url: st
     return hmac.new(uid.encode(), message, hashlib.sha256).hexdigest()[:_FINGERPRINT_DIGITS]
 
 
-def _read_key(data: Mapping[str, str], key: str) -> str:
+def _parse_key(data: Mapping[str, str], key: str) -> str:
     encoded = data.get(key)
     if encoded is None:
         raise CredentialsInvalid(
-            f"the credentials Secret has no key {key!r}: add it, or name the right key in "
+            f"the credentials Secret has no key {key!r}: add it, or set the key's name in "
             f"spec.credentialsSecretRef"
         )
     text = _decode(encoded)
     if text is None:
         raise CredentialsInvalid(
-            f"key {key!r} of the credentials Secret is no base64 of UTF-8 text: write it again, "
+            f"key {key!r} of the credentials Secret is not base64-encoded UTF-8 text: recreate it, "
             f"for example with kubectl create secret generic --from-literal"
         )
-    # A file made by `echo` ends in a newline, and Windows editors begin one with a byte order mark.
+    # Files made by `echo` end in a newline, and some editors start one with a byte order mark.
     text = text.removeprefix("\ufeff").strip()
     if not text:
         raise CredentialsInvalid(
@@ -71,8 +71,8 @@ def _read_key(data: Mapping[str, str], key: str) -> str:
 
 
 def _decode(encoded: str) -> str | None:
-    # A decoding error carries the bytes that it could not decode, which are secret: no other error
-    # is raised while it is handled, or it would be that one's context.
+    # A decoding error carries the bytes that it could not decode, which are secret. So no other
+    # error is raised while it is handled: it would become that one's context.
     try:
         return base64.b64decode(encoded, validate=True).decode()
     except (binascii.Error, ValueError):

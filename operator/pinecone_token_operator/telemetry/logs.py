@@ -1,4 +1,4 @@
-"""Log lines: JSON for machines, text for people; only our own module speaks below WARNING.
+"""Log format and levels: JSON or text; below WARNING, only this package logs.
 
 A line about one resource is logged with `extra={"resource": (namespace, name)}`.
 """
@@ -11,7 +11,8 @@ from typing import Final, TextIO
 
 OWN_LOGGER: Final = "pinecone_token_operator"
 
-# kopf sets levels of its own; the kubernetes client logs whole bodies, Secrets included, at DEBUG.
+# kopf sets levels of its own, and the kubernetes client logs whole bodies, Secrets included, at
+# DEBUG.
 QUIET_LOGGERS: Final = (
     "aiohttp",
     "aiohttp.access",
@@ -24,7 +25,7 @@ QUIET_LOGGERS: Final = (
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: ts, level, logger, message, resource, exception."""
+    """One JSON object per line: ts, level, logger, message, resource, exception."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as one line."""
@@ -42,7 +43,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """Time, level, resource and message; a traceback follows on its own lines."""
+    """Time, level, resource and message; a traceback follows on lines of its own."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as text."""
@@ -56,9 +57,9 @@ class TextFormatter(logging.Formatter):
 
 
 def set_up(level: str, log_format: str, environ: Mapping[str, str], stream: TextIO) -> None:
-    """Send all log lines to the stream, in the format that suits it."""
+    """Send all log lines to the stream, in the given format or the one that suits the stream."""
     handler = logging.StreamHandler(stream)
-    as_json = log_format == "json" or (log_format == "auto" and suits_machines(environ, stream))
+    as_json = log_format == "json" or (log_format == "auto" and reads_json(environ, stream))
     handler.setFormatter(JsonFormatter() if as_json else TextFormatter())
     own_level = logging.getLevelNamesMapping()[level.upper()]
     root = logging.getLogger()
@@ -70,8 +71,8 @@ def set_up(level: str, log_format: str, environ: Mapping[str, str], stream: Text
     logging.captureWarnings(capture=True)
 
 
-def suits_machines(environ: Mapping[str, str], stream: TextIO) -> bool:
-    """Tell whether nobody reads along: in a pod, or not on a terminal."""
+def reads_json(environ: Mapping[str, str], stream: TextIO) -> bool:
+    """Return whether a program reads the log: in a pod, or without a terminal."""
     return bool(environ.get("KUBERNETES_SERVICE_HOST")) or not stream.isatty()
 
 

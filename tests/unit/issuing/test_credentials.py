@@ -15,14 +15,14 @@ def encode(value: str | bytes) -> str:
 @pytest.mark.parametrize(
     ("stored", "read"),
     [
-        pytest.param("s3cret", "s3cret", id="a plain value is read as it is"),
-        pytest.param("s3cret\n", "s3cret", id="the newline of echo is stripped"),
-        pytest.param("\t s3cret \r\n", "s3cret", id="white space on both sides is stripped"),
-        pytest.param("\ufeffs3cret\r\n", "s3cret", id="a byte order mark is stripped"),
-        pytest.param("a b", "a b", id="inner white space stays"),
+        pytest.param("s3cret", "s3cret", id="plain value"),
+        pytest.param("s3cret\n", "s3cret", id="newline of echo"),
+        pytest.param("\t s3cret \r\n", "s3cret", id="surrounding white space"),
+        pytest.param("\ufeffs3cret\r\n", "s3cret", id="byte order mark"),
+        pytest.param("a b", "a b", id="inner white space"),
     ],
 )
-def test_reads(stored: str, read: str) -> None:
+def test_credentials_are_stripped_of_surrounding_space(stored: str, read: str) -> None:
     credentials = read_credentials({"id": encode("me"), "key": encode(stored)}, "id", "key")
     assert credentials == Credentials("me", read)
 
@@ -30,27 +30,27 @@ def test_reads(stored: str, read: str) -> None:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        pytest.param({}, "no key 'key'", id="a missing key is named"),
-        pytest.param({"key": ""}, "'key' .* blank", id="an empty value is blank"),
-        pytest.param({"key": encode(" \n")}, "'key' .* blank", id="white space alone is blank"),
-        pytest.param({"key": "!s3cret!"}, "'key' .* base64", id="text is no base64"),
-        pytest.param({"key": "é"}, "'key' .* base64", id="base64 is ASCII"),
-        pytest.param({"key": encode(b"s3cret\xff")}, "'key' .* UTF-8", id="bytes are no UTF-8"),
+        pytest.param({}, "no key 'key'", id="missing key"),
+        pytest.param({"key": ""}, "'key' .* blank", id="empty value"),
+        pytest.param({"key": encode(" \n")}, "'key' .* blank", id="white space"),
+        pytest.param({"key": "!s3cret!"}, "'key' .* base64", id="not base64"),
+        pytest.param({"key": "é"}, "'key' .* base64", id="base64 beyond ASCII"),
+        pytest.param({"key": encode(b"s3cret\xff")}, "'key' .* UTF-8", id="not UTF-8"),
     ],
 )
-def test_refuses(data: dict[str, str], words: str) -> None:
+def test_unusable_credentials_are_refused_without_quoting(data: dict[str, str], words: str) -> None:
     with pytest.raises(CredentialsInvalid, match=words) as caught:
         read_credentials({"id": encode("me"), **data}, "id", "key")
     assert "s3cret" not in repr(caught.value)
     assert caught.value.__cause__ is None
 
 
-def test_repr_shows_nothing() -> None:
+def test_credentials_repr_shows_neither_part() -> None:
     assert repr(Credentials("me", "s3cret")) == "Credentials()"
 
 
 @given(st.text(), st.text(), st.text(), st.text())
-def test_what_is_read_is_what_was_stored_but_for_white_space(
+def test_credentials_are_part_of_what_was_stored(
     client_id: str, secret: str, id_key: str, secret_key: str
 ) -> None:
     data = {id_key: encode(client_id), secret_key: encode(secret)}
@@ -68,7 +68,7 @@ parts = st.tuples(*[st.text(alphabet="ab:", max_size=3)] * 5)
 
 
 @given(parts, parts)
-def test_fingerprints_are_equal_only_for_equal_parts(
+def test_fingerprints_are_equal_only_for_equal_inputs(
     one: tuple[str, str, str, str, str], other: tuple[str, str, str, str, str]
 ) -> None:
     def of(values: tuple[str, str, str, str, str]) -> str:
@@ -78,7 +78,7 @@ def test_fingerprints_are_equal_only_for_equal_parts(
     assert (of(one) == of(other)) == (one == other)
 
 
-def test_fingerprint_is_32_hex_digits_and_stays_the_same_between_releases() -> None:
+def test_fingerprint_is_stable_across_releases() -> None:
     found = fingerprint(Credentials("me", "s3cret"), "uid", "https://a/", "https://t/")
     assert len(found) == 32
     assert int(found, 16) >= 0
