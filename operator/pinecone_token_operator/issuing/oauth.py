@@ -1,11 +1,12 @@
-"""The client-credentials exchange (RFC 6749 section 4.4) without I/O: a request, a reply's meaning.
+"""The client credentials grant (RFC 6749 section 4.4) without I/O: the request, and the reply.
 
-The reply is not trusted: every error is told in our own words, never in the endpoint's.
+The reply is not trusted: errors are reported in our own words, never in the endpoint's.
 """
 
 import base64
 import json
 import math
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -17,14 +18,14 @@ from pinecone_token_operator.errors import ExchangeError, ExchangeFailure
 from pinecone_token_operator.issuing.credentials import Credentials
 
 MAX_BODY = 64 * 1024
-"""The longest reply that is read, in bytes; a token of Pinecone's has about one thousand."""
+"""The longest reply that is accepted, in bytes; one of Pinecone's has about one thousand."""
 
 MAX_RETRY_AFTER = timedelta(minutes=15)
 
-# Far beyond any real token, and small enough for date arithmetic; a longer life is cut to this.
+# Far beyond any real token, and small enough for date arithmetic; a longer lifetime is cut to this.
 _MAX_LIFETIME = timedelta(days=366)
 
-# RFC 6749 section 5.2, and `access_denied`, with which Auth0 answers wrong credentials.
+# RFC 6749 section 5.2; and from 4.1.2.1 `access_denied`, which Auth0 replies to wrong credentials.
 _KNOWN_OAUTH_ERRORS = frozenset(
     {
         "access_denied",
@@ -38,11 +39,17 @@ _KNOWN_OAUTH_ERRORS = frozenset(
 )
 
 _REJECTIONS = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+_NOT_FOUND = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.GONE})
+
+_COMPRESSIONS = frozenset({"gzip", "x-gzip", "deflate"})
+_GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
+
+_INTERCEPTED = "a proxy, firewall or login page answered instead of the token endpoint"
 
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """A token and its life, in UTC and whole seconds; the life counts from before the request."""
+    """A token and its lifetime, in UTC and whole seconds, counted from before the request."""
 
     access_token: str = field(repr=False)
     token_type: str
@@ -51,12 +58,12 @@ class AccessToken:
 
     @property
     def lifetime(self) -> timedelta:
-        """How long the token lives, always at least one second."""
+        """How long the token is valid, at least one second."""
         return self.expires_at - self.requested_at
 
 
 def request_body(credentials: Credentials, audience: str) -> dict[str, str]:
-    """Return what is sent, as JSON, to the token endpoint."""
+    """Return the body of the request, which is sent as JSON."""
     return {
         "grant_type": "client_credentials",
         "client_id": credentials.client_id,
@@ -73,37 +80,47 @@ def parse_response(
     Args:
         status: the reply's HTTP status.
         headers: the reply's headers, names in any case.
-        body: the whole body, or what was read of it.
+        body: the body as it was sent, whole or at least more than `MAX_BODY` bytes of it.
         requested_at: when the request was about to be sent; aware.
 
     Raises:
-        ExchangeError: the reply carries no token that can be used.
+        ExchangeError: the reply has no usable token.
     """
     requested_at = requested_at.astimezone(UTC).replace(microsecond=0)
+    fields = {name.lower(): value.strip() for name, value in headers.items()}
+    text = _decode(body, fields.get("content-encoding", ""))
     if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
-        raise _refusal(status, headers, body, requested_at)
-    if len(body) > MAX_BODY:
-        raise _invalid("the token endpoint's reply is too long", status)
-    reply = _json_object(body)
+        raise _refusal(status, fields, text or b"", requested_at)
+    if text is None:
+        raise _invalid(
+            "the reply is compressed in a way that was not asked for, perhaps by a proxy or "
+            "gateway in front of the token endpoint",
+            status,
+        )
+    if len(text) > MAX_BODY:
+        raise _invalid("the token endpoint's reply is longer than 64 KiB", status)
+    reply = _json_object(text)
     if reply is None:
-        raise _invalid("the token endpoint's reply is no JSON object", status)
+        raise _invalid(f"the reply is not JSON; perhaps {_INTERCEPTED}", status)
     token = reply.get("access_token")
     if not _is_token(token):
         raise _invalid("the token endpoint's reply has no usable access_token", status)
     token_type = reply.get("token_type")
     if not isinstance(token_type, str) or token_type.lower() != "bearer":
-        raise _invalid("the token endpoint's reply has another token_type than Bearer", status)
+        raise _invalid("the token endpoint's reply has a token_type other than Bearer", status)
     seconds = _whole_seconds(reply.get("expires_in"))
     if seconds is None or seconds <= 0:
-        raise _invalid("the token endpoint's reply has no positive whole expires_in", status)
+        raise _invalid("the token endpoint's reply has no positive, whole expires_in", status)
     seconds = min(seconds, int(_MAX_LIFETIME.total_seconds()))
     expiry = _jwt_expiry(token)
     if expiry is not None:
-        # By the endpoint's own clock, which is the one that the token was made by.
-        answered_at = _date(headers) or requested_at
+        # By the endpoint's own clock, by which the token was made.
+        answered_at = _parse_date(fields.get("date", "")) or requested_at
         seconds = min(seconds, expiry - int(answered_at.timestamp()))
+    # How long a cache has held the reply (RFC 9111 section 5.1), although it should not have.
+    seconds -= min(_digits(fields.get("age", "")) or 0, seconds)
     if seconds <= 0:
-        raise _invalid("the token endpoint's reply carries a token that has expired", status)
+        raise _invalid("the token in the token endpoint's reply has expired", status)
     return AccessToken(
         access_token=token,
         token_type="Bearer",  # noqa: S106 - the type's name, not a token
@@ -113,40 +130,77 @@ def parse_response(
 
 
 def _refusal(
-    status: int, headers: Mapping[str, str], body: bytes, requested_at: datetime
+    status: int, fields: Mapping[str, str], text: bytes, requested_at: datetime
 ) -> ExchangeError:
-    """Tell what a reply other than 2xx means; the status decides, the body only adds a code."""
+    """Return what a reply other than 2xx means."""
+    code = _oauth_error(text)
     retry_after = None
+    failure = ExchangeFailure.INVALID
     # Before anything else: Auth0 sends 500 with `access_denied` when a global limit is reached.
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        failure, summary = ExchangeFailure.UNAVAILABLE, "the token endpoint is not available"
+        failure, summary = ExchangeFailure.UNAVAILABLE, "the token endpoint is unavailable"
     elif status == HTTPStatus.TOO_MANY_REQUESTS:
-        failure, summary = ExchangeFailure.THROTTLED, "the token endpoint asks for fewer requests"
-        retry_after = _retry_after(headers, requested_at)
-    elif status in _REJECTIONS:
+        failure, summary = ExchangeFailure.THROTTLED, "rate-limited by the token endpoint"
+        retry_after = _retry_after(fields, requested_at)
+    elif status in _REJECTIONS and code is not None:
         failure, summary = ExchangeFailure.REJECTED, "the token endpoint rejected the credentials"
+    elif status in _REJECTIONS:
+        summary = _INTERCEPTED
+    elif status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        summary = "a proxy in front of the token endpoint requires a user name and password"
+    elif status in _NOT_FOUND:
+        summary = "there is no token endpoint at this URL; check the operator's --token-url"
     elif status >= HTTPStatus.BAD_REQUEST:
-        failure, summary = ExchangeFailure.INVALID, "the token endpoint refused the request"
+        summary = "the token endpoint refused the request"
+    elif status >= HTTPStatus.MULTIPLE_CHOICES:
+        summary = (
+            "the reply is a redirect, which is not followed; check the operator's --token-url, "
+            "and whether a login page is in between"
+        )
     else:
-        failure, summary = ExchangeFailure.INVALID, "the token endpoint answered with no token"
-    return ExchangeError(failure, summary, status, _oauth_error(body), retry_after)
+        summary = "the token endpoint replied without a token"
+    known = code if code in _KNOWN_OAUTH_ERRORS else None
+    return ExchangeError(failure, summary, status, known, retry_after)
 
 
 def _invalid(summary: str, status: int) -> ExchangeError:
     return ExchangeError(ExchangeFailure.INVALID, summary, status)
 
 
-def _oauth_error(body: bytes) -> str | None:
-    code = (_json_object(body) or {}).get("error") if len(body) <= MAX_BODY else None
-    return code if isinstance(code, str) and code in _KNOWN_OAUTH_ERRORS else None
+def _decode(body: bytes, encoding: str) -> bytes | None:
+    """Return the body uncompressed, up to one byte more than `MAX_BODY`; None if that fails.
+
+    Nothing compressed is asked for, but some gateways compress all the same.
+    """
+    if len(body) > MAX_BODY or encoding.lower() in ("", "identity"):
+        return body
+    if encoding.lower() not in _COMPRESSIONS:
+        return None
+    try:
+        return zlib.decompressobj(_GZIP_OR_ZLIB).decompress(body, MAX_BODY + 1)
+    except zlib.error:
+        return None
 
 
-def _retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
-    """Return the wait asked for, cut to 15 minutes; a wait of nothing or less is no wish."""
-    now = _date(headers) or now
-    found = {name.lower(): value.strip() for name, value in headers.items()}
-    asked = found.get("retry-after", "")
-    reset = _digits(found.get("x-ratelimit-reset", ""))
+def _oauth_error(text: bytes) -> str | None:
+    """Return the `error` of an OAuth error reply; None if this is no such reply.
+
+    Gateways reply in JSON too, some with an `error` of their own such as "Forbidden". So a code
+    that RFC 6749 does not know, which extensions may add, counts only beside a description.
+    """
+    reply = (_json_object(text) or {}) if len(text) <= MAX_BODY else {}
+    code = reply.get("error")
+    if not isinstance(code, str):
+        return None
+    described = isinstance(reply.get("error_description"), str)
+    return code if code in _KNOWN_OAUTH_ERRORS or (described and code) else None
+
+
+def _retry_after(fields: Mapping[str, str], now: datetime) -> timedelta | None:
+    """Return the wait asked for, at most 15 minutes; None if it is absent or not positive."""
+    now = _parse_date(fields.get("date", "")) or now
+    asked = fields.get("retry-after", "")
+    reset = _digits(fields.get("x-ratelimit-reset", ""))
     waits = (
         _digits(asked),
         _seconds_until_date(asked, now),
@@ -161,13 +215,6 @@ def _retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
 def _seconds_until_date(text: str, now: datetime) -> int | None:
     date = _parse_date(text)
     return None if date is None else math.ceil((date - now).total_seconds())
-
-
-def _date(headers: Mapping[str, str]) -> datetime | None:
-    """Return when a reply was sent, by its sender's clock."""
-    return next(
-        (_parse_date(value) for name, value in headers.items() if name.lower() == "date"), None
-    )
 
 
 def _parse_date(text: str) -> datetime | None:
@@ -189,7 +236,7 @@ def _json_object(text: bytes) -> dict[str, Any] | None:
 
 
 def _is_token(value: object) -> TypeGuard[str]:
-    """Whether this is a token that fits into a header and a file: visible ASCII only."""
+    """Return whether this is a token that fits into a header and a file: visible ASCII only."""
     return (
         isinstance(value, str)
         and bool(value)
@@ -208,7 +255,7 @@ def _whole_seconds(value: object) -> int | None:
 
 
 def _digits(text: str) -> int | None:
-    # int() alone takes `1_0`, `+1` and other alphabets' digits, and refuses 4301 digits.
+    # int() alone takes `1_0`, `+1` and digits beyond ASCII, and refuses 4301 digits.
     try:
         return int(text) if text.isascii() and text.isdigit() else None
     except ValueError:
@@ -216,7 +263,7 @@ def _digits(text: str) -> int | None:
 
 
 def _jwt_expiry(token: str) -> int | None:
-    """Return the epoch of a JWT's `exp`, rounded down; None if this is no JWT that has one."""
+    """Return a JWT's `exp` in epoch seconds, rounded down; None if this is no JWT with one."""
     segments = token.split(".")
     if len(segments) != 3:  # noqa: PLR2004 - RFC 7519: header, payload, signature
         return None
