@@ -18,6 +18,7 @@ from pathlib import Path
 import pyperf  # type: ignore[import-untyped]  # it has no types
 
 from pinecone_token_operator.api.access_token import parse_resource
+from pinecone_token_operator.config.settings import Endpoint
 from pinecone_token_operator.issuing.credentials import Credentials
 from pinecone_token_operator.issuing.oauth_client import TokenClient
 from pinecone_token_operator.kube import client
@@ -105,10 +106,12 @@ async def _reader() -> Client:
 
 async def _exchanger() -> Client:
     client = TokenClient(
-        os.environ["MICRO_TOKEN_URL"],
-        "https://api.pinecone.io/",
-        "2025-04",
-        Path(os.environ["MICRO_CA_BUNDLE"]),
+        Endpoint(
+            os.environ["MICRO_TOKEN_URL"],
+            "https://api.pinecone.io/",
+            "2025-04",
+            Path(os.environ["MICRO_CA_BUNDLE"]),
+        ),
         1,
         lambda: datetime.now(UTC),
         request_timeout=timedelta(seconds=10),

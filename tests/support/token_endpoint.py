@@ -21,11 +21,14 @@ import uuid
 from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 from tests.support.certificates import make_certificates
 from tests.support.loop_thread import LoopThread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 TOKEN_PREFIX = "pcsk-test-token-"
 
@@ -41,7 +44,17 @@ _REFUSALS: dict[str, tuple[int, str, dict[str, str]]] = {
 }
 
 MODES = (
-    *("ok", "down", "503-html", "hang", "drip", "truncated", "no-expires-in", "negative"),
+    *(
+        "ok",
+        "down",
+        "503-html",
+        "403-html",
+        "hang",
+        "drip",
+        "truncated",
+        "no-expires-in",
+        "negative",
+    ),
     *("text-expires", "word-expires", "long-expires", "huge", "redirect", "bad-token-type"),
     "expired-certificate",
     *_REFUSALS,
@@ -69,7 +82,9 @@ class TokenEndpoint:
         requests: client id and monotonic time of every exchange request, refused ones too.
         tokens: every token sent.
         issued: of each token that came in a reply of use, whose it is and when.
+        connections: how many connections were opened to the endpoint.
         strayed: how many requests followed a redirect to another host.
+        reply: makes the reply to a client id instead of the mode: status, headers and body.
         ca_bundle: a PEM file of the authority that signed the certificate.
         url: the token endpoint, at the host. control_url: where `/_control/...` is, in plain HTTP.
     """
@@ -91,7 +106,9 @@ class TokenEndpoint:
         self.requests: list[tuple[str, float]] = []
         self.tokens: list[str] = []
         self.issued: dict[str, Issue] = {}
+        self.connections = 0
         self.strayed = 0
+        self.reply: Callable[[str], tuple[int, dict[str, str], bytes]] | None = None
         self.url = ""
         self.control_url = ""
         self._tls = tls
@@ -201,6 +218,7 @@ class TokenEndpoint:
         task = asyncio.current_task()
         assert task is not None
         self._connections[task] = writer
+        self.connections += 1
         broken = (ConnectionError, ssl.SSLError, asyncio.IncompleteReadError, TimeoutError)
         # A cancelled connection ends quietly: only _close cancels, and it knows.
         with contextlib.suppress(*broken, asyncio.CancelledError):
@@ -246,11 +264,16 @@ class TokenEndpoint:
         self.requests.append((client_id, time.monotonic()))
         if self.latency:
             await asyncio.sleep(self.latency)
+        if self.reply is not None:
+            status, headers, content = self.reply(client_id)
+            await _send(writer, status, content, headers.pop("Content-Type", ""), headers)
+            return True
         mode = self._mode
         if mode == "hang":
             await asyncio.Event().wait()
-        if mode == "503-html":
-            await _send(writer, 503, b"<html>" + secret.encode() + b"</html>", "text/html")
+        if mode.endswith("-html"):
+            page = b"<html>" + secret.encode() + b"</html>"
+            await _send(writer, int(mode.split("-")[0]), page, "text/html")
         elif mode == "redirect":
             assert self._elsewhere is not None
             port = self._elsewhere.sockets[0].getsockname()[1]

@@ -5,7 +5,7 @@ from typing import Final
 
 from pinecone_token_operator.cli import options
 from pinecone_token_operator.cli.options import Option
-from pinecone_token_operator.config import validators
+from pinecone_token_operator.config import proxies, validators
 
 _COMMAND: Final = options.Command(
     "check",
@@ -57,6 +57,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         SystemExit: after `--help`.
     """
     values = _COMMAND.parse(argv, environ)
+    proxies.read(environ)  # on the way to the API server
 
     # Takes most of a second, which neither --help nor an invalid option should wait for.
     from pinecone_token_operator.cli import installation  # noqa: PLC0415

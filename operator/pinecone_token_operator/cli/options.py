@@ -9,11 +9,13 @@ import argparse
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeVar
 
-from pinecone_token_operator.config import validators
+from pinecone_token_operator.config import proxies, validators
 from pinecone_token_operator.config.settings import Endpoint
 from pinecone_token_operator.errors import SettingsInvalid
+
+T = TypeVar("T")
 
 PROGRAM: Final = "pinecone-token-operator"
 
@@ -182,8 +184,8 @@ ENDPOINT: Final = (
         "ca-bundle",
         "FILE",
         validators.ca_bundle,
-        "PEM file with the CA certificates to trust for the token endpoint instead of the default "
-        "ones",
+        "PEM file of the CA certificates to trust for the token endpoint and for an https proxy; "
+        "by default those of SSL_CERT_FILE and SSL_CERT_DIR, or else the public CAs",
     ),
 )
 
@@ -223,11 +225,34 @@ LOGGING: Final = (
 )
 
 
-def endpoint(values: Mapping[str, Any]) -> Endpoint:
-    """Return the endpoint from the values of `ENDPOINT`."""
+def endpoint(values: Mapping[str, Any], environ: Mapping[str, str]) -> Endpoint:
+    """Return the endpoint from the values of `ENDPOINT` and the usual variables of an environment.
+
+    Raises:
+        SettingsInvalid: a proxy or TLS variable cannot be used; the message names it.
+    """
+    url, bundle, directory = values["token_url"], values["ca_bundle"], None
+    if bundle is None:
+        bundle = _from_variable("SSL_CERT_FILE", validators.ca_bundle, environ)
+        directory = _from_variable("SSL_CERT_DIR", validators.ca_directory, environ)
+    # Whoever makes an SSL context opens this file.
+    _from_variable("SSLKEYLOGFILE", validators.appendable_file, environ)
     return Endpoint(
-        token_url=values["token_url"],
+        token_url=url,
         audience=values["audience"],
         api_version=values["api_version"],
-        ca_bundle=values["ca_bundle"],
+        ca_bundle=bundle,
+        ca_directory=directory,
+        proxy=proxies.read(environ).for_endpoint(url),
     )
+
+
+def _from_variable(
+    variable: str, validate: Callable[[str], T], environ: Mapping[str, str]
+) -> T | None:
+    if not (text := environ.get(variable)):
+        return None
+    try:
+        return validate(text)
+    except validators.InvalidValue as error:
+        raise SettingsInvalid(f"{variable}: {error}") from error.__cause__

@@ -11,6 +11,11 @@ from pinecone_token_operator.config import validators
 from pinecone_token_operator.config.settings import LeaderElection, Settings
 from pinecone_token_operator.errors import SettingsInvalid
 
+_VARIABLES: Final = """\
+HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY are honored, also in lower case. SOCKS proxies are
+not supported.
+"""
+
 EXIT_CODES: Final = """\
 exit codes:
   0  stopped by SIGTERM or SIGINT
@@ -123,7 +128,7 @@ _COMMAND: Final = options.Command(
         ),
     ),
     description="Keep a fresh Pinecone access token in the Secret of every PineconeAccessToken.",
-    epilog=EXIT_CODES,
+    epilog=f"{_VARIABLES}\n{EXIT_CODES}",
 )
 
 
@@ -154,7 +159,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
     values = _COMMAND.parse(argv, environ)
     host, port = values["health_address"]
     return Settings(
-        endpoint=options.endpoint(values),
+        endpoint=options.endpoint(values, environ),
         namespaces=values["namespace"] or (),
         kubeconfig=values["kubeconfig"],
         context=values["context"],

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from pinecone_token_operator.config.proxies import Proxy
 from pinecone_token_operator.config.shard import Shard
 
 
@@ -15,13 +16,18 @@ class Endpoint:
         token_url: the token endpoint; https, or http on a loopback address.
         audience: the exchange's `audience`.
         api_version: the exchange's `X-Pinecone-Api-Version`.
-        ca_bundle: a PEM file of CA certificates to trust instead of the default ones.
+        ca_bundle: a PEM file of the CA certificates to trust.
+        ca_directory: a directory of CA certificates to trust, with OpenSSL's hashed names; several
+            are separated by colons. Without a file and a directory, public CAs are trusted.
+        proxy: the proxy to connect through.
     """
 
     token_url: str
     audience: str
     api_version: str
-    ca_bundle: Path | None
+    ca_bundle: Path | None = None
+    ca_directory: str | None = None
+    proxy: Proxy | None = None
 
 
 @dataclass(frozen=True, slots=True)

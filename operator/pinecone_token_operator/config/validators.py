@@ -5,7 +5,6 @@ setting's name and says what is accepted. It never repeats a URL, which may hold
 mistake.
 """
 
-import ipaddress
 import re
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -13,13 +12,13 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from pinecone_token_operator.config import hosts
 from pinecone_token_operator.config.durations import parse_duration
 from pinecone_token_operator.config.shard import Shard
 
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 LOG_FORMATS: Final = ("auto", "json", "text")
 MAX_EXCHANGES: Final = 1024
-MAX_PORT: Final = 65_535
 MAX_NAME: Final = 253
 MAX_SHARDS: Final = 1000
 MAX_SECONDS: Final = 3600
@@ -27,6 +26,7 @@ MAX_SECONDS: Final = 3600
 # RFC 1123 label, as Kubernetes validates a namespace's name.
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _HEADER_VALUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_HASHED_NAME = re.compile(r"[0-9a-f]{8}\.[0-9]+")
 _SECONDS = re.compile(r"[0-9]{1,5}(\.[0-9]{1,6})?")
 
 
@@ -38,7 +38,7 @@ def token_url(text: str) -> str:
     """Accept an https URL, or http on a loopback address."""
     try:
         url = urlsplit(text)
-        host, _ = url.hostname, url.port
+        host, port = url.hostname, url.port
     except ValueError:
         # Not chained: its text repeats parts of the URL.
         raise InvalidValue(
@@ -53,16 +53,11 @@ def token_url(text: str) -> str:
         raise InvalidValue("must be an https URL, like https://login.pinecone.io/oauth/token")
     if url.fragment:
         raise InvalidValue("must not contain a fragment (#...)")
-    if url.scheme == "http" and not _is_loopback(host):
+    if not hosts.is_host(host) or port == 0:
+        raise InvalidValue("has an invalid host or port; check it for typing errors")
+    if url.scheme == "http" and not hosts.is_loopback(host):
         raise InvalidValue("must be https; plain http is accepted for a loopback address only")
     return text
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def audience(text: str) -> str:
@@ -111,6 +106,31 @@ def ca_bundle(text: str) -> Path:
     if not context.cert_store_stats()["x509"]:
         raise InvalidValue(f"{text!r} contains no certificates in PEM format")
     return path
+
+
+def ca_directory(text: str) -> str:
+    """Accept a directory of CA certificates, or several separated by colons, as OpenSSL does.
+
+    OpenSSL skips what is not there, and finds a certificate only by the hash of its name.
+    """
+    for part in text.split(":"):
+        try:
+            if any(_HASHED_NAME.fullmatch(path.name) for path in Path(part).iterdir()):
+                return text
+        except OSError:
+            continue
+    raise InvalidValue(
+        f"{text!r} contains no certificates with hashed names; prepare it with openssl rehash"
+    )
+
+
+def appendable_file(text: str) -> Path:
+    """Accept the path of a file that can be appended to, or created."""
+    try:
+        with Path(text).open("ab"):
+            return Path(text)
+    except OSError as error:
+        raise InvalidValue(f"{text!r} cannot be written: {error.strerror}") from error
 
 
 def dns_label(text: str) -> str:
@@ -189,7 +209,7 @@ def address(text: str) -> tuple[str, int]:
         raise InvalidValue(
             f"{text!r} is not HOST:PORT, like 0.0.0.0:8080 or, for IPv6 as well, [::]:8080"
         )
-    return host, _whole_number(port, 0, MAX_PORT)
+    return host, _whole_number(port, 0, hosts.MAX_PORT)
 
 
 def log_level(text: str) -> str:

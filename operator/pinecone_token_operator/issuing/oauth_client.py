@@ -1,169 +1,175 @@
-"""One exchange with the token endpoint over HTTPS; retrying is the schedule's job.
+"""HTTP client of the token endpoint: one request per exchange, which the schedule retries.
 
-Neither requests nor replies are logged here. httpx logs each request's URL at INFO: to silence that
-is the caller's job.
+Neither requests nor replies are logged here. httpx logs every request's URL at INFO; the caller
+must silence that.
 """
 
 import asyncio
 import ssl
 from collections.abc import Callable
-from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Final
 
 import httpx
 
-from pinecone_token_operator.errors import ExchangeError, ExchangeFailure
+from pinecone_token_operator.config.settings import Endpoint
 from pinecone_token_operator.issuing import oauth
 from pinecone_token_operator.issuing.credentials import Credentials
+from pinecone_token_operator.issuing.reissued import IssuedTokens
+from pinecone_token_operator.issuing.transport_errors import exchange_error
+from pinecone_token_operator.issuing.trust import Trust
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+CONNECT_TIMEOUT: Final = timedelta(seconds=5)
+REQUEST_TIMEOUT: Final = timedelta(seconds=10)
 
-CONNECT_TIMEOUT = timedelta(seconds=5)
-REQUEST_TIMEOUT = timedelta(seconds=10)
+
+@dataclass(frozen=True, slots=True)
+class _Client:
+    """A client, and the SSL context that it was made with."""
+
+    http: httpx.AsyncClient
+    context: ssl.SSLContext
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    status: int
+    headers: httpx.Headers
+    body: bytes
 
 
 class TokenClient:
     """Exchanges credentials for access tokens.
 
     Args:
-        token_url: the token endpoint.
-        audience: the API that tokens are for; for Pinecone with the slash at the end.
-        api_version: the value of `X-Pinecone-Api-Version`.
-        ca_bundle: a PEM file of the only authorities to trust; None means the usual ones.
-        max_concurrent: how many requests may be under way at once.
+        endpoint: where tokens come from.
+        max_concurrent: the maximum number of concurrent requests.
         now: the clock; must return aware times.
-        request_timeout: how long one exchange may take, from connecting to the last byte.
+        request_timeout: how long an exchange may take, from connecting to the last byte.
+
+    Raises:
+        OSError: the CA certificates cannot be read.
     """
 
     def __init__(
         self,
-        token_url: str,
-        audience: str,
-        api_version: str,
-        ca_bundle: Path | None,
+        endpoint: Endpoint,
         max_concurrent: int,
         now: Callable[[], datetime],
         *,
         request_timeout: timedelta = REQUEST_TIMEOUT,
     ) -> None:
-        self._url = httpx.URL(token_url)
-        self._audience = audience
+        self._endpoint = endpoint
+        self._url = httpx.URL(endpoint.token_url)
         self._now = now
         self._timeout = request_timeout
         self._permits = asyncio.Semaphore(max_concurrent)
-        # One context for all: loading the authorities takes 10 ms and 1 MB each time.
-        context = (
-            httpx.create_ssl_context()
-            if ca_bundle is None
-            else ssl.create_default_context(cafile=str(ca_bundle))
-        )
+        # One SSL context for all: loading CA certificates takes 10 ms and 1 MB each time.
+        self._trust = Trust(endpoint.ca_bundle, endpoint.ca_directory)
+        self._issued = IssuedTokens()
         # One connection for each: at each request httpcore looks at all connections of its pool,
         # twice. With 8 that costs a tenth of a refresh, with 32 more than the request itself.
-        self._make_client = partial(_make_client, context, api_version, request_timeout)
-        self._clients: list[httpx.AsyncClient] = []
-        self._idle: list[httpx.AsyncClient] = []
+        self._idle: list[_Client] = []
+        self._busy: set[_Client] = set()
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def exchange(self, credentials: Credentials) -> oauth.AccessToken:
-        """Ask once for a token.
+        """Request a token once.
 
         Raises:
             ExchangeError: there is no token; the cause is chained.
         """
-        async with self._client() as client:
+        async with self._permits:
             # Before the request, so that a slow reply never makes a token look younger than it is.
             requested_at = self._now()
             try:
-                async with asyncio.timeout(self._timeout.total_seconds()):
-                    return await self._request(client, credentials, requested_at)
-            except (TimeoutError, httpx.HTTPError) as error:
-                raise _exchange_error(error) from error
+                reply = await self._post(credentials)
+            # UnicodeError: some resolvers raise it for names that they cannot encode.
+            except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
+                raise exchange_error(error, self._endpoint) from error
+        return self._issued.limit(
+            oauth.parse_response(reply.status, reply.headers, reply.body, requested_at)
+        )
 
     async def aclose(self) -> None:
-        """Close all connections; exchanges under way fail."""
-        for client in self._clients:
-            await client.aclose()
+        """Close all connections; exchanges in progress fail."""
+        clients = [*self._idle, *self._busy]
+        self._idle.clear()
+        for client in clients:
+            self._discard(client)
+        await asyncio.gather(*self._closing, return_exceptions=True)
 
-    async def _request(
-        self, client: httpx.AsyncClient, credentials: Credentials, requested_at: datetime
-    ) -> oauth.AccessToken:
-        json = oauth.request_body(credentials, self._audience)
+    async def _post(self, credentials: Credentials) -> _Reply:
+        client = self._take()
+        self._busy.add(client)
+        try:
+            async with asyncio.timeout(self._timeout.total_seconds()):
+                reply = await self._send(client.http, credentials)
+        except BaseException:
+            # Never used again: a timeout or a cancellation can leave a connection in the client's
+            # pool that stays busy forever, and so can a proxy's refusal.
+            self._discard(client)
+            raise
+        finally:
+            self._busy.discard(client)
+        self._idle.append(client)
+        return reply
+
+    async def _send(self, client: httpx.AsyncClient, credentials: Credentials) -> _Reply:
+        json = oauth.request_body(credentials, self._endpoint.audience)
         async with client.stream("POST", self._url, json=json) as response:
             body = bytearray()
             async for chunk in response.aiter_raw():
                 body += chunk
                 if len(body) > oauth.MAX_BODY:  # parse_response says so
                     break
-            return oauth.parse_response(
-                response.status_code, response.headers, bytes(body), requested_at
-            )
+            return _Reply(response.status_code, response.headers, bytes(body))
 
-    @asynccontextmanager
-    async def _client(self) -> "AsyncIterator[httpx.AsyncClient]":
-        """Lend the client that was used last: few warm connections instead of many cold ones."""
-        async with self._permits:
-            if not self._idle:
-                self._idle.append(self._make_client())
-                self._clients.append(self._idle[0])
+    def _take(self) -> _Client:
+        """Return the client that was used last: few warm connections instead of many cold ones."""
+        context = self._trust.context()
+        while self._idle:
             client = self._idle.pop()
-            try:
-                yield client
-            finally:
-                self._idle.append(client)
+            if client.context is context:
+                return client
+            self._discard(client)  # it trusts certificates that were replaced
+        return _Client(self._make_http(context), context)
 
+    def _discard(self, client: _Client) -> None:
+        task = asyncio.create_task(client.http.aclose(), name="close a token client")
+        self._closing.add(task)
+        task.add_done_callback(self._closed)
 
-def _make_client(
-    context: ssl.SSLContext, api_version: str, request_timeout: timedelta
-) -> httpx.AsyncClient:
-    return httpx.AsyncClient(
-        verify=context,
-        headers={
-            "Accept": "application/json",
-            # Unpacking could turn a short reply into an endless one, so nothing is unpacked.
-            "Accept-Encoding": "identity",
-            "User-Agent": "pinecone-token-operator",
-            "X-Pinecone-Api-Version": api_version,
-        },
-        # One service account's cookies must not travel with another's credentials.
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        timeout=httpx.Timeout(
-            request_timeout.total_seconds(), connect=CONNECT_TIMEOUT.total_seconds()
-        ),
-        limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
-        follow_redirects=False,
-        trust_env=True,  # proxies
-    )
+    def _closed(self, task: asyncio.Task[None]) -> None:
+        self._closing.discard(task)
+        if not task.cancelled():
+            task.exception()  # of a connection that broke anyway
 
-
-def _exchange_error(error: Exception) -> ExchangeError:
-    """Tell a transport's failure in our own words."""
-    failure = ExchangeFailure.UNAVAILABLE
-    match error:
-        case httpx.ConnectTimeout():
-            summary = "no connection to the token endpoint in time"
-        case TimeoutError() | httpx.TimeoutException():
-            summary = "no answer from the token endpoint in time"
-        case httpx.ConnectError() if _is_certificate_error(error):
-            summary = "the token endpoint's certificate cannot be verified"
-        case httpx.ConnectError():
-            summary = "no connection to the token endpoint"
-        case httpx.ProxyError():
-            summary = "the proxy gives no way to the token endpoint"
-        case httpx.NetworkError() | httpx.RemoteProtocolError():
-            summary = "the connection to the token endpoint broke"
-        case _:
-            failure = ExchangeFailure.INVALID
-            summary = "the token endpoint cannot be spoken to"
-    return ExchangeError(failure, summary)
-
-
-def _is_certificate_error(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    def _make_http(self, context: ssl.SSLContext) -> httpx.AsyncClient:
+        proxy = self._endpoint.proxy
+        return httpx.AsyncClient(
+            verify=context,
+            proxy=None
+            if proxy is None
+            else httpx.Proxy(
+                proxy.url,
+                ssl_context=context if proxy.scheme == "https" else None,
+                auth=(proxy.username, proxy.password) if proxy.username or proxy.password else None,
+            ),
+            headers={
+                "Accept": "application/json",
+                "Accept-Encoding": "identity",
+                "User-Agent": "pinecone-token-operator",
+                "X-Pinecone-Api-Version": self._endpoint.api_version,
+            },
+            # One service account's cookies must not travel with another's credentials.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            timeout=httpx.Timeout(
+                self._timeout.total_seconds(), connect=CONNECT_TIMEOUT.total_seconds()
+            ),
+            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
+            follow_redirects=False,
+            trust_env=False,  # the settings hold what the environment says
+        )

@@ -1,7 +1,6 @@
 """Where the API server is and how to authenticate; the only module that imports `kubernetes`."""
 
 import asyncio
-import ipaddress
 import logging
 import os
 import ssl
@@ -9,14 +8,13 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from kubernetes.aio import config as kube_config
 from kubernetes.aio.client import Configuration
 from yarl import URL
 
+from pinecone_token_operator.config import proxies
 from pinecone_token_operator.errors import ApiError
 from pinecone_token_operator.kube.timing import Timing
 
@@ -223,21 +221,6 @@ def _usable(proxy: str | None) -> str | None:
 
 
 def _proxy_for(server: str) -> str | None:
-    """Return the proxy that the environment names for a server, as Go programs would read it."""
-    parts = urlsplit(server)
-    host = parts.hostname or ""
-    proxies = getproxies()
-    if host == "localhost" or proxy_bypass(parts.netloc) or proxy_bypass(host):
-        return None
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return proxies.get(parts.scheme)
-    # `proxy_bypass` knows no networks, and a cluster's NO_PROXY usually lists its services as one.
-    for entry in proxies.get("no", "").split(","):
-        try:
-            if address in ipaddress.ip_network(entry.strip(), strict=False):
-                return None
-        except ValueError:
-            continue
-    return None if address.is_loopback else proxies.get(parts.scheme)
+    """Return the URL of the proxy that the environment asks for, with its credentials."""
+    proxy = proxies.read(os.environ).for_api_server(server)
+    return proxy.url_with_credentials if proxy else None

@@ -101,10 +101,7 @@ class _App:
             )
             stack.push_async_callback(api.aclose)
             tokens = TokenClient(
-                self._settings.endpoint.token_url,
-                self._settings.endpoint.audience,
-                self._settings.endpoint.api_version,
-                self._settings.endpoint.ca_bundle,
+                self._settings.endpoint,
                 self._settings.max_concurrent_exchanges,
                 self._clock.now,
             )

@@ -1,4 +1,4 @@
-"""What a failing token endpoint does to a resource: every class of failure, and the way back."""
+"""What a failing token endpoint does to a resource: every class of failure, and the recovery."""
 
 import base64
 import itertools
@@ -12,25 +12,26 @@ from tests.support.token_endpoint import TokenEndpoint
 
 FAILURES = [
     pytest.param("down", "Unavailable", id="connections are refused"),
-    pytest.param("503-html", "Unavailable", id="503 with a page of HTML"),
+    pytest.param("503-html", "Unavailable", id="503 with an HTML page"),
     pytest.param("500-access-denied", "Unavailable", id="500 with access_denied"),
     pytest.param("429", "Throttled", id="429"),
     pytest.param("429-retry-after", "Throttled", id="429 with Retry-After"),
     pytest.param("400", "Rejected", id="400"),
     pytest.param("401", "Rejected", id="401"),
     pytest.param("403", "Rejected", id="403"),
+    pytest.param("403-html", "ResponseInvalid", id="403 with an HTML page"),
     pytest.param("404", "ResponseInvalid", id="404"),
-    pytest.param("redirect", "ResponseInvalid", id="a redirect"),
-    pytest.param("truncated", "Unavailable", id="a reply that breaks off"),
+    pytest.param("redirect", "ResponseInvalid", id="redirect"),
+    pytest.param("truncated", "Unavailable", id="reply cut short"),
     pytest.param("no-expires-in", "ResponseInvalid", id="no expires_in"),
-    pytest.param("negative", "ResponseInvalid", id="a negative expires_in"),
-    pytest.param("bad-token-type", "ResponseInvalid", id="another token type"),
-    pytest.param("huge", "ResponseInvalid", id="a reply of 10 MB"),
+    pytest.param("negative", "ResponseInvalid", id="negative expires_in"),
+    pytest.param("bad-token-type", "ResponseInvalid", id="other token type"),
+    pytest.param("huge", "ResponseInvalid", id="reply of 10 MB"),
 ]
 
 
 @pytest.mark.parametrize(("mode", "reason"), FAILURES)
-def test_a_failure_is_told_and_a_valid_token_stays(
+def test_failure_is_reported_and_a_valid_token_stays(
     kube: Kube,
     endpoint: TokenEndpoint,
     namespace: str,
@@ -44,7 +45,7 @@ def test_a_failure_is_told_and_a_valid_token_stays(
     kube.until(namespace, "Ready", "TokenValid")
     token = endpoint.tokens[-1]
     endpoint.mode = mode
-    # Another client id, so that the operator has a reason to ask again.
+    # Another client id, so that the operator has a reason for another exchange.
     kube.patch(secret_path(namespace, "account"), {"data": {"client_id": "b3RoZXI="}})
 
     kube.until(namespace, "Refreshed", reason)
@@ -54,7 +55,7 @@ def test_a_failure_is_told_and_a_valid_token_stays(
     assert kube.reason(namespace, "search", "Ready") == "TokenValid"
     assert (kube.secret(namespace, "search") or {})["access_token"] == token
 
-    # Changed credentials are tried at once, whatever the back-off; a throttled client waits.
+    # Changed credentials are tried at once, whatever the backoff; a rate-limited client waits.
     endpoint.mode = "ok"
     kube.patch(secret_path(namespace, "account"), {"data": {"client_id": "dGhpcmQ="}})
     kube.until(namespace, "Refreshed", "Succeeded")
@@ -62,7 +63,25 @@ def test_a_failure_is_told_and_a_valid_token_stays(
     assert ((kube.token(namespace) or {})["status"])["failedAttempts"] == 0
 
 
-def test_a_damaged_target_is_repaired_while_the_endpoint_is_down(
+def test_page_of_a_firewall_does_not_blame_the_credentials(
+    kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
+) -> None:
+    endpoint.mode = "403-html"
+    kube.create_credentials(namespace)
+    start_operator()
+    kube.create_token(namespace)
+    kube.until(namespace, "Refreshed", "ResponseInvalid")
+    message = (kube.condition(namespace, "search", "Refreshed") or {})["message"]
+    assert "a proxy, firewall or login page answered instead of the token endpoint" in message
+    assert "client secret" not in message
+
+    # It backs off as for an outage, in seconds, and not as for rejected credentials, in minutes.
+    eventually(lambda: len(endpoint.requests) > 2, "it was tried again")
+    endpoint.mode = "ok"
+    kube.until(namespace, "Ready", "TokenValid")
+
+
+def test_modified_target_is_repaired_while_rate_limited(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
 ) -> None:
     kube.create_credentials(namespace)
@@ -73,8 +92,8 @@ def test_a_damaged_target_is_repaired_while_the_endpoint_is_down(
     kube.patch(secret_path(namespace, "account"), {"data": {"client_id": "b3RoZXI="}})
     kube.until(namespace, "Refreshed", "Throttled")
 
-    damage = {"metadata": {"ownerReferences": []}, "data": {"token_type": None}}
-    kube.patch(secret_path(namespace, "search"), damage)
+    drift = {"metadata": {"ownerReferences": []}, "data": {"token_type": None}}
+    kube.patch(secret_path(namespace, "search"), drift)
 
     def repaired() -> bool:
         secret = kube.secret_object(namespace, "search") or {}
@@ -85,7 +104,7 @@ def test_a_damaged_target_is_repaired_while_the_endpoint_is_down(
     assert ((kube.token(namespace) or {})["status"])["failedAttempts"] >= 1
 
 
-def test_rejected_credentials_are_not_tried_again_soon_but_at_once_when_they_change(
+def test_rejected_credentials_are_retried_when_they_change(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
 ) -> None:
     endpoint.credentials = {"id": "right-client-secret"}
@@ -96,10 +115,10 @@ def test_rejected_credentials_are_not_tried_again_soon_but_at_once_when_they_cha
     assert kube.reason(namespace, "search", "Ready") == "TokenMissing"
     message = (kube.condition(namespace, "search", "Refreshed") or {})["message"]
     assert "check the client id and the client secret" in message
-    # Another look by itself is no reason for another attempt.
+    # Another reconcile by itself is no reason for another attempt.
     kube.patch(secret_path(namespace, "account"), {"metadata": {"labels": {"a": "b"}}})
     kube.create_token(namespace, "other", credentialsSecretRef={"name": "absent"})
-    kube.until(namespace, "Ready", "CredentialsNotFound", "other")  # a later change is dealt with
+    kube.until(namespace, "Ready", "CredentialsNotFound", "other")  # a later change is reconciled
     assert len(endpoint.requests) == 1
 
     kube.patch(
@@ -109,7 +128,7 @@ def test_rejected_credentials_are_not_tried_again_soon_but_at_once_when_they_cha
     kube.until(namespace, "Ready", "TokenValid")
 
 
-def test_credentials_that_are_put_back_are_not_called_rejected_any_longer(
+def test_restored_credentials_are_no_longer_rejected(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
 ) -> None:
     endpoint.credentials = {"id": "right-client-secret"}
@@ -129,7 +148,7 @@ def test_credentials_that_are_put_back_are_not_called_rejected_any_longer(
     assert ((kube.token(namespace) or {})["status"])["failedAttempts"] == 0
 
 
-def test_a_throttled_client_id_waits_as_long_as_it_was_told_to(
+def test_rate_limited_client_id_waits_as_long_as_asked(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
 ) -> None:
     endpoint.mode = "429-retry-after"  # 7 s
@@ -137,7 +156,7 @@ def test_a_throttled_client_id_waits_as_long_as_it_was_told_to(
     start_operator()
     kube.create_token(namespace)
     kube.until(namespace, "Refreshed", "Throttled")
-    # Neither this resource nor another one of the same client asks meanwhile.
+    # Neither this resource nor another one of the same client id sends a request meanwhile.
     kube.create_token(namespace, "other")
     kube.until(namespace, "Refreshed", "Throttled", "other")
     asked = len(endpoint.requests)
@@ -148,7 +167,7 @@ def test_a_throttled_client_id_waits_as_long_as_it_was_told_to(
     assert min(after - before for before, after in itertools.pairwise(moments)) >= 7
 
 
-def test_an_outage_shorter_than_the_margin_is_never_noticed(
+def test_outage_shorter_than_the_margin_is_not_noticed(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
 ) -> None:
     endpoint.lifetime = 12
@@ -169,7 +188,7 @@ def test_an_outage_shorter_than_the_margin_is_never_noticed(
     assert ready["lastTransitionTime"] <= _plus(created, 3)
 
 
-def test_a_lifetime_as_text_and_a_jwt_that_expires_sooner_are_understood(
+def test_lifetime_as_text_and_earlier_exp_are_understood(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
 ) -> None:
     kube.create_credentials(namespace)

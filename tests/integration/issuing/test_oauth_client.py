@@ -1,57 +1,34 @@
 import asyncio
+import contextlib
+import gzip
+import json
+import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from pinecone_token_operator.errors import ExchangeError, ExchangeFailure
 from pinecone_token_operator.issuing.credentials import Credentials
-from pinecone_token_operator.issuing.oauth_client import TokenClient
+from tests.integration.issuing.conftest import MakeClient
+from tests.support.certificates import make_certificates
 from tests.support.token_endpoint import TOKEN_PREFIX, TokenEndpoint
 
 CREDENTIALS = Credentials("client-1", "s3cret-of-client-1")
+Compress = Callable[[bytes], bytes]
 
-MakeClient = Callable[..., TokenClient]
-
-
-@pytest.fixture
-def endpoint() -> Iterator[TokenEndpoint]:
-    with TokenEndpoint() as running:
-        yield running
-
-
-@pytest_asyncio.fixture
-async def make_client(endpoint: TokenEndpoint) -> AsyncIterator[MakeClient]:
-    made = []
-
-    def make(ca_bundle: Path | None = endpoint.ca_bundle, max_concurrent: int = 4) -> TokenClient:
-        client = TokenClient(
-            endpoint.url,
-            "https://api.pinecone.io/",
-            "2025-04",
-            ca_bundle,
-            max_concurrent,
-            lambda: datetime.now(UTC),
-            request_timeout=timedelta(seconds=1),
-        )
-        made.append(client)
-        return client
-
-    yield make
-    for client in made:
-        await client.aclose()
+REPLY = {"access_token": f"{TOKEN_PREFIX}x", "expires_in": 1800, "token_type": "Bearer"}
 
 
 @pytest.mark.parametrize("mode", ["ok", "text-expires", "long-expires"])
-async def test_a_token_lives_half_an_hour(
-    endpoint: TokenEndpoint, make_client: MakeClient, mode: str
+async def test_token_is_valid_for_half_an_hour(
+    token_endpoint: TokenEndpoint, make_client: MakeClient, mode: str
 ) -> None:
-    endpoint.mode = mode
+    token_endpoint.mode = mode
     token = await make_client().exchange(CREDENTIALS)
-    assert [token.access_token] == endpoint.tokens
+    assert [token.access_token] == token_endpoint.tokens
     # A JWT's `exp` is the endpoint's clock, which may be a second further by then.
     assert timedelta(0) <= token.lifetime - timedelta(minutes=30) <= timedelta(seconds=2)
 
@@ -78,8 +55,8 @@ async def test_a_token_lives_half_an_hour(
         ("huge", ExchangeFailure.INVALID, 200, None),
     ],
 )
-async def test_each_failure_has_its_class_and_the_next_exchange_works(
-    endpoint: TokenEndpoint,
+async def test_failure_has_its_class_and_the_next_exchange_works(
+    token_endpoint: TokenEndpoint,
     make_client: MakeClient,
     mode: str,
     failure: ExchangeFailure,
@@ -88,7 +65,7 @@ async def test_each_failure_has_its_class_and_the_next_exchange_works(
 ) -> None:
     client = make_client()
     await client.exchange(CREDENTIALS)
-    endpoint.mode = mode
+    token_endpoint.mode = mode
     started = time.monotonic()
     with pytest.raises(ExchangeError) as caught:
         await client.exchange(CREDENTIALS)
@@ -102,34 +79,137 @@ async def test_each_failure_has_its_class_and_the_next_exchange_works(
         assert CREDENTIALS.client_secret not in shown
         assert TOKEN_PREFIX not in shown
         chain = chain.__cause__
-    requests = len(endpoint.requests)
-    assert requests == (1 if mode == "down" else 2), "one request an exchange"
-    endpoint.mode = "ok"
+    requests = len(token_endpoint.requests)
+    assert requests == (1 if mode == "down" else 2), "one request per exchange"
+    token_endpoint.mode = "ok"
     await client.exchange(CREDENTIALS)
 
 
 async def test_wrong_credentials_are_rejected(
-    endpoint: TokenEndpoint, make_client: MakeClient
+    token_endpoint: TokenEndpoint, make_client: MakeClient
 ) -> None:
-    endpoint.credentials = {"client-1": "another"}
+    token_endpoint.credentials = {"client-1": "another"}
     with pytest.raises(ExchangeError) as caught:
         await make_client().exchange(CREDENTIALS)
     assert caught.value.failure is ExchangeFailure.REJECTED
 
 
-@pytest.mark.usefixtures("endpoint")
-async def test_a_certificate_of_an_unknown_authority_is_refused(make_client: MakeClient) -> None:
-    with pytest.raises(ExchangeError, match="certificate") as caught:
-        await make_client(None).exchange(CREDENTIALS)
+async def test_client_works_after_exchanges_cut_at_any_moment(
+    certificates: Path, make_client: MakeClient
+) -> None:
+    # Without TLS, because httpcore does not close what is cut during a handshake.
+    with TokenEndpoint(latency=0.002, tls=False, directory=certificates) as plain:
+        client = make_client(max_concurrent=1, timeout=5.0, token_url=plain.url)
+        rng = random.Random(7)
+        started = time.monotonic()
+        for _ in range(20):
+            await client.exchange(CREDENTIALS)
+        usual = (time.monotonic() - started) / 20
+        for _ in range(800):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(rng.uniform(0, 2 * usual)):
+                    await client.exchange(CREDENTIALS)
+        # A cut while a reply is being closed leaves a connection busy in its pool forever.
+        for _ in range(4):
+            await client.exchange(CREDENTIALS)
+        await client.aclose()
+
+
+async def test_idle_connection_is_used_again(
+    token_endpoint: TokenEndpoint, make_client: MakeClient
+) -> None:
+    client = make_client(max_concurrent=8)
+    for _ in range(5):
+        await client.exchange(CREDENTIALS)
+    assert token_endpoint.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("encoding", "compress", "accepted"),
+    [
+        ("gzip", gzip.compress, True),
+        ("br", lambda content: b"\x1b" + content, False),
+        ("gzip", lambda content: content, False),
+    ],
+    ids=["gzip", "unknown encoding", "not gzip"],
+)
+async def test_compressed_reply_is_read_or_named(
+    token_endpoint: TokenEndpoint,
+    make_client: MakeClient,
+    encoding: str,
+    compress: Compress,
+    *,
+    accepted: bool,
+) -> None:
+    content = compress(json.dumps(REPLY).encode())
+    token_endpoint.reply = lambda _: (200, {"Content-Encoding": encoding}, content)
+    if accepted:
+        token = await make_client().exchange(CREDENTIALS)
+        assert token.access_token == REPLY["access_token"]
+        return
+    with pytest.raises(ExchangeError, match="compressed in a way that was not asked for"):
+        await make_client().exchange(CREDENTIALS)
+
+
+@pytest.mark.parametrize(
+    ("place", "problem"),
+    [
+        ({"ca_bundle": None}, "the certificate of the token endpoint is signed by an unknown CA"),
+        ({"token_url": "https://127.0.0.2:{port}/oauth/token"}, "is for another IP address"),
+        ({"token_url": "https://localhost.invalid/"}, "the token endpoint could not be resolved"),
+    ],
+    ids=["unknown CA", "other address", "unknown host"],
+)
+async def test_connection_problem_is_explained(
+    certificates: Path, make_client: MakeClient, place: dict[str, str], problem: str
+) -> None:
+    with TokenEndpoint(directory=certificates, host="0.0.0.0") as everywhere:
+        port = everywhere.url.split(":")[2].split("/")[0]
+        place = {"token_url": everywhere.url.replace("0.0.0.0", "127.0.0.1")} | place
+        place["token_url"] = place["token_url"].format(port=port)
+        with pytest.raises(ExchangeError, match=problem) as caught:
+            await make_client(**place).exchange(CREDENTIALS)
     assert caught.value.failure is ExchangeFailure.UNAVAILABLE
 
 
-async def test_no_more_requests_at_once_than_allowed(
-    endpoint: TokenEndpoint, make_client: MakeClient
+async def test_expired_certificate_is_explained(
+    token_endpoint: TokenEndpoint, make_client: MakeClient
 ) -> None:
-    endpoint.latency = 0.2
+    token_endpoint.mode = "expired-certificate"
+    with pytest.raises(ExchangeError, match="certificate of the token endpoint has expired"):
+        await make_client().exchange(CREDENTIALS)
+
+
+async def test_ca_bundle_is_read_again_when_it_changes(
+    token_endpoint: TokenEndpoint, make_client: MakeClient, tmp_path: Path
+) -> None:
+    make_certificates(tmp_path / "other")
+    bundle = tmp_path / "ca.pem"
+    bundle.write_bytes((tmp_path / "other" / "ca.pem").read_bytes())
+    client = make_client(ca_bundle=bundle)
+    with pytest.raises(ExchangeError, match="unknown CA"):
+        await client.exchange(CREDENTIALS)
+
+    bundle.write_bytes(token_endpoint.ca_bundle.read_bytes())
+    await client.exchange(CREDENTIALS)
+
+    # What is no bundle replaces nothing, and neither does its absence.
+    bundle.write_text("half of a ")
+    await client.exchange(CREDENTIALS)
+    bundle.unlink()
+    await client.exchange(CREDENTIALS)
+
+    bundle.write_bytes((tmp_path / "other" / "ca.pem").read_bytes())
+    with pytest.raises(ExchangeError, match="unknown CA"):
+        await client.exchange(CREDENTIALS)
+
+
+async def test_requests_are_limited_to_the_maximum(
+    token_endpoint: TokenEndpoint, make_client: MakeClient
+) -> None:
+    token_endpoint.latency = 0.2
     client = make_client(max_concurrent=10)
     started = time.monotonic()
     tokens = await asyncio.gather(*(client.exchange(CREDENTIALS) for _ in range(30)))
     assert time.monotonic() - started >= 0.6
-    assert len({token.access_token for token in tokens}) == endpoint.exchanges == 30
+    assert len({token.access_token for token in tokens}) == token_endpoint.exchanges == 30

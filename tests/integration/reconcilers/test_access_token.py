@@ -8,6 +8,7 @@ from typing import Any, Unpack
 import pytest
 
 from pinecone_token_operator.api.access_token import parse_resource
+from pinecone_token_operator.config.settings import Endpoint
 from pinecone_token_operator.controller.index import Index
 from pinecone_token_operator.errors import ApiError
 from pinecone_token_operator.issuing.oauth_client import TokenClient
@@ -92,7 +93,8 @@ class Looks:
 @pytest.fixture
 async def looks(cluster: Cluster, endpoint: TokenEndpoint, namespace: str) -> AsyncIterator[Looks]:
     api = await operator_kube.connect(cluster.kubeconfig, None)
-    tokens = TokenClient(endpoint.url, "audience", "2025-04", endpoint.ca_bundle, 1, now)
+    place = Endpoint(endpoint.url, "audience", "2025-04", endpoint.ca_bundle)
+    tokens = TokenClient(place, 1, now)
     try:
         yield Looks(api, tokens, namespace, endpoint.url)
     finally:

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from pinecone_token_operator.api.access_token import GROUP, PLURAL, VERSION
+from pinecone_token_operator.config.settings import Endpoint
 from pinecone_token_operator.config.shard import Shard
 from pinecone_token_operator.controller.controller import Controller
 from pinecone_token_operator.controller.index import Index
@@ -89,7 +90,8 @@ async def living(
     cluster: Cluster, endpoint: TokenEndpoint, namespace: str, proxy: ApiProxy
 ) -> AsyncIterator[Living]:
     path = proxy.kubeconfig("operator", cluster.token)
-    tokens = TokenClient(endpoint.url, "audience", "2025-04", endpoint.ca_bundle, 1, now)
+    place = Endpoint(endpoint.url, "audience", "2025-04", endpoint.ca_bundle)
+    tokens = TokenClient(place, 1, now)
     async with aclosing(await operator_kube.connect(path, None)) as api, aclosing(tokens):
         yield Living(api, proxy.lines["operator"], tokens, namespace)
 

@@ -11,12 +11,12 @@ HEAVY = ("asyncio", "aiohttp", "httpx", "kopf", "kubernetes", "pydantic")
 
 
 def run(
-    *argv: str, program: str = "-m pinecone_token_operator"
+    *argv: str, program: str = "-m pinecone_token_operator", environ: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *program.split(" ", 1), *argv],
         cwd=ROOT / "operator",
-        env={"PTO_AUDIENCE": " "},
+        env={"PTO_AUDIENCE": " ", **(environ or {})},
         capture_output=True,
         text=True,
         check=False,
@@ -85,3 +85,13 @@ def test_command_line_error_is_reported_before_heavy_imports(argv: list[str]) ->
         f"print([name for name in {HEAVY} if name in sys.modules])"
     )
     assert run(*argv, program=f"-c {program}").stdout == "[]\n"
+
+
+@pytest.mark.parametrize("command", ["run --audience=a", "check --namespace=a --name=b"])
+def test_unusable_proxy_exits_2_without_its_password(command: str) -> None:
+    done = run(*command.split(), environ={"HTTPS_PROXY": "socks5://me:hunter2@127.0.0.1:1"})
+    assert done.returncode == 2
+    assert done.stderr == (
+        "pinecone-token-operator: HTTPS_PROXY: SOCKS proxies are not supported; use an http:// or"
+        " https:// proxy, or unset HTTPS_PROXY\n"
+    )

@@ -1,13 +1,16 @@
 import re
 from dataclasses import fields
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from pinecone_token_operator.cli.run import parse
+from pinecone_token_operator.config.proxies import Proxy
 from pinecone_token_operator.config.settings import Endpoint, LeaderElection, Settings
 from pinecone_token_operator.config.shard import Shard
 from pinecone_token_operator.errors import SettingsInvalid
+from tests.support.certificates import make_certificates
 
 
 def test_defaults_are_those_of_the_reference() -> None:
@@ -200,6 +203,49 @@ def test_invalid_value_is_refused_in_one_line_naming_the_setting(
             parse([], {variable: text})
 
 
+def test_endpoint_has_the_proxy_and_certificates_of_the_environment(tmp_path: Path) -> None:
+    make_certificates(tmp_path)
+    certificates = str(tmp_path / "ca.pem")
+    directory = tmp_path / "hashed"
+    directory.mkdir()
+    (directory / "0a1b2c3d.0").touch()
+    environ = {
+        "HTTPS_PROXY": "http://proxy.example.com:3128",
+        "SSL_CERT_FILE": certificates,
+        "SSL_CERT_DIR": str(directory),
+    }
+    endpoint = parse([], environ).endpoint
+    assert endpoint.proxy == Proxy("http", "proxy.example.com", 3128)
+    assert endpoint.ca_bundle == tmp_path / "ca.pem"
+    assert endpoint.ca_directory == str(directory)
+
+    # The flag replaces the variables, which then do not matter.
+    unused = {"SSL_CERT_FILE": "/nowhere.pem", "SSL_CERT_DIR": "/nowhere"}
+    endpoint = parse([f"--ca-bundle={certificates}"], unused).endpoint
+    assert (endpoint.ca_bundle, endpoint.ca_directory) == (tmp_path / "ca.pem", None)
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "message"),
+    [
+        ("SSL_CERT_FILE", "/nowhere.pem", "'/nowhere.pem' is not a file"),
+        ("SSL_CERT_FILE", __file__, "contains no certificates in PEM format"),
+        ("SSL_CERT_DIR", "/nowhere", "contains no certificates with hashed names"),
+        ("SSLKEYLOGFILE", "/nowhere/keys", "cannot be written"),
+        ("HTTPS_PROXY", "socks5://u:hunter2@127.0.0.1:1", "SOCKS proxies are not supported"),
+        ("all_proxy", "http://u:hun/ter2@a.example", "is not a proxy URL"),
+        ("NO_PROXY", "fd00::/200", "is not a host name, IP address or network"),
+    ],
+)
+def test_unusable_variable_of_the_environment_is_named(
+    variable: str, text: str, message: str
+) -> None:
+    with pytest.raises(SettingsInvalid, match=f"^{variable}: .*{re.escape(message)}") as caught:
+        parse([], {variable: text})
+    assert "ter2" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
@@ -231,7 +277,15 @@ def test_help_documents_every_flag_variable_and_exit_code(
         parse(["--help"], {})
     text = capsys.readouterr().out
     names = {field.name for kind in (Settings, Endpoint) for field in fields(kind)}
-    names -= {"endpoint", "health_host", "health_port", "namespaces", "leader_election"}
+    names -= {
+        "endpoint",
+        "ca_directory",
+        "proxy",
+        "health_host",
+        "health_port",
+        "namespaces",
+        "leader_election",
+    }
     names |= {"health_address", "namespace", "leader_elect", "leader_election_lease_name"}
     names |= {f"leader_election_{field.name}" for field in fields(LeaderElection)} - {
         "leader_election_name"

@@ -38,6 +38,7 @@ def failed() -> dict[str, object]:
         int("broken")
     except ValueError:
         return {"exc_info": sys.exc_info()}
+    return {}
 
 
 def test_json_line_has_time_level_logger_and_message() -> None:
