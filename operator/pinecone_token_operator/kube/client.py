@@ -22,6 +22,7 @@ from pinecone_token_operator.kube.auth import Access, find_access
 from pinecone_token_operator.kube.interfaces import Body, Query
 from pinecone_token_operator.kube.media_types import JSON
 from pinecone_token_operator.kube.page_size import PageSize
+from pinecone_token_operator.kube.redaction import send_without_leaks
 from pinecone_token_operator.kube.responses import error_from_reply, is_status, parse_object
 from pinecone_token_operator.kube.timing import Timing
 from pinecone_token_operator.kube.transport_errors import api_errors
@@ -123,11 +124,11 @@ class Api:
             is_ours = request.url.origin() == access.origin
             if is_ours:
                 await access.authorize(request)
-            response = await handler(request)
+            response = await send_without_leaks(request, handler)
             refused = is_ours and response.status == HTTPStatus.UNAUTHORIZED
             if refused and await access.authorize(request, refused=True):
                 response.release()
-                response = await handler(request)
+                response = await send_without_leaks(request, handler)
             return response
 
         return aiohttp.ClientSession(
