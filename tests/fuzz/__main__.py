@@ -19,7 +19,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.fuzz.inputs import inputs
 from tests.fuzz.parsers import CORPUS, PARSERS, Parser
-from tests.life.machine import Life
+from tests.life.machine import Simulation
 
 _ROUND: Final = 500
 """Inputs for one parser before it is the next one's turn."""
@@ -63,7 +63,7 @@ def lead() -> str:
     """Lead the operator through some lives; return how one failed, if one did."""
     try:
         run_state_machine_as_test(
-            Life, settings=settings(_SETTINGS, max_examples=_LIVES, stateful_step_count=50)
+            Simulation, settings=settings(_SETTINGS, max_examples=_LIVES, stateful_step_count=50)
         )
     except Exception as error:  # noqa: BLE001 - as above
         notes = "\n".join(getattr(error, "__notes__", ()))

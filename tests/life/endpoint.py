@@ -1,59 +1,84 @@
-"""A token endpoint without a network: its replies are bytes, which the operator's parser reads."""
+"""A token endpoint without a network: it answers with a status, headers and a body."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from pinecone_token_operator.errors import ExchangeError, ExchangeFailure
-from pinecone_token_operator.issuing.credentials import Credentials
-from pinecone_token_operator.issuing.oauth import AccessToken, parse_response
+Account = tuple[str, str]
+"""A client id and a client secret."""
 
 GOOD_SECRETS: Final = ("client-secret-one", "client-secret-two")
 
-# Status, headers and body of what is no token.
-TROUBLES: Final[dict[str, tuple[int, dict[str, str], bytes]]] = {
-    "unavailable": (503, {}, b"<html>"),
-    "access denied by a limit": (500, {}, b'{"error": "access_denied"}'),
-    "throttled": (429, {}, b""),
-    "throttled for a while": (429, {"Retry-After": "70"}, b""),
-    "rejecting": (403, {}, b'{"error": "unauthorized_client"}'),
-    "nonsense": (200, {}, b'{"access_token": 7}'),
-    "another type": (200, {}, b'{"access_token": "x", "token_type": "mac", "expires_in": 60}'),
-}
-DOWN: Final = "down"
-OK: Final = "ok"
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An HTTP response."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """The resource that a request is made for."""
+
+    namespace: str
+    name: str
+    uid: str
 
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """What a token was issued for, when, and until when."""
+    """What a token was issued for, when, and until when it is valid."""
 
-    credentials: tuple[str, str]
+    account: Account
     at: datetime
     expires_at: datetime
 
 
+class NoConnectionError(Exception):
+    """The endpoint could not be reached."""
+
+
+# Responses that contain no token.
+FAILURES: Final[dict[str, Reply]] = {
+    "unavailable": Reply(503, {}, b"<html>"),
+    "global limit": Reply(500, {}, b'{"error": "access_denied"}'),
+    "rate-limited": Reply(429, {}, b""),
+    "rate-limited for 70 s": Reply(429, {"Retry-After": "70"}, b""),
+    "rejecting": Reply(403, {}, b'{"error": "unauthorized_client"}'),
+    "invalid token": Reply(200, {}, b'{"access_token": 7}'),
+    "other token type": Reply(
+        200, {}, b'{"access_token": "x", "token_type": "mac", "expires_in": 60}'
+    ),
+}
+_REJECTED: Final = Reply(401, {}, b'{"error": "access_denied"}')
+DOWN: Final = "down"
+OK: Final = "ok"
+
+
 class Endpoint:
-    """Exchanges what it knows.
+    """Issues tokens for known client secrets.
 
     Args:
         now: the clock.
-        asked: told each request, before anything else.
-        gave: told each token.
+        asked: called with each request before anything else.
+        gave: called with each token.
 
     Attributes:
-        mode: `ok`, `down` or a trouble.
+        mode: `OK`, `DOWN` or the name of a failure.
         lifetime: of the next tokens.
-        issued: each token.
+        issued: every token.
     """
 
     def __init__(
         self,
         now: Callable[[], datetime],
-        asked: Callable[[Credentials], None],
-        gave: Callable[[str], None],
+        asked: Callable[[Asker, Account], None],
+        gave: Callable[[Asker, str], None],
     ) -> None:
         self._now = now
         self._asked = asked
@@ -62,26 +87,22 @@ class Endpoint:
         self.lifetime = timedelta(minutes=30)
         self.issued: dict[str, Issue] = {}
 
-    async def exchange(self, credentials: Credentials) -> AccessToken:
-        self._asked(credentials)
+    def exchange(self, asker: Asker, account: Account) -> Reply:
+        """Return the response to an exchange.
+
+        Raises:
+            NoConnectionError: the endpoint is down.
+        """
+        self._asked(asker, account)
         if self.mode == DOWN:
-            raise ExchangeError(ExchangeFailure.UNAVAILABLE, "no connection to the token endpoint")
-        if self.mode in TROUBLES:
-            return parse_response(*TROUBLES[self.mode], self._now())
-        if credentials.client_secret not in GOOD_SECRETS:
-            return parse_response(401, {}, b'{"error": "access_denied"}', self._now())
+            raise NoConnectionError
+        if self.mode in FAILURES:
+            return FAILURES[self.mode]
+        if account[1] not in GOOD_SECRETS:
+            return _REJECTED
         token = f"issued-token-{len(self.issued):06}"
-        body = {
-            "access_token": token,
-            "token_type": "Bearer",
-            "expires_in": int(self.lifetime.total_seconds()),
-        }
-        read = parse_response(200, {}, json.dumps(body).encode(), self._now())
-        # `expires_at` is counted in whole seconds from the request; the issue's is the truth.
-        self.issued[token] = Issue(
-            (credentials.client_id, credentials.client_secret),
-            self._now(),
-            self._now() + self.lifetime,
-        )
-        self._gave(token)
-        return read
+        seconds = int(self.lifetime.total_seconds())
+        body = {"access_token": token, "token_type": "Bearer", "expires_in": seconds}
+        self.issued[token] = Issue(account, self._now(), self._now() + self.lifetime)
+        self._gave(asker, token)
+        return Reply(200, {}, json.dumps(body).encode())

@@ -1,4 +1,4 @@
-"""The operator through any sequence of what may happen to it, in hours that pass at once."""
+"""A state machine that leads the operator through any sequence of events chosen by hypothesis."""
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -7,55 +7,54 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from pinecone_token_operator.targets import target
-from tests.life.endpoint import DOWN, GOOD_SECRETS, OK, TROUBLES
+from tests.life.endpoint import DOWN, FAILURES, GOOD_SECRETS, OK
 from tests.life.small_api import SECRETS, TOKENS
-from tests.life.world import World, encode
+from tests.life.world import World
+from tests.support import documented
+from tests.support.encoding import encode
 from tests.support.leaks import find_leaks
 
 NAMES = ("a", "b")
 SHARED = "shared"
-CREDENTIALS = ("one", "two")
+ACCOUNTS = ("one", "two")
+BAD_SECRET = "a-wrong-client-secret"
 MINUTE, HOUR = 60, 3600
-# The longest back-off is 15 min and a tenth, and the next listing as far away as 11 min.
+# The longest backoff is 15 min plus a tenth, and the next resync is at most 11 min away.
 PATIENCE = timedelta(minutes=20)
 
 names = st.sampled_from(NAMES)
 secrets = st.sampled_from([*NAMES, SHARED])
-accounts = st.sampled_from(CREDENTIALS)
+accounts = st.sampled_from(ACCOUNTS)
 seconds = st.sampled_from([1, 7, MINUTE, 5 * MINUTE, 21 * MINUTE, HOUR, 5 * HOUR])
 OTHER_OWNER = {"apiVersion": "v1", "kind": "Pod", "name": "web", "uid": "a11"}
-ALLOWED = {"annotations": {target.ALLOW_MERGE: "true"}}
-DAMAGE: dict[str, Mapping[str, Any]] = {
-    "the token is another": {"data": {"access_token": encode("damaged")}},
-    "the token is gone": {"data": {"access_token": None}},
-    "another key is another": {"data": {"token_type": encode("mac")}},
-    "a key is added": {"data": {"foreign": encode("theirs")}},
-    "all annotations are gone": {"metadata": {"annotations": None}},
-    "it seems to live on": {
-        "metadata": {"annotations": {target.EXPIRES_AT: "2036-01-01T00:00:00Z"}}
-    },
-    "it seems not to be due": {
-        "metadata": {"annotations": {target.REFRESH_AT: "2036-01-01T00:00:00Z"}}
-    },
-    "its plan is nonsense": {"metadata": {"annotations": {target.REFRESH_AT: "soon"}}},
-    "what is managed is nonsense": {"metadata": {"annotations": {target.MANAGED: "[[["}}},
-    "it may be merged into": {"metadata": ALLOWED},
-    "it may not be merged into": {"metadata": {"annotations": {target.ALLOW_MERGE: None}}},
-    "the label is gone": {"metadata": {"labels": None}},
-    "it is nobody's": {"metadata": {"ownerReferences": None}},
-    "it is somebody's": {"metadata": {"ownerReferences": [OTHER_OWNER]}},
-    "it is nobody's at all": {
-        "metadata": {"ownerReferences": None, "labels": None, "annotations": None}
-    },
-    "it is immutable": {"immutable": True},
+ALLOWED = {"annotations": {documented.ALLOW_MERGE: "true"}}
+FAR_FUTURE = "2036-01-01T00:00:00Z"
+TAMPERING: dict[str, Mapping[str, Any]] = {
+    "another token": {"data": {"access_token": encode("not a token")}},
+    "no token": {"data": {"access_token": None}},
+    "another value": {"data": {"token_type": encode("mac")}},
+    "an additional key": {"data": {"foreign": encode("theirs")}},
+    "no annotations": {"metadata": {"annotations": None}},
+    "a later expiry": {"metadata": {"annotations": {documented.EXPIRES_AT: FAR_FUTURE}}},
+    "a later refresh": {"metadata": {"annotations": {documented.REFRESH_AT: FAR_FUTURE}}},
+    "another checksum": {"metadata": {"annotations": {documented.CHECKSUM: 32 * "0"}}},
+    "other credentials": {"metadata": {"annotations": {documented.CREDENTIALS: 32 * "0"}}},
+    "an invalid refresh time": {"metadata": {"annotations": {documented.REFRESH_AT: "soon"}}},
+    "invalid managed names": {"metadata": {"annotations": {documented.MANAGED: "[[["}}},
+    "merging allowed": {"metadata": ALLOWED},
+    "merging disallowed": {"metadata": {"annotations": {documented.ALLOW_MERGE: None}}},
+    "no labels": {"metadata": {"labels": None}},
+    "no owner": {"metadata": {"ownerReferences": None}},
+    "another owner": {"metadata": {"ownerReferences": [OTHER_OWNER]}},
+    "no metadata": {"metadata": {"ownerReferences": None, "labels": None, "annotations": None}},
+    "immutable": {"immutable": True},
 }
 
 
 def spec(
-    creation: str, deletion: str, account: str, where: str | None, before: str | None
+    creation: str, deletion: str, account: str, target: str | None, before: str | None
 ) -> dict[str, Any]:
-    """Return a spec of which nothing is left to the API server's defaults."""
+    """Return a spec with every default filled in, as the API server would store it."""
     template = {
         "type": "Opaque",
         "metadata": {"labels": {"app": "shop"}},
@@ -68,7 +67,7 @@ def spec(
             "clientIDKey": "client_id",
             "clientSecretKey": "client_secret",
         },
-        "target": {**wanted, **({"name": where} if where else {})},
+        "target": {**wanted, **({"name": target} if target else {})},
         "suspend": False,
         **({"refreshBefore": before} if before else {}),
     }
@@ -84,13 +83,13 @@ specs = st.builds(
 )
 
 
-class Life(RuleBasedStateMachine):
-    """One operator, two resources, and everybody else."""
+class Simulation(RuleBasedStateMachine):
+    """One operator, two resources, and everyone else."""
 
     def __init__(self) -> None:
         super().__init__()
         self.world = World()
-        for name, secret in zip(CREDENTIALS, GOOD_SECRETS, strict=True):
+        for name, secret in zip(ACCOUNTS, GOOD_SECRETS, strict=True):
             self.world.put_credentials(name, {"client_id": name, "client_secret": secret})
         self.world.run()
 
@@ -99,7 +98,7 @@ class Life(RuleBasedStateMachine):
         for name, one in zip(NAMES, wanted, strict=False):
             self.world.create_resource(name, one)
 
-    # The resource
+    # Resources
 
     @rule(name=names, wanted=specs)
     def create(self, name: str, wanted: dict[str, Any]) -> None:
@@ -152,7 +151,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(
         account=accounts,
-        secret=st.sampled_from([*GOOD_SECRETS, GOOD_SECRETS[0] + "\n", "a-wrong-client-secret"]),
+        secret=st.sampled_from([*GOOD_SECRETS, GOOD_SECRETS[0] + "\n", BAD_SECRET]),
     )
     def change_credentials(self, account: str, secret: str) -> None:
         self.world.put_credentials(account, {"client_id": account, "client_secret": secret})
@@ -166,12 +165,12 @@ class Life(RuleBasedStateMachine):
     def delete_secret(self, name: str) -> None:
         self.world.delete_secret(name)
 
-    @rule(name=secrets, damage=st.sampled_from(sorted(DAMAGE)))
-    def damage(self, name: str, damage: str) -> None:
-        self.world.patch_secret(name, DAMAGE[damage])
+    @rule(name=secrets, how=st.sampled_from(sorted(TAMPERING)))
+    def tamper(self, name: str, how: str) -> None:
+        self.world.patch_secret(name, TAMPERING[how])
 
     @rule(name=secrets, metadata=st.sampled_from([{}, ALLOWED]))
-    def put_in_the_way(self, name: str, metadata: dict[str, Any]) -> None:
+    def replace_secret(self, name: str, metadata: dict[str, Any]) -> None:
         self.world.delete_secret(name)
         self.world.put_secret(name, {"foreign": encode("theirs")}, **metadata)
 
@@ -179,10 +178,10 @@ class Life(RuleBasedStateMachine):
     def collect_garbage(self) -> None:
         self.world.collect_garbage()
 
-    # Trouble
+    # Disturbances
 
-    @rule(mode=st.sampled_from([OK, OK, DOWN, *sorted(TROUBLES)]))
-    def turn_endpoint(self, mode: str) -> None:
+    @rule(mode=st.sampled_from([OK, OK, DOWN, *sorted(FAILURES)]))
+    def set_endpoint_mode(self, mode: str) -> None:
         self.world.endpoint.mode = mode
 
     @rule(lifetime=st.sampled_from([10, MINUTE, 5 * MINUTE, 30 * MINUTE]))
@@ -190,48 +189,48 @@ class Life(RuleBasedStateMachine):
         self.world.endpoint.lifetime = timedelta(seconds=lifetime)
 
     @rule(down=st.booleans())
-    def cut(self, *, down: bool) -> None:
-        self.world.link.down = down
+    def cut_connection(self, *, down: bool) -> None:
+        self.world.connection.down = down
 
     @rule(forbidden=st.booleans())
     def refuse_writes(self, *, forbidden: bool) -> None:
-        self.world.link.forbidden = forbidden
+        self.world.connection.forbidden = forbidden
 
     @rule(count=st.integers(0, 3))
     def lose_replies(self, count: int) -> None:
-        self.world.link.lost = count
+        self.world.connection.lost_replies = count
 
     @rule(count=st.integers(0, 6))
     def overtake_writes(self, count: int) -> None:
-        self.world.link.raced = count
+        self.world.connection.overtaken = count
 
     @rule(
         count=st.integers(0, 8),
         name=names,
         what=st.sampled_from(
-            ["delete", "replace", "suspend", "delete_target", "damage", "account"]
+            ["delete", "replace", "suspend", "delete_target", "tamper", "account"]
         ),
         wanted=specs,
     )
-    def meanwhile(self, count: int, name: str, what: str, wanted: dict[str, Any]) -> None:
-        """Let something happen amid what the operator does next."""
+    def interleave(self, count: int, name: str, what: str, wanted: dict[str, Any]) -> None:
+        """Let something happen between the operator's next requests."""
         actions: dict[str, Callable[[], None]] = {
             "delete": lambda: self.world.delete_resource(name),
             "replace": lambda: self.replace(name, wanted),
             "suspend": lambda: self.suspend(name, suspend=True),
             "delete_target": lambda: self.delete_secret(name),
-            "damage": lambda: self.damage(name, "the token is another"),
-            "account": lambda: self.change_credentials(CREDENTIALS[0], GOOD_SECRETS[1]),
+            "tamper": lambda: self.tamper(name, "another token"),
+            "account": lambda: self.change_credentials(ACCOUNTS[0], GOOD_SECRETS[1]),
         }
-        self.world.link.meanwhile.append((count, actions[what]))
+        self.world.connection.interleaved.append((count, actions[what]))
 
     @rule(compact=st.booleans())
     def break_watches(self, *, compact: bool) -> None:
-        self.world.link.break_watches(compact=compact)
+        self.world.connection.break_watches(compact=compact)
 
-    @rule(deaf=st.booleans())
-    def lose_events(self, *, deaf: bool) -> None:
-        self.world.deaf = deaf
+    @rule(lost=st.booleans())
+    def lose_events(self, *, lost: bool) -> None:
+        self.world.events_lost = lost
 
     @rule()
     def restart(self) -> None:
@@ -242,66 +241,65 @@ class Life(RuleBasedStateMachine):
         self.world.run(passing)
 
     @rule()
-    def mend(self) -> None:
-        self._mend()
+    def recover(self) -> None:
+        self._end_disturbances()
         self.world.run(PATIENCE.total_seconds() + 1)
 
-    def _mend(self) -> None:
+    def _end_disturbances(self) -> None:
         world = self.world
         world.endpoint.mode = OK
-        world.link.down = world.link.forbidden = world.deaf = False
-        world.link.lost = world.link.raced = 0
-        world.link.meanwhile.clear()
+        world.connection.down = world.connection.forbidden = world.events_lost = False
+        world.connection.lost_replies = world.connection.overtaken = 0
+        world.connection.interleaved.clear()
         world.collect_garbage()
 
     # What holds
 
     @invariant()
-    def nothing_is_wrong(self) -> None:
+    def promises_hold(self) -> None:
         world = self.world
         world.run()
-        assert not world.faults
-        now = world.now()
+        assert not world.violations
         resources = world.oracle.resources()
-        heard = not world.deaf and now - world.unheard > timedelta(minutes=12)
-        if heard and not world.link.down and world.link.watching:
-            settled = [one for one in resources if one.metadata.uid in world.process.settled]
+        up_to_date = not world.events_lost and not world.may_have_missed_events()
+        if up_to_date and not world.connection.down and world.connection.watching:
+            settled = [one for one in resources if one.uid in world.process.settled]
             assert not [fault for one in settled for fault in world.oracle.untruths(one)]
-        if not world.troubled() and now - world.restless > PATIENCE:
-            assert not [fault for one in resources for fault in world.oracle.wants(one)]
-            assert not list(world.oracle.remains())
+        if not world.is_disturbed() and world.now() - world.disturbed_at > PATIENCE:
+            assert not [fault for one in resources for fault in world.oracle.shortcomings(one)]
+            assert not list(world.oracle.leftovers())
             assert not world.process.problems()
 
     def teardown(self) -> None:
         world = self.world
         try:
-            self._calm_down()
-            texts = {text: text for text in world.told}
-            texts |= {one.metadata.name: str(one.status) for one in world.oracle.resources()}
-            hidden = [*world.endpoint.issued, *GOOD_SECRETS, "a-wrong-client-secret"]
+            self._converges()
+            texts = {text: text for text in world.output}
+            texts |= {one.name: str(one.status) for one in world.oracle.resources()}
+            hidden = [*world.endpoint.issued, *GOOD_SECRETS, BAD_SECRET]
             assert not find_leaks(texts, hidden)
         finally:
             world.close()
 
-    def _calm_down(self) -> None:
-        """Nothing more happens: all becomes as it should be, with few requests, and then none."""
+    def _converges(self) -> None:
+        """Check that, undisturbed, everything becomes right with few requests, then with none."""
         world = self.world
-        self._mend()
+        self._end_disturbances()
         for name in (*NAMES, SHARED):
             if (world.api.find(f"{SECRETS}/{name}") or {}).get("immutable"):
-                world.delete_secret(name)  # as the status says
+                world.delete_secret(name)  # as the status advises
         world.endpoint.lifetime = timedelta(days=1)
-        asked = len(world.link.asked)
+        before = len(world.connection.requests)
         world.run(HOUR)
-        self.nothing_is_wrong()
-        assert len(world.link.asked) - asked <= 100 * len(NAMES)
-        asked, tokens = len(world.link.asked), len(world.endpoint.issued)
+        self.promises_hold()
+        assert len(world.connection.requests) - before <= 100 * len(NAMES)
+        before, issued = len(world.connection.requests), len(world.endpoint.issued)
         world.run(3 * HOUR)
-        self.nothing_is_wrong()
-        assert len(world.endpoint.issued) == tokens
+        self.promises_hold()
+        assert len(world.endpoint.issued) == issued
         resources = world.oracle.resources()
-        good = {one.metadata.name for one in resources if _is_good(one.status)}
-        later = world.link.asked[asked:]
+        good = {one.name for one in resources if _is_good(one.conditions)}
+        later = world.connection.requests[before:]
         assert not [
             path for _, path in later if path in {f"{TOKENS}/{name}/status" for name in good}
         ]
@@ -310,5 +308,5 @@ class Life(RuleBasedStateMachine):
         assert not [one for one in later if one[0] != "GET" and one[1].startswith(SECRETS)]
 
 
-def _is_good(status: Mapping[str, Any]) -> bool:
-    return all(one["status"] == "True" for one in status["conditions"])
+def _is_good(conditions: Mapping[str, Mapping[str, Any]]) -> bool:
+    return all(conditions[type_]["status"] == "True" for type_ in conditions)

@@ -1,4 +1,4 @@
-"""An event loop whose time passes at once: it jumps over the time in which nothing happens."""
+"""An event loop whose time passes at once: it skips the time in which nothing happens."""
 
 import asyncio
 import selectors
@@ -6,23 +6,23 @@ from collections.abc import Callable
 
 
 class TimeTravel(asyncio.SelectorEventLoop):
-    """An event loop with a clock of its own, for what sleeps and waits but does no I/O."""
+    """An event loop with a clock of its own, for coroutines that wait but do no I/O."""
 
     def __init__(self) -> None:
-        self._jumper = _Jumper(self.stop)
-        super().__init__(self._jumper)
+        self._skipper = _Skipper(self.stop)
+        super().__init__(self._skipper)
 
     def time(self) -> float:
-        return self._jumper.now
+        return self._skipper.now
 
     def run(self, seconds: float = 0) -> None:
-        """Do what is to be done in so much time; 0 means now."""
-        self._jumper.until = self._jumper.now + seconds
+        """Run everything that happens in so many seconds; 0 runs what happens right now."""
+        self._skipper.until = self._skipper.now + seconds
         self.run_forever()
 
 
-class _Jumper(selectors.SelectSelector):
-    """No file is ever ready; what the loop would wait for a timer, passes at once."""
+class _Skipper(selectors.SelectSelector):
+    """Never finds a file ready; what the loop would wait for a timer passes at once."""
 
     def __init__(self, stop: Callable[[], None]) -> None:
         super().__init__()

@@ -1,55 +1,70 @@
-"""Everything that the operator lives in, and what people and faults do to it."""
+"""The simulated world: a cluster, a token endpoint, the operator, and what others do to them."""
 
 import asyncio
-import base64
 import contextlib
 import logging
 import random
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from pinecone_token_operator.api.access_token import GROUP, KIND, REFRESH_REQUESTED_AT, VERSION
-from pinecone_token_operator.errors import ApiError
-from pinecone_token_operator.issuing.credentials import Credentials
-from pinecone_token_operator.kube.interfaces import Body
-from pinecone_token_operator.targets.target import format_time
-from tests.life.endpoint import OK, Endpoint
-from tests.life.link import Link
+from tests.life.connection import Connection
+from tests.life.endpoint import OK, Account, Asker, Endpoint
 from tests.life.oracle import Oracle
-from tests.life.process import Process, exchanging_for
-from tests.life.small_api import SECRETS, TOKENS, Change, SmallApi
+from tests.life.process import LOGGER, Process
+from tests.life.small_api import (
+    NAMESPACE,
+    USER,
+    Body,
+    Change,
+    RefusedError,
+    SmallApi,
+    secrets_path,
+    tokens_path,
+)
 from tests.life.time_travel import TimeTravel
-from tests.support.builders import NOON
+from tests.support.documented import GROUP, KIND, REFRESH_REQUESTED_AT, VERSION
+from tests.support.encoding import encode
 
-LOGGER: Final = "pinecone_token_operator"
-
-
-def encode(text: str | bytes) -> str:
-    return base64.b64encode(text.encode() if isinstance(text, str) else text).decode()
+START: Final = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+# What a lost event changes is found by the next resync, at most 11 min later.
+_RESYNCED_WITHIN: Final = timedelta(minutes=12)
+_MOST_REQUESTS_AT_ONCE: Final = 100
 
 
 class World:
-    """A namespace, the endpoint and one operator, in a time that passes when it is told to.
+    """The world, in a time that passes on demand.
+
+    Args:
+        namespaces: those that the operator serves.
 
     Attributes:
-        faults: what must not be and was.
-        told: what the operator logged or said in Events.
-        restless: when something last happened to the operator that it did not do itself.
-        unheard: when an event of a resource was last lost, and no listing has made up for it.
+        namespaces: as above.
+        loop: the operator runs in it.
+        api: the cluster.
+        connection: the operator's connection to it.
+        endpoint: the token endpoint.
+        oracle: judges.
+        process: the operator.
+        violations: what the operator must not do but did.
+        output: what the operator logged and recorded as Events.
+        events_lost: whether watch events of resources are lost.
+        disturbed_at: when something last happened that the operator did not do itself.
+        event_lost_at: when a watch event was lost last.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *namespaces: str) -> None:
+        self.namespaces = namespaces or (NAMESPACE,)
         self.loop = TimeTravel()
-        self.loop.set_exception_handler(lambda _, context: self.faults.append(str(context)))
-        self.faults: list[str] = []
-        self.told: list[str] = []
+        self.loop.set_exception_handler(lambda _, context: self.violations.append(str(context)))
+        self.violations: list[str] = []
+        self.output: list[str] = []
         self.api = SmallApi(self.now, self._changed)
-        self.link = Link(self.api)
+        self.connection = Connection(self.api)
         self.endpoint = Endpoint(self.now, self._asked, self._gave)
-        self.oracle = Oracle(self.api, self.endpoint, self.now)
-        self.deaf = False
-        self.restless = self.unheard = NOON - timedelta(days=1)
+        self.oracle = Oracle(self.api, self.endpoint, self.now, self.namespaces)
+        self.events_lost = False
+        self.disturbed_at = self.event_lost_at = START - timedelta(days=1)
         self._log = _Log(self)
         logger = logging.getLogger(LOGGER)
         self._logging = logger.level, logger.propagate
@@ -61,92 +76,114 @@ class World:
     # Time
 
     def now(self) -> datetime:
-        return NOON + timedelta(seconds=self.loop.time())
+        return START + timedelta(seconds=self.loop.time())
 
     def run(self, seconds: float = 0) -> None:
-        """Let time pass; 0 lets all happen that happens at once."""
-        if self.troubled():
-            self.restless = self.now()
-        if self.deaf or self.link.down:
-            self.unheard = max(self.unheard, self.now()) if self._missed() else self.unheard
-        asked = len(self.link.asked)
+        """Let time pass; 0 runs everything that happens right now."""
+        if self.is_disturbed():
+            self.disturbed_at = self.now()
+        if (self.events_lost or self.connection.down) and self.may_have_missed_events():
+            self.event_lost_at = max(self.event_lost_at, self.now())
+        before = len(self.connection.requests)
         self.loop.run(seconds)
-        if seconds == 0 and len(self.link.asked) - asked > 100:
-            self.faults.append(f"{len(self.link.asked) - asked} requests at one moment")
+        made = len(self.connection.requests) - before
+        if seconds == 0 and made > _MOST_REQUESTS_AT_ONCE:
+            self.violations.append(f"{made} requests at one moment")
         if self._main.done():
-            self.faults.append(f"the process ended: {self._main}")
-        if self.troubled():
-            self.restless = self.now()
-        if self.deaf:
-            self.unheard = self.now()
+            self.violations.append(f"the process ended: {self._main}")
+        if self.is_disturbed():
+            self.disturbed_at = self.now()
+        if self.events_lost:
+            self.event_lost_at = self.now()
 
-    def troubled(self) -> bool:
-        """Whether something is in the operator's way."""
-        link = self.link
-        broken = link.down or link.forbidden or link.lost or link.raced or link.meanwhile
-        return bool(broken) or self.deaf or self.endpoint.mode != OK
+    def is_disturbed(self) -> bool:
+        """Return whether something obstructs the operator."""
+        connection = self.connection
+        return bool(
+            connection.down
+            or connection.forbidden
+            or connection.lost_replies
+            or connection.overtaken
+            or connection.interleaved
+            or self.events_lost
+            or self.endpoint.mode != OK
+        )
 
-    # People
+    def may_have_missed_events(self) -> bool:
+        """Return whether an event was lost that no resync has made up for yet."""
+        return self.now() - self.event_lost_at < _RESYNCED_WITHIN
 
-    def ask(self, method: str, path: str, body: Body | None = None) -> None:
-        """Make a request to the API server as somebody else, who may be refused."""
-        self.restless = self.now()
-        self.oracle.people_acted()
-        with contextlib.suppress(ApiError):
-            self.api.call(method, path, body)
+    # Others
 
-    def create_resource(self, name: str, spec: Mapping[str, Any]) -> None:
+    def ask(self, method: str, path: str, body: Body | None = None, by: str = USER) -> None:
+        """Send a request to the API server as someone else; it may be refused."""
+        self.disturbed_at = self.now()
+        self.oracle.others_acted()
+        with contextlib.suppress(RefusedError):
+            self.api.call(method, path, body, by)
+
+    def create_resource(
+        self, name: str, spec: Mapping[str, Any], namespace: str = NAMESPACE
+    ) -> None:
         if not self.loop.is_running():
-            self.run(1)  # of two with one target it must be clear which is the older
+            self.run(1)  # so that no two resources are equally old
         obj = {
             "apiVersion": f"{GROUP}/{VERSION}",
             "kind": KIND,
             "metadata": {"name": name},
             "spec": spec,
         }
-        self.ask("POST", TOKENS, obj)
+        self.ask("POST", tokens_path(namespace), obj)
 
-    def patch_resource(self, name: str, patch: Mapping[str, Any]) -> None:
-        self.ask("PATCH", f"{TOKENS}/{name}", patch)
+    def patch_resource(
+        self, name: str, patch: Mapping[str, Any], namespace: str = NAMESPACE
+    ) -> None:
+        self.ask("PATCH", f"{tokens_path(namespace)}/{name}", patch)
 
     def request_refresh(self, name: str, after: timedelta) -> None:
-        moment = format_time(self.now() + after)
+        moment = f"{self.now() + after:%Y-%m-%dT%H:%M:%SZ}"
         self.patch_resource(name, {"metadata": {"annotations": {REFRESH_REQUESTED_AT: moment}}})
 
-    def delete_resource(self, name: str) -> None:
-        self.ask("DELETE", f"{TOKENS}/{name}")
+    def delete_resource(self, name: str, namespace: str = NAMESPACE) -> None:
+        self.ask("DELETE", f"{tokens_path(namespace)}/{name}")
 
-    def put_credentials(self, name: str, data: Mapping[str, str | bytes]) -> None:
-        held = {key: encode(text) for key, text in data.items()}
-        if self.api.find(f"{SECRETS}/{name}"):
-            gone = dict.fromkeys({"client_id", "client_secret"} - held.keys())
-            self.ask("PATCH", f"{SECRETS}/{name}", {"data": {**held, **gone}})
+    def put_credentials(
+        self, name: str, data: Mapping[str, str | bytes], namespace: str = NAMESPACE
+    ) -> None:
+        encoded = {key: encode(value) for key, value in data.items()}
+        path = f"{secrets_path(namespace)}/{name}"
+        if self.api.find(path):
+            removed = dict.fromkeys({"client_id", "client_secret"} - encoded.keys())
+            self.ask("PATCH", path, {"data": {**encoded, **removed}})
         else:
-            self.put_secret(name, held)
+            self.put_secret(name, encoded, namespace)
 
-    def put_secret(self, name: str, data: Mapping[str, str], **metadata: object) -> None:
-        obj = {"apiVersion": "v1", "kind": "Secret", "type": "Opaque"}
-        self.ask("POST", SECRETS, {**obj, "metadata": {"name": name, **metadata}, "data": data})
+    def put_secret(
+        self, name: str, data: Mapping[str, str], namespace: str = NAMESPACE, **metadata: object
+    ) -> None:
+        obj = {"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "data": data}
+        body = {**obj, "metadata": {"name": name, **metadata}}
+        self.ask("POST", secrets_path(namespace), body)
 
-    def patch_secret(self, name: str, patch: Mapping[str, Any]) -> None:
-        self.ask("PATCH", f"{SECRETS}/{name}", patch)
+    def patch_secret(self, name: str, patch: Mapping[str, Any], namespace: str = NAMESPACE) -> None:
+        self.ask("PATCH", f"{secrets_path(namespace)}/{name}", patch)
 
-    def delete_secret(self, name: str) -> None:
-        self.ask("DELETE", f"{SECRETS}/{name}")
+    def delete_secret(self, name: str, namespace: str = NAMESPACE) -> None:
+        self.ask("DELETE", f"{secrets_path(namespace)}/{name}")
 
-    def collect_garbage(self) -> None:
-        """Delete the Secrets whose owners are all gone, as the garbage collector would."""
-        living = {item["metadata"]["uid"] for item in self.api.items(TOKENS)}
-        for secret in self.api.items(SECRETS):
+    def collect_garbage(self, namespace: str = NAMESPACE) -> None:
+        """Delete the Secrets whose owners are all gone, as the garbage collector does."""
+        living = {item["metadata"]["uid"] for item in self.api.items(tokens_path(namespace))}
+        for secret in self.api.items(secrets_path(namespace)):
             owners = secret["metadata"].get("ownerReferences", [])
             if owners and all(owner["uid"] not in living for owner in owners):
-                self.delete_secret(secret["metadata"]["name"])
+                self.delete_secret(secret["metadata"]["name"], namespace)
 
     # The process
 
     def crash(self) -> None:
-        """End the process without a warning, and start another."""
-        self.restless = self.now()
+        """Kill the process and start it again."""
+        self.disturbed_at = self.now()
         self._stop()
         self.oracle.memory_lost()
         self._start()
@@ -161,12 +198,13 @@ class World:
 
     def _start(self) -> None:
         self.process = Process(
-            self.link,
+            self.connection,
             self.endpoint,
-            self.now,
-            self.loop.time,
-            lambda news: self.told.append(news.message),
-            random.Random(7),
+            self.namespaces,
+            now=self.now,
+            monotonic=self.loop.time,
+            record=self.output.append,
+            rng=random.Random(7),
         )
         self._main = self.loop.create_task(self.process.run())
 
@@ -177,34 +215,31 @@ class World:
 
     def _changed(self, change: Change) -> None:
         self.oracle.changed(change)
-        self.loop.call_soon(self._hear, change)
+        self.loop.call_soon(self._deliver, change)
 
-    def _hear(self, change: Change) -> None:
-        self.link.tell()
-        if change.path.startswith(TOKENS):
-            if self.deaf:
-                self.unheard = self.now()
+    def _deliver(self, change: Change) -> None:
+        self.connection.notify()
+        if change.path.startswith(f"/apis/{GROUP}/"):
+            if self.events_lost:
+                self.event_lost_at = self.now()
             else:
                 self.process.resource_event(change)
 
-    def _missed(self) -> bool:
-        return self.now() - self.unheard < timedelta(minutes=12)
+    def _asked(self, asker: Asker, account: Account) -> None:
+        self.violations += self.oracle.asked(asker, account)
 
-    def _asked(self, credentials: Credentials) -> None:
-        self.faults += self.oracle.asked(exchanging_for.get(), credentials)
-
-    def _gave(self, token: str) -> None:
-        self.oracle.gave(exchanging_for.get(), token)
+    def _gave(self, asker: Asker, token: str) -> None:
+        self.oracle.gave(asker, token)
 
 
 class _Log(logging.Handler):
-    """Keeps what is logged, and takes errors for faults."""
+    """Keeps what is logged; an error counts as a violation."""
 
     def __init__(self, world: World) -> None:
         super().__init__(logging.INFO)
         self._world = world
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._world.told.append(record.getMessage())
+        self._world.output.append(record.getMessage())
         if record.exc_info or record.levelno >= logging.ERROR:
-            self._world.faults.append(f"{record.getMessage()}: {record.exc_info}")
+            self._world.violations.append(f"{record.getMessage()}: {record.exc_info}")

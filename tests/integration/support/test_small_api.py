@@ -1,8 +1,8 @@
-"""Whether the model of the API server, which the lives are played on, is a true one.
+"""The model of the API server, which the simulations run on, answers like a real API server.
 
-The requests of some lives, those of the operator and those of everybody else, are played once more
-on a real API server. Each must be answered alike: with the same status, and with the same object
-but for what no two servers have in common.
+The requests of some simulations, the operator's and everyone else's, are sent to a real API server.
+Each must get the same response: the same status, and the same object except for what no two servers
+have in common.
 """
 
 import re
@@ -14,35 +14,33 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from pinecone_token_operator.api.access_token import PLURAL
-from tests.life.machine import ALLOWED, DAMAGE, HOUR, SHARED, Life, spec
+from tests.life.machine import ALLOWED, HOUR, SHARED, TAMPERING, Simulation, spec
+from tests.life.managed_fields import managers
 from tests.life.small_api import NAMESPACE, SECRETS, TOKENS, Call
 from tests.support.api import Kube, KubeError
 from tests.support.cluster import Cluster
-from tests.support.repository import CRD
+from tests.support.crd import install_crd
 
-LIVES: Final = 4
+SIMULATIONS: Final = 4
 _UID: Final = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-# What each server has of its own, and what it says in another way.
+# What differs between servers.
 _OWN: Final = ("managedFields", "resourceVersion", "creationTimestamp", "deletionTimestamp")
 
 
 @pytest.fixture(scope="module")
-def lonely(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kube]:
-    """Return an API server without a garbage collector: the lives have one of their own."""
-    with Cluster(tmp_path_factory.mktemp("lonely")) as cluster:
-        cluster.kubectl("apply", "--server-side", "-f", str(CRD))
-        cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRD))
-        cluster.kubectl("get", PLURAL, "--all-namespaces")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kube]:
+    """Return an API server without a garbage collector: the simulations have their own."""
+    with Cluster(tmp_path_factory.mktemp("bare")) as cluster:
+        install_crd(cluster)
         with Kube(cluster) as kube:
             yield kube
 
 
 def recordings() -> list[list[Call]]:
-    """Return the requests of some lives."""
+    """Return the requests of some simulations."""
     found: list[list[Call]] = []
 
-    class Recorded(Life):
+    class Recorded(Simulation):
         def teardown(self) -> None:
             super().teardown()
             found.append(self.world.api.calls)
@@ -50,7 +48,7 @@ def recordings() -> list[list[Call]]:
     run_state_machine_as_test(
         Recorded,
         settings=settings(
-            max_examples=LIVES,
+            max_examples=SIMULATIONS,
             stateful_step_count=40,
             derandomize=True,
             database=None,
@@ -62,28 +60,28 @@ def recordings() -> list[list[Call]]:
     return found
 
 
-def a_full_life() -> list[Call]:
-    """Return the requests of a life in which all happens that the model has rules for."""
-    life = Life()
-    life.begin(
+def full_recording() -> list[Call]:
+    """Return requests in which everything happens that the model has rules for."""
+    simulation = Simulation()
+    simulation.begin(
         [spec("Owner", "Delete", "one", None, "10m"), spec("Merge", "Delete", "two", SHARED, None)]
     )
-    life.put_in_the_way(SHARED, ALLOWED)
-    for damage in DAMAGE:
+    simulation.replace_secret(SHARED, ALLOWED)
+    for how in TAMPERING:
         for name in ("a", SHARED):
-            life.damage(name, damage)
-            life.wait(1)
-    life.delete_secret("a")
-    life.overtake_writes(2)
-    life.lose_replies(1)
-    life.wait(HOUR)
-    life.hold("a", held=True)
-    life.delete("a")
-    life.delete("a")
-    life.suspend("a", suspend=True)
-    life.hold("a", held=False)
-    life.replace("b", spec("Owner", "Retain", "one", None, None))
-    world = life.world
+            simulation.tamper(name, how)
+            simulation.wait(1)
+    simulation.delete_secret("a")
+    simulation.overtake_writes(2)
+    simulation.lose_replies(1)
+    simulation.wait(HOUR)
+    simulation.hold("a", held=True)
+    simulation.delete("a")
+    simulation.delete("a")
+    simulation.suspend("a", suspend=True)
+    simulation.hold("a", held=False)
+    simulation.replace("b", spec("Owner", "Retain", "one", None, None))
+    world = simulation.world
     another = "00000000-0000-4000-8000-999999999999"
     for path in (f"{TOKENS}/b", f"{TOKENS}/b/status", f"{SECRETS}/b"):
         world.ask("PATCH", path, {"metadata": {"uid": another, "labels": {"a": "b"}}})
@@ -97,23 +95,23 @@ def a_full_life() -> list[Call]:
     world.ask("PATCH", f"{TOKENS}/b", {"status": {"failedAttempts": 7}})
     world.ask("PATCH", f"{TOKENS}/b/status", {"spec": {"suspend": True}})
     world.ask("PATCH", f"{SECRETS}/b", {"type": "example.com/other"})
-    life.create("b", spec("Owner", "Retain", "one", None, None))
-    life.teardown()
+    simulation.create("b", spec("Owner", "Retain", "one", None, None))
+    simulation.teardown()
     return world.api.calls
 
 
 class Replay:
-    """One life on a real API server, in a namespace of its own."""
+    """Replays a simulation on a real API server, in a namespace of its own."""
 
     def __init__(self, kube: Kube) -> None:
         self._kube = kube
-        self._namespace = f"life-{uuid.uuid4().hex[:12]}"
+        self._namespace = f"replay-{uuid.uuid4().hex[:12]}"
         self._uids: dict[str, str] = {}
         self._versions: dict[str, str] = {}
         kube.create("/api/v1/namespaces", {"metadata": {"name": self._namespace}})
 
     def play(self, call: Call) -> None:
-        """Make a request, and compare the answers."""
+        """Send a request and compare the responses."""
         try:
             status, answer = 200, self._ask(call)
         except KubeError as error:
@@ -122,18 +120,21 @@ class Replay:
         assert status == call.status, what
         if call.method == "DELETE" or not call.answer:
             return
-        self._meet(call.answer, answer, what)
+        self._map(call.answer, answer, what)
         assert self._common(answer) == self._common(call.answer), what
+        if call.path.startswith(SECRETS):
+            assert self._managers(answer) == self._managers(call.answer), what
 
     def _ask(self, call: Call) -> Mapping[str, Any]:
         path = call.path.replace(f"/{NAMESPACE}/", f"/{self._namespace}/")
         body = self._theirs(call.body)
+        written = f"{path}?fieldManager={call.by}"
         if call.method == "POST":
-            return self._kube.create(path, body)
+            return self._kube.create(written, body)
         if isinstance(body, list):
-            return self._kube.patch_by(path, body)
+            return self._kube.patch_by(written, body)
         if call.method == "PATCH":
-            return self._kube.patch(path, body)
+            return self._kube.patch(written, body)
         if call.method == "DELETE":
             self._kube.delete(path)
             return {}
@@ -142,8 +143,8 @@ class Replay:
             raise KubeError(404, "not found")
         return found
 
-    def _meet(self, small: Mapping[str, Any], real: Mapping[str, Any], what: str) -> None:
-        """Remember what is called what; a version that is known must be the same again."""
+    def _map(self, small: Mapping[str, Any], real: Mapping[str, Any], what: str) -> None:
+        """Map UIDs and versions; what is mapped already must be mapped to the same again."""
         one, other = small["metadata"], real["metadata"]
         assert self._uids.setdefault(one["uid"], other["uid"]) == other["uid"], what
         version = one["resourceVersion"]
@@ -151,7 +152,7 @@ class Replay:
         assert known == other["resourceVersion"], f"{what}: the resourceVersion"
 
     def _theirs(self, value: Any) -> Any:
-        """Return a part of a body in the words of the real API server."""
+        """Return a part of a body with the real API server's UIDs, versions and namespace."""
         if isinstance(value, Mapping):
             return {
                 key: self._versions.get(inner, inner)
@@ -167,24 +168,31 @@ class Replay:
         return value
 
     def _common(self, obj: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what both servers must have in common."""
+        """Return what must be the same on both servers."""
         theirs = self._theirs(obj)
         metadata = {name: value for name, value in theirs["metadata"].items() if name not in _OWN}
         metadata.pop("deletionGracePeriodSeconds", None)
-        metadata["goes"] = "deletionTimestamp" in theirs["metadata"]
+        metadata["deleting"] = "deletionTimestamp" in theirs["metadata"]
         return {**theirs, "metadata": metadata}
 
+    def _managers(self, obj: Mapping[str, Any]) -> dict[str, set[tuple[str, ...]]]:
+        """Return who manages which field."""
+        return {
+            manager: {tuple(self._theirs(name) for name in field) for field in fields}
+            for manager, fields in managers(obj).items()
+        }
 
-def test_the_real_api_server_answers_as_the_model_does(lonely: Kube) -> None:
-    played = [a_full_life(), *recordings()]
-    for calls in played:
-        replay = Replay(lonely)
+
+def test_model_answers_like_the_real_api_server(bare: Kube) -> None:
+    recorded = [full_recording(), *recordings()]
+    for calls in recorded:
+        replay = Replay(bare)
         for call in calls:
             replay.play(call)
-    made = [call for calls in played for call in calls]
-    seen = {(call.method, call.status) for call in made}
+    sent = [call for calls in recorded for call in calls]
+    seen = {(call.method, call.status) for call in sent}
     # Otherwise little was compared.
     assert {("POST", 200), ("PATCH", 200), ("GET", 200), ("DELETE", 200)} <= seen
     assert {("POST", 409), ("PATCH", 409), ("PATCH", 422), ("GET", 404), ("PATCH", 404)} <= seen
-    assert any(call.path.startswith(TOKENS) for call in made)
-    assert any(call.path.startswith(SECRETS) for call in made)
+    assert any(call.path.startswith(TOKENS) for call in sent)
+    assert any(call.path.startswith(SECRETS) for call in sent)
