@@ -17,6 +17,7 @@ from pinecone_token_operator.cli.options import PROGRAM, Parser
 from pinecone_token_operator.errors import SettingsInvalid
 
 SETTINGS_INVALID: Final = 2
+INTERRUPTED: Final = 130
 
 _COMMANDS: Final = {
     "run": "run the operator until it is stopped",
@@ -35,6 +36,8 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
     except SettingsInvalid as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)  # noqa: T201 - logging is not set up yet
         return SETTINGS_INVALID
+    except KeyboardInterrupt:  # asyncio has cleaned up
+        return INTERRUPTED
     return code
 
 

@@ -7,6 +7,7 @@ what is accepted.
 
 import argparse
 import difflib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, TypeVar
@@ -16,6 +17,8 @@ from pinecone_token_operator.config.settings import Endpoint
 from pinecone_token_operator.errors import SettingsInvalid
 
 T = TypeVar("T")
+
+_OF_A_SERVICE: Final = re.compile(r"PTO_(SERVICE_(HOST|PORT)|PORT)(_|$)")
 
 PROGRAM: Final = "pinecone-token-operator"
 
@@ -94,6 +97,18 @@ class Command:
         if rest:
             parser.error(self._unexpected(rest[0]))
         return {each.key: _value(each, getattr(found, each.key), environ) for each in self.options}
+
+    def unknown_variables(self, environ: Mapping[str, str]) -> list[str]:
+        """Return the `PTO_` variables that set no option, in which a typing error would hide.
+
+        Kubernetes makes some itself for a Service that is called `pto`.
+        """
+        known = {each.variable for each in self.options}
+        return [
+            name
+            for name in environ
+            if name.startswith("PTO_") and name not in known and not _OF_A_SERVICE.match(name)
+        ]
 
     def _parser(self) -> Parser:
         parser = Parser(

@@ -1,5 +1,6 @@
 """`pinecone-token-operator run`: the operator."""
 
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,8 @@ exit codes:
   3  the API server is not configured or was not reachable at startup
   4  the Lease could not be renewed in time: another replica may lead by now
 """
+
+logger = logging.getLogger(__name__)
 
 _POD_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -146,6 +149,8 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     from pinecone_token_operator.telemetry import logs  # noqa: PLC0415
 
     logs.set_up(settings.log_level, settings.log_format, environ, sys.stderr)
+    for name in _COMMAND.unknown_variables(environ):
+        logger.warning("Ignoring the unknown environment variable %s; see run --help", name)
     return manager.run(settings)
 
 

@@ -23,6 +23,7 @@ from typing import Final
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from pinecone_token_operator.config import hosts
+from pinecone_token_operator.config.validators import InvalidValue
 from pinecone_token_operator.errors import SettingsInvalid
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -136,22 +137,31 @@ def _proxy(name: str, environ: Mapping[str, str]) -> Proxy | None:
     variable, text = _find(name, environ)
     if not text:
         return None
+    try:
+        return parse_url(text)
+    except InvalidValue as error:
+        raise SettingsInvalid(f"{variable}: {error}") from None
+
+
+def parse_url(text: str) -> Proxy:
+    """Parse a proxy's URL; without a scheme it is an http one.
+
+    Raises:
+        InvalidValue: it cannot be used; the message does not repeat it.
+    """
     scheme = text.partition("://")[0].lower() if "://" in text else "http"
     if scheme.startswith("socks"):
-        raise SettingsInvalid(
-            f"{variable}: SOCKS proxies are not supported; use an http:// or https:// proxy, "
-            f"or unset {variable}"
-        )
-    proxy = _parse_proxy(text if "://" in text else f"http://{text}")
+        raise InvalidValue("is a SOCKS proxy, which is not supported; use an http or https proxy")
+    proxy = _parse_url(text if "://" in text else f"http://{text}")
     if proxy is None:
-        raise SettingsInvalid(
-            f"{variable}: is not a proxy URL; use one like http://proxy.example.com:3128, and "
-            "percent-encode special characters in a user name and password"
+        raise InvalidValue(
+            "is not a proxy URL; use one like http://proxy.example.com:3128, and percent-encode "
+            "special characters in a user name and password"
         )
     return proxy
 
 
-def _parse_proxy(text: str) -> Proxy | None:
+def _parse_url(text: str) -> Proxy | None:
     # urlsplit drops line breaks and tabs silently, and its errors repeat parts of the text.
     if not text.isprintable() or " " in text:
         return None

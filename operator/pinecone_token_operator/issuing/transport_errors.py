@@ -42,8 +42,10 @@ def exchange_error(error: Exception, endpoint: Endpoint) -> ExchangeError:
             return _refused_by_proxy(error)
         case httpx.ConnectError() | OSError():
             summary = _connection_problem(error, endpoint, peer)
-        case httpx.NetworkError() | httpx.RemoteProtocolError():
+        case httpx.NetworkError():
             summary = "the connection to the token endpoint broke"
+        case httpx.RemoteProtocolError():
+            summary = "the connection to the token endpoint broke, or its reply is not valid HTTP"
         case _:
             return ExchangeError(
                 ExchangeFailure.INVALID, "the request to the token endpoint could not be sent"

@@ -15,6 +15,7 @@ from kubernetes.aio.client import Configuration
 from yarl import URL
 
 from pinecone_token_operator.config import proxies
+from pinecone_token_operator.config.validators import InvalidValue
 from pinecone_token_operator.errors import ApiError
 from pinecone_token_operator.kube.timing import Timing
 
@@ -118,7 +119,7 @@ class Access:
         self.origin = URL(configuration.host).origin()
         self._authority = _read_authority(configuration)
         self.tls = _tls_context(configuration)
-        self.proxy = _usable(configuration.proxy or _proxy_for(configuration.host))
+        self.proxy = _proxy(configuration)
 
     @property
     def server(self) -> str:
@@ -198,29 +199,18 @@ def _load_client_certificate(configuration: Configuration, tls: ssl.SSLContext) 
         tls.load_cert_chain(configuration.cert_file, configuration.key_file)
 
 
-def _usable(proxy: str | None) -> str | None:
-    """Return the URL of a proxy.
+def _proxy(configuration: Configuration) -> str | None:
+    """Return the URL of the proxy on the way, with its credentials.
 
     Raises:
-        ApiError: the proxy's kind is not supported; the reason is `NotConfigured`.
+        ApiError: the kubeconfig's proxy cannot be used; the reason is `NotConfigured`.
     """
-    if not proxy:
-        return None
-    scheme, separator, _ = proxy.partition("://")
-    if not separator:
-        return f"http://{proxy}"  # as Go programs read it
-    if scheme.lower() not in ("http", "https"):
-        # Without the rest of the URL, which may hold a password.
+    if not configuration.proxy:
+        found = proxies.read(os.environ).for_api_server(configuration.host)
+        return found.url_with_credentials if found else None
+    try:
+        return proxies.parse_url(configuration.proxy).url_with_credentials
+    except InvalidValue as error:
         raise ApiError(
-            0,
-            "NotConfigured",
-            f"The API server's proxy is of kind {scheme}, which is not supported; name an http or "
-            "https proxy in the kubeconfig or the environment, or add the API server to NO_PROXY.",
-        )
-    return proxy
-
-
-def _proxy_for(server: str) -> str | None:
-    """Return the URL of the proxy that the environment asks for, with its credentials."""
-    proxy = proxies.read(os.environ).for_api_server(server)
-    return proxy.url_with_credentials if proxy else None
+            0, "NotConfigured", f"The proxy-url in the kubeconfig cannot be used: it {error}"
+        ) from None

@@ -1,7 +1,11 @@
 """The program as a process: what it prints, how it exits, and what it loads."""
 
+import json
+import signal
+import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -92,6 +96,41 @@ def test_unusable_proxy_exits_2_without_its_password(command: str) -> None:
     done = run(*command.split(), environ={"HTTPS_PROXY": "socks5://me:hunter2@127.0.0.1:1"})
     assert done.returncode == 2
     assert done.stderr == (
-        "pinecone-token-operator: HTTPS_PROXY: SOCKS proxies are not supported; use an http:// or"
-        " https:// proxy, or unset HTTPS_PROXY\n"
+        "pinecone-token-operator: HTTPS_PROXY: is a SOCKS proxy, which is not supported; use an"
+        " http or https proxy\n"
     )
+
+
+def test_unknown_variable_is_reported_and_ignored() -> None:
+    environ = {
+        "PTO_AUDIENCE": "a",
+        "PTO_NAMESPACES": "only-this-one",
+        "PTO_PORT_80_TCP": "tcp://10.0.0.1:80",  # of a Service called pto
+        "PTO_KUBECONFIG": __file__,  # which is no kubeconfig
+    }
+    done = run("run", "--log-format=text", environ=environ)
+    assert done.returncode == 3
+    first, second = done.stderr.splitlines()
+    assert first.endswith(
+        "Ignoring the unknown environment variable PTO_NAMESPACES; see run --help"
+    )
+    assert "The kubeconfig" in second
+
+
+def test_interrupted_check_exits_130_without_a_traceback(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        kubeconfig = tmp_path / "kubeconfig"
+        cluster = {"name": "c", "cluster": {"server": url}}
+        context = {"name": "c", "context": {"cluster": "c", "user": ""}}
+        config = {"clusters": [cluster], "contexts": [context], "current-context": "c"}
+        kubeconfig.write_text(json.dumps(config))
+        command = [sys.executable, "-m", "pinecone_token_operator", "check", "--namespace=a"]
+        command += ["--name=b", f"--kubeconfig={kubeconfig}"]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            silent.settimeout(30)
+            connection, _ = silent.accept()
+            with connection:
+                process.send_signal(signal.SIGINT)
+                assert process.communicate(timeout=30)[1] == ""
+    assert process.returncode == 130

@@ -232,7 +232,7 @@ def test_endpoint_has_the_proxy_and_certificates_of_the_environment(tmp_path: Pa
         ("SSL_CERT_FILE", __file__, "contains no certificates in PEM format"),
         ("SSL_CERT_DIR", "/nowhere", "contains no certificates with hashed names"),
         ("SSLKEYLOGFILE", "/nowhere/keys", "cannot be written"),
-        ("HTTPS_PROXY", "socks5://u:hunter2@127.0.0.1:1", "SOCKS proxies are not supported"),
+        ("HTTPS_PROXY", "socks5://u:hunter2@127.0.0.1:1", "is a SOCKS proxy"),
         ("all_proxy", "http://u:hun/ter2@a.example", "is not a proxy URL"),
         ("NO_PROXY", "fd00::/200", "is not a host name, IP address or network"),
     ],
