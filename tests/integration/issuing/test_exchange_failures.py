@@ -2,13 +2,15 @@
 
 import base64
 import itertools
+import json
+import time
 from datetime import datetime, timedelta
 
 import pytest
 
 from tests.support.api import Kube, eventually, secret_path
 from tests.support.operator_process import StartOperator
-from tests.support.token_endpoint import TokenEndpoint
+from tests.support.token_endpoint import TOKEN_PREFIX, TokenEndpoint
 
 FAILURES = [
     pytest.param("down", "Unavailable", id="connections are refused"),
@@ -79,6 +81,35 @@ def test_page_of_a_firewall_does_not_blame_the_credentials(
     eventually(lambda: len(endpoint.requests) > 2, "it was tried again")
     endpoint.mode = "ok"
     kube.until(namespace, "Ready", "TokenValid")
+
+
+def test_cached_token_is_never_kept_beyond_its_true_expiry(
+    kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
+) -> None:
+    lifetime, expiries = 8, dict[str, float]()
+
+    def reply(client_id: str) -> tuple[int, dict[str, str], bytes]:
+        token = next((text for text in expiries if expiries[text] > time.time()), None)
+        if token is None:
+            token = f"{TOKEN_PREFIX}{client_id}-{len(expiries)}"
+            expiries[token] = time.time() + lifetime
+            endpoint.tokens.append(token)
+        claim = {"access_token": token, "expires_in": lifetime, "token_type": "Bearer"}
+        return 200, {"Content-Type": "application/json"}, json.dumps(claim).encode()
+
+    endpoint.reply = reply
+    kube.create_credentials(namespace)
+    start_operator()
+    kube.create_token(namespace)
+    kube.until(namespace, "Ready", "TokenValid")
+    while len(expiries) < 3:
+        secret = kube.secret(namespace, "search") or {}
+        claimed = datetime.fromisoformat(secret["expires_at"]).timestamp()
+        # A second for the parts of one that times in the Secret do not have.
+        assert claimed <= expiries[secret["access_token"]] + 1
+        time.sleep(0.2)
+    # Some for each token as its end comes closer, and retries until there is another.
+    assert len(endpoint.requests) <= 2 * 12
 
 
 def test_modified_target_is_repaired_while_rate_limited(

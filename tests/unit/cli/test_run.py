@@ -203,7 +203,7 @@ def test_invalid_value_is_refused_in_one_line_naming_the_setting(
             parse([], {variable: text})
 
 
-def test_endpoint_has_the_proxy_and_certificates_of_the_environment(tmp_path: Path) -> None:
+def test_endpoint_has_proxy_and_certificates_of_the_environment(tmp_path: Path) -> None:
     make_certificates(tmp_path)
     certificates = str(tmp_path / "ca.pem")
     directory = tmp_path / "hashed"

@@ -126,7 +126,7 @@ def test_proxy_is_chosen_by_variable_and_purpose(
     assert tuple(proxy and proxy.url for proxy in chosen) == (endpoint, api_server)
 
 
-def test_loopback_is_reached_directly_where_secrets_or_kubectl_demand_it() -> None:
+def test_loopback_is_reached_directly_when_it_must_be() -> None:
     proxies = read({"HTTP_PROXY": PROXY, "HTTPS_PROXY": PROXY, "ALL_PROXY": PROXY})
     # Plain http is for loopback, and its requests carry the client secret.
     assert proxies.for_endpoint("http://127.0.0.1:8080/oauth/token") is None
