@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from pinecone_token_operator.cli import options
+from pinecone_token_operator.cli import options, shared_options
 from pinecone_token_operator.cli.options import Option
 from pinecone_token_operator.config import proxies, validators
 
@@ -43,7 +43,7 @@ _COMMAND: Final = options.Command(
             default="60",
             has_variable=False,
         ),
-        options.KUBECONFIG,
+        shared_options.KUBECONFIG,
     ),
     description="Check that an installed operator reports invalid credentials, as helm test does.",
 )

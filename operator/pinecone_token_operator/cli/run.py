@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from pinecone_token_operator.cli import options
+from pinecone_token_operator.cli import options, shared_options
 from pinecone_token_operator.cli.options import Option
 from pinecone_token_operator.config import validators
 from pinecone_token_operator.config.settings import LeaderElection, Settings
@@ -33,7 +33,7 @@ _POD_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/name
 _COMMAND: Final = options.Command(
     "run",
     (
-        *options.ENDPOINT,
+        *shared_options.ENDPOINT,
         Option(
             "namespace",
             "NAME",
@@ -42,7 +42,7 @@ _COMMAND: Final = options.Command(
             "default all namespaces are watched",
             repeatable=True,
         ),
-        *options.KUBERNETES,
+        *shared_options.KUBERNETES,
         Option(
             "max-concurrent-exchanges",
             "N",
@@ -60,7 +60,7 @@ _COMMAND: Final = options.Command(
             "port 0 picks a free port",
             default="0.0.0.0:8080",
         ),
-        *options.LOGGING,
+        *shared_options.LOGGING,
         Option(
             "resync-interval",
             "DURATION",
@@ -164,7 +164,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
     values = _COMMAND.parse(argv, environ)
     host, port = values["health_address"]
     return Settings(
-        endpoint=options.endpoint(values, environ),
+        endpoint=shared_options.endpoint(values, environ),
         namespaces=values["namespace"] or (),
         kubeconfig=values["kubeconfig"],
         context=values["context"],

@@ -1,41 +1,21 @@
 """Proxies from the environment: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY. No I/O.
 
 The lower-case form of a variable wins over the upper-case one, as in curl; an empty one counts as
-unset. NO_PROXY is read as Go programs read it, which Kubernetes administrators know:
-
-    *                     no host is reached through a proxy
-    example.com           this host and its subdomains
-    .example.com          its subdomains only, as does *.example.com
-    10.1.2.3, fd00::1     this address; an IPv6 address may be in brackets
-    10.0.0.0/8, fd00::/8  all addresses of this network; names are not looked up
-    example.com:8443      only on this port; [fd00::1]:8443 for an IPv6 address
-
-Beyond that, `*` stands for any characters elsewhere in a name too, as in 10.0.*, and white space
-separates entries as commas do. What cannot be understood is refused at startup, because a route
-that nobody intended would be noticed much later.
+unset. What cannot be understood is refused at startup, because a route that nobody intended would
+be noticed much later.
 """
 
-import ipaddress
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from pinecone_token_operator.config import hosts
+from pinecone_token_operator.config.no_proxy import Rule, parse_list
 from pinecone_token_operator.config.validators import InvalidValue
 from pinecone_token_operator.errors import SettingsInvalid
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-_NAME: Final = re.compile(r"\.?[\w*-]+(\.[\w*-]+)*\.?")
-_IN_BRACKETS: Final = re.compile(
-    r"\[(?P<address>[0-9a-f:.]+(/[0-9]+)?)\](?P<prefix>/[0-9]+)?(:(?P<port>[0-9]+))?"
-)
-
-_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-_Rule = Callable[[str, int], bool]
-"""Whether a host, in lower case and without brackets, is to be reached directly at a port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +56,19 @@ class Proxy:
 
 @dataclass(frozen=True, slots=True)
 class Proxies:
-    """The environment's proxies, and the hosts that are reached without one."""
+    """The environment's proxies, and the hosts that are reached without one.
+
+    Attributes:
+        https: the proxy for https URLs.
+        http: the proxy for http URLs.
+        fallback: the proxy for https URLs if there is no other.
+        direct: the rules of NO_PROXY.
+    """
 
     https: Proxy | None = None
     http: Proxy | None = None
     fallback: Proxy | None = None
-    direct: tuple[_Rule, ...] = ()
+    direct: tuple[Rule, ...] = ()
 
     def for_endpoint(self, url: str) -> Proxy | None:
         """Return the proxy for a token endpoint.
@@ -116,12 +103,16 @@ def read(environ: Mapping[str, str]) -> Proxies:
     Raises:
         SettingsInvalid: a variable cannot be used; the message names it and repeats no password.
     """
-    direct = _direct(environ)
+    variable, text = _find("NO_PROXY", environ)
+    try:
+        direct = parse_list(text)
+    except InvalidValue as error:
+        raise SettingsInvalid(f"{variable}: {error}") from None
     if any(rule("", 0) for rule in direct):  # a bare asterisk
         return Proxies()
     https, http = _proxy("HTTPS_PROXY", environ), _proxy("HTTP_PROXY", environ)
-    # Desktops set a SOCKS proxy here besides two others, which then are all that is used.
-    fallback = None if https and http else _proxy("ALL_PROXY", environ)
+    # Not looked at beside HTTPS_PROXY: many desktops then set a SOCKS proxy here.
+    fallback = None if https else _proxy("ALL_PROXY", environ)
     return Proxies(https, http, fallback, direct)
 
 
@@ -179,65 +170,3 @@ def _parse_url(text: str) -> Proxy | None:
     if not hosts.is_host(host) or port == 0:
         return None
     return Proxy(url.scheme, host, port or _DEFAULT_PORTS[url.scheme], username, password)
-
-
-def _direct(environ: Mapping[str, str]) -> tuple[_Rule, ...]:
-    variable, text = _find("NO_PROXY", environ)
-    rules = []
-    for entry in text.lower().replace(",", " ").split():
-        if entry.startswith("/"):
-            continue  # a socket's path, which some programs take here, is not a host
-        rule = _parse_entry(re.sub(r"^https?://|/$", "", entry))
-        if rule is None:
-            shown = "an entry" if "@" in entry else repr(entry)
-            raise SettingsInvalid(
-                f"{variable}: {shown} is not a host name, IP address or network; "
-                "use a list like 10.0.0.0/8,fd00::/8,.svc,.cluster.local"
-            )
-        rules.append(rule)
-    return tuple(rules)
-
-
-def _parse_entry(entry: str) -> _Rule | None:
-    if match := _IN_BRACKETS.fullmatch(entry):
-        host, port = match["address"] + (match["prefix"] or ""), match["port"] or ""
-    elif _network(entry):
-        host, port = entry, ""
-    else:
-        host, _, port = entry.partition(":")
-    if port and not (port.isascii() and port.isdigit() and 0 < int(port[:6]) <= hosts.MAX_PORT):
-        return None
-    only_port = int(port) if port else None
-    if network := _network(host):
-        return _network_rule(network, only_port)
-    return _name_rule(host, only_port) if _NAME.fullmatch(host) else None
-
-
-def _network(text: str) -> _Network | None:
-    try:
-        return ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        return None
-
-
-def _network_rule(network: _Network, only_port: int | None) -> _Rule:
-    def matches(host: str, port: int) -> bool:
-        address = hosts.parse_address(host)
-        return address is not None and address in network and only_port in (None, port)
-
-    return matches
-
-
-def _name_rule(text: str, only_port: int | None) -> _Rule:
-    name = text.removeprefix("*") if text.startswith("*.") else text
-    # A leading dot is for subdomains only; without one, the host itself is meant as well.
-    start = ".+" if name.startswith(".") else r"(.+\.)?"
-    rest = ".*".join(re.escape(part) for part in name.removesuffix(".").split("*"))
-    pattern = re.compile(start + rest)
-
-    def matches(host: str, port: int) -> bool:
-        if "*" not in text and hosts.parse_address(host) is not None:
-            return False  # 1.2.3.4 is no subdomain of 3.4
-        return only_port in (None, port) and bool(pattern.fullmatch(host))
-
-    return matches

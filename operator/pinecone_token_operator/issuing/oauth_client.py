@@ -15,7 +15,7 @@ from typing import Final
 import httpx
 
 from pinecone_token_operator.config.settings import Endpoint
-from pinecone_token_operator.issuing import oauth
+from pinecone_token_operator.issuing import oauth, parsing
 from pinecone_token_operator.issuing.credentials import Credentials
 from pinecone_token_operator.issuing.reissued import IssuedTokens
 from pinecone_token_operator.issuing.transport_errors import exchange_error
@@ -123,7 +123,7 @@ class TokenClient:
             body = bytearray()
             async for chunk in response.aiter_raw():
                 body += chunk
-                if len(body) > oauth.MAX_BODY:  # parse_response says so
+                if len(body) > parsing.MAX_BODY:  # parse_response says so
                     break
             return _Reply(response.status_code, response.headers, bytes(body))
 

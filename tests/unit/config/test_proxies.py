@@ -77,6 +77,7 @@ def test_no_proxy_selects_the_hosts_reached_directly(
         pytest.param("[fd00::", id="half a bracket"),
         pytest.param("[fd00::]8", id="text after a bracket"),
         pytest.param("[a.example]", id="name in brackets"),
+        pytest.param("[abc]", id="name of hexadecimal digits in brackets"),
         pytest.param("a.example:https", id="port that is not a number"),
         pytest.param("a.example:0", id="port zero"),
         pytest.param("a.example:65536", id="port out of range"),
@@ -108,7 +109,7 @@ def test_no_proxy_entry_that_is_not_understood_is_refused(entry: str) -> None:
             {"HTTPS_PROXY": PROXY, "NO_PROXY": "b.example", "no_proxy": "*"}, None, None, id="none"
         ),
         pytest.param(
-            {"HTTPS_PROXY": PROXY, "HTTP_PROXY": PROXY, "ALL_PROXY": "socks5://127.0.0.1:1"},
+            {"HTTPS_PROXY": PROXY, "ALL_PROXY": "socks5://127.0.0.1:1"},
             PROXY,
             PROXY,
             id="SOCKS proxy that nothing uses",

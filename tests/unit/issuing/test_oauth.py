@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from pinecone_token_operator.errors import ExchangeError, ExchangeFailure
 from pinecone_token_operator.issuing.credentials import Credentials
 from pinecone_token_operator.issuing.oauth import (
-    MAX_BODY,
     AccessToken,
     parse_response,
     request_body,
 )
+from pinecone_token_operator.issuing.parsing import MAX_BODY
 
 NOW = datetime(2026, 11, 25, 12, 0, 0, 999_999, tzinfo=UTC)
 EPOCH = int(NOW.timestamp())
