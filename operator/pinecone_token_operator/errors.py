@@ -103,6 +103,11 @@ class ApiError(OperatorError):
         return f"{self.http_status} {self.reason}: {self.message}"
 
     @property
+    def brief(self) -> str:
+        """Status and reason, which several errors may have in common."""
+        return f"{self.http_status} {self.reason}" if self.http_status else self.reason
+
+    @property
     def not_found(self) -> bool:
         """Whether the object, its namespace or its kind does not exist (404)."""
         return self.http_status == HTTPStatus.NOT_FOUND

@@ -218,7 +218,7 @@ async def _watch(lines: list[bytes]) -> None:
         api,
         None,
         is_wanted=lambda _: True,
-        changed=told.append,
+        changed=lambda key, _: told.append(key),
         monotonic=lambda: 0.0,
         rng=Random(1),
     )
@@ -239,6 +239,9 @@ class _Lines:
     def __init__(self, lines: list[bytes]) -> None:
         self.told = asyncio.Event()
         self._lines = lines
+
+    async def request(self, *_: Any, **__: Any) -> dict[str, Any]:
+        return {"metadata": {"resourceVersion": "1"}, "items": []}
 
     async def pages(self, *_: Any, **__: Any) -> AsyncIterator[dict[str, Any]]:
         yield {"metadata": {"resourceVersion": "1"}, "items": []}

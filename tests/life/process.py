@@ -7,7 +7,15 @@ interfaces ends here.
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Collection,
+    Hashable,
+    Iterator,
+    Sequence,
+)
 from contextvars import ContextVar
 from datetime import datetime, timedelta
 from typing import Any, Final, Unpack
@@ -136,7 +144,7 @@ class Process:
     def _list_again(self) -> None:
         self._controller.list_again()
 
-    def _secret_changed(self, secret: Key) -> None:
+    def _secret_changed(self, secret: Key, _seen_by: Collection[Hashable]) -> None:
         self._controller.secret_changed(secret)
 
     def _forget_secret(self, secret: Key) -> None:
@@ -157,6 +165,8 @@ class _Api:
             kind = "json" if isinstance(body, list) else "merge"
             assert options.get("content_type") == f"application/{kind}-patch+json"
         with _refusals():
+            if ("limit", "1") in options.get("query", ()):
+                return await anext(self._connection.pages(path, None, metadata_only=True))
             return await self._connection.request(method, path, body)
 
     async def pages(
@@ -175,8 +185,14 @@ class _Api:
                 yield page
 
     async def watch(
-        self, path: str, *, query: Sequence[tuple[str, str]], **_: object
+        self,
+        path: str,
+        *,
+        query: Sequence[tuple[str, str]],
+        received: Callable[[], object] = lambda: None,
+        **_: object,
     ) -> AsyncGenerator[dict[str, Any], None]:
+        received()
         events = self._connection.watch(path, int(dict(query)["resourceVersion"]))
         async with contextlib.aclosing(events):
             with _refusals():

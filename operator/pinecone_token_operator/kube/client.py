@@ -124,7 +124,11 @@ class Api:
             is_ours = request.url.origin() == access.origin
             if is_ours:
                 await access.authorize(request)
-            response = await send_without_leaks(request, handler)
+            try:
+                response = await send_without_leaks(request, handler)
+            except aiohttp.ClientConnectorCertificateError:
+                await access.reload_trust()
+                raise
             refused = is_ours and response.status == HTTPStatus.UNAUTHORIZED
             if refused and await access.authorize(request, refused=True):
                 response.release()
@@ -335,7 +339,6 @@ class Api:
         try:
             return await attempt()
         except aiohttp.ClientConnectorCertificateError:
-            await self._access.reload_trust()
             if self._trusted is self._access.tls:
                 raise
             return await attempt()

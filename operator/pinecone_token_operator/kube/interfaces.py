@@ -84,9 +84,9 @@ class RequestsAndLists(Requests, Lists, Protocol):
     """Single requests and lists."""
 
 
-class ListsAndWatches(Lists, Watches, Protocol):
-    """Lists and watches."""
-
-
 class RequestsAndWatches(Requests, Watches, Protocol):
     """Single requests and watches."""
+
+
+class ApiServer(Requests, Lists, Watches, Protocol):
+    """All of them."""

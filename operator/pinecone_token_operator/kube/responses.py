@@ -1,6 +1,7 @@
 """Reads the API server's replies. No I/O."""
 
 import json
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -50,6 +51,31 @@ def error_from_reply(status: int, content: bytes) -> ApiError:
         _one_line(reply.get("reason")) or phrase,
         _one_line(reply.get("message")) or "The reply is not a Status object",
     )
+
+
+def error_from_event(status: object) -> ApiError:
+    """Return the Status in an ERROR event of a watch as an error."""
+    if not isinstance(status, dict):
+        return ApiError(HTTPStatus.OK, "InvalidReply", "An event of the watch is malformed")
+    code = status.get("code")
+    return ApiError(
+        code if isinstance(code, int) else 0,
+        _one_line(status.get("reason")) or "Unknown",
+        _one_line(status.get("message")),
+    )
+
+
+def version_of_list(page: Mapping[str, Any]) -> str:
+    """Return the resourceVersion of a list, from any of its pages.
+
+    Raises:
+        ApiError: it is not a list; the reason is `InvalidReply`.
+    """
+    metadata = page.get("metadata")
+    version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
+    if not isinstance(version, str):
+        raise ApiError(HTTPStatus.OK, "InvalidReply", "The reply is not a list")
+    return version
 
 
 def _one_line(text: object) -> str:

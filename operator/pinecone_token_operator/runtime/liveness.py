@@ -9,9 +9,12 @@ STALE_AFTER: Final = timedelta(seconds=240)
 
 
 class Watch(Protocol):
-    """What is needed of a watch."""
+    """A watch, which handles its own failures."""
 
-    last_progress: float
+    @property
+    def last_progress(self) -> float:
+        """When the API server last sent something, or an error was handled."""
+        ...
 
 
 class Liveness:

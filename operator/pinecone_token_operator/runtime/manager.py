@@ -9,6 +9,7 @@ import signal
 import socket
 import time
 import uuid
+from collections.abc import Collection, Hashable
 from datetime import UTC, datetime, timedelta
 from typing import Final, NoReturn
 
@@ -31,6 +32,7 @@ from pinecone_token_operator.reconcilers.gather import Observer
 from pinecone_token_operator.runtime import probes
 from pinecone_token_operator.runtime.liveness import Liveness
 from pinecone_token_operator.telemetry.metrics import Metrics
+from pinecone_token_operator.watch.health import WatchHealth
 from pinecone_token_operator.watch.resources import ResourceWatch
 from pinecone_token_operator.watch.secrets_metadata import SecretReflector
 
@@ -87,6 +89,7 @@ class _App:
         self._metrics = Metrics()
         self._rng = random.Random()  # noqa: S311 - spreads load, guards nothing
         self._index = Index()
+        self._health = WatchHealth()
         self._clock = Clock(_time_since_boot, _machine_time)
         self._listed = False
 
@@ -135,6 +138,7 @@ class _App:
                 changed=self._secret_changed,
                 monotonic=time.monotonic,
                 rng=self._rng,
+                health=self._health,
             )
             for namespace in self._namespaces
         }
@@ -178,10 +182,11 @@ class _App:
             ApiResource(GROUP, VERSION, PLURAL),
             self._settings.namespaces,
             feed=self._controller.resource_event,
-            missed=self._controller.list_again,
+            missed=lambda _namespace: self._controller.list_again(),
             predicate=self._controller.is_news,
             monotonic=time.monotonic,
             rng=self._rng,
+            health=self._health,
         )
 
         self._liveness = Liveness(
@@ -261,7 +266,7 @@ class _App:
     def _list_again(self) -> None:
         self._controller.list_again()
 
-    def _secret_changed(self, secret: Key) -> None:
+    def _secret_changed(self, secret: Key, _seen_by: Collection[Hashable]) -> None:
         self._controller.secret_changed(secret)
 
     def _forget_secret(self, secret: Key) -> None:

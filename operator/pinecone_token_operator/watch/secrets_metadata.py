@@ -1,49 +1,42 @@
-"""Reflector of Secrets: reports which of them changed, from their metadata only.
+"""Reflector of Secrets: which versions there are, and which changes to report to whom.
 
-It differs from client-go's reflector in two ways. It requests `PartialObjectMetadata`, so it never
-receives secret data. And it keeps uid and resourceVersion of only those names that some resource
-refers to, so memory follows the number of resources, not the number of Secrets in the cluster.
-
-https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
+It keeps uid and resourceVersion of only those names that some resource refers to, so memory follows
+the number of resources, not the number of Secrets in the cluster.
 """
 
-import asyncio
-import logging
 import random
-from collections.abc import Callable, Mapping
-from contextlib import aclosing
+from collections.abc import Callable, Collection, Hashable
+from dataclasses import dataclass, field
 from datetime import timedelta
-from http import HTTPStatus
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
-from pinecone_token_operator.backoff import backoff
-from pinecone_token_operator.errors import ApiError
-from pinecone_token_operator.kube.interfaces import ListsAndWatches
-from pinecone_token_operator.kube.media_types import METADATA, METADATA_LIST
+from pinecone_token_operator.kube.interfaces import ApiServer
 from pinecone_token_operator.kube.paths import SECRETS
+from pinecone_token_operator.kube.versions import is_newer
+from pinecone_token_operator.watch.health import Namespace, WatchHealth
+from pinecone_token_operator.watch.reflector import INACTIVITY, Item, Reflector
 
 Key = tuple[str, str]
 """A Secret's (namespace, name)."""
 
-Identity = tuple[str, str]
-"""A Secret's (uid, resourceVersion)."""
+UNWATCHED_TYPES: Final = ("helm.sh/release.v1", "kubernetes.io/service-account-token")
+"""The types that a cluster has many of and that no resource should refer to: no change of such a
+Secret is reported, and its `resource_version` is not known to be current."""
 
-# The two types that a cluster has many of and that no resource refers to.
-FIELD_SELECTOR: Final = "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token"
-WATCH_SECONDS: Final = (270, 310)
-# Bookmarks come about once a minute; silence beyond that is a connection that died unnoticed.
-INACTIVITY: Final = timedelta(seconds=70)
-# A watch that ends sooner than this is a failure, however politely it ended.
-SETTLED: Final = timedelta(seconds=10)
-FIRST_DELAY: Final = timedelta(seconds=0.5)
-MAX_DELAY: Final = timedelta(seconds=30)
-# A server that closes a watch without an error works, so its events should not wait for long.
-MAX_DELAY_AFTER_CLOSE: Final = timedelta(seconds=5)
-# After an outage this long the server may have been restored from a backup, with resourceVersions
-# of the past.
-RELIST_AFTER: Final = 5
+_FIELD_SELECTOR: Final = ",".join(f"type!={each}" for each in UNWATCHED_TYPES)
 
-logger = logging.getLogger(__name__)
+
+@dataclass(slots=True)
+class _Known:
+    """A Secret as it was seen last, or the version of its deletion.
+
+    Attributes:
+        seen_by: who has read or written this version.
+    """
+
+    uid: str
+    version: str
+    seen_by: set[Hashable] = field(default_factory=set)
 
 
 class SecretReflector:
@@ -53,188 +46,145 @@ class SecretReflector:
         api: the API server.
         namespace: the namespace to watch; None means all.
         is_wanted: returns whether some resource refers to a Secret.
-        changed: takes the Secret's key; must not block.
+        changed: takes the Secret's key, and those who have seen the version already, by `note`:
+            everyone else who refers to the Secret has to be told. Must not block.
         monotonic: seconds of a clock that never goes back.
         rng: jitters the delays.
+        health: the state of all watches; by default of this one only.
         inactivity: how long a watch may receive nothing before it counts as dead.
-
-    Attributes:
-        last_progress: when the API server last sent anything, or an error was handled, in seconds
-            of `monotonic`: an API server outage is no reason to restart the process.
-        synced: set once a whole list has been read.
     """
 
     def __init__(
         self,
-        api: ListsAndWatches,
-        namespace: str | None,
+        api: ApiServer,
+        namespace: Namespace,
         *,
         is_wanted: Callable[[Key], bool],
-        changed: Callable[[Key], object],
+        changed: Callable[[Key, Collection[Hashable]], object],
         monotonic: Callable[[], float],
         rng: random.Random,
+        health: WatchHealth | None = None,
         inactivity: timedelta = INACTIVITY,
     ) -> None:
-        self._api = api
-        self._path = SECRETS.collection(namespace)
         self._is_wanted = is_wanted
         self._changed = changed
-        self._monotonic = monotonic
-        self._rng = rng
-        self._inactivity = inactivity
-        self._known: dict[Key, Identity] = {}
-        self._position: str | None = None  # resourceVersion to watch from; None: list first
-        self.last_progress = monotonic()
-        self.synced = asyncio.Event()
+        self._known: dict[Key, _Known] = {}
+        self._before: dict[Key, _Known] = {}
+        self._found: dict[Key, _Known] = {}
+        self._reflector = Reflector(
+            api,
+            SECRETS,
+            namespace,
+            store=self,
+            monotonic=monotonic,
+            rng=rng,
+            health=health,
+            field_selector=_FIELD_SELECTOR,
+            inactivity=inactivity,
+        )
+        self.synced = self._reflector.synced
+        self.begun = self._reflector.begun
+
+    @property
+    def last_progress(self) -> float:
+        """When the API server last sent something, or an error was handled; see `Reflector`."""
+        return self._reflector.last_progress
 
     async def run(self) -> NoReturn:
         """List and watch until cancelled."""
-        failures = 0
-        while True:
-            error: ApiError | None = None
-            started = self._monotonic()
-            try:
-                if self._position is None:
-                    self._position = await self._list()
-                started = self._monotonic()
-                await self._watch(self._position)
-            except ApiError as caught:
-                error = caught
-                self.last_progress = self._monotonic()
-            if self._monotonic() - started >= SETTLED.total_seconds():
-                failures = 0
-                if error is None:
-                    continue
-            if error and (not error.is_transient or failures >= RELIST_AFTER):
-                self._position = None
-            longest = MAX_DELAY if error else MAX_DELAY_AFTER_CLOSE
-            delay = backoff(failures, first=FIRST_DELAY, longest=longest, rng=self._rng)
-            failures += 1
-            logger.log(
-                logging.DEBUG if error is None or error.gone else logging.WARNING,
-                "The watch of %s ended (%s); retrying in %.1fs",
-                self._path,
-                error or "the server closed it at once",
-                delay.total_seconds(),
-            )
-            await asyncio.sleep(delay.total_seconds())
+        await self._reflector.run()
 
     def resource_version(self, key: Key) -> str | None:
-        """Return a wanted Secret's resourceVersion as last seen."""
-        identity = self._known.get(key)
-        return identity[1] if identity else None
+        """Return a Secret's version as seen last; None if changes are not reported at the moment.
 
-    def note(self, key: Key, uid: str, resource_version: str) -> None:
-        """Remember the version that a caller has just read or written."""
+        Of a deleted Secret it is the version of its deletion.
+        """
         known = self._known.get(key)
-        # The event may arrive before the reply to the request.
-        if known is None or not _is_newer(known[1], resource_version):
-            self._known[key] = (uid, resource_version)
+        return known.version if known and self._reflector.is_current else None
+
+    def note(
+        self, key: Key, uid: str, resource_version: str, *, by: Hashable | None = None
+    ) -> None:
+        """Remember the version that someone has just read or written.
+
+        Args:
+            key: the Secret.
+            uid: its UID.
+            resource_version: the version.
+            by: who; changed is not called for them because of this version.
+        """
+        known = self._known.get(key)
+        # The event may have arrived before the reply to the request.
+        if known and is_newer(known.version, resource_version):
+            return
+        if known is None or (known.uid, known.version) != (uid, resource_version):
+            known = self._known[key] = _Known(uid, resource_version)
+        if by is not None:
+            known.seen_by.add(by)
 
     def forget(self, key: Key) -> None:
         """Forget a Secret that no resource refers to any more."""
         self._known.pop(key, None)
 
-    async def _list(self) -> str:
-        """Read all pages, report the differences, and return where to watch from."""
-        before = dict(self._known)
-        found: dict[Key, Identity] = {}
-        query = [("fieldSelector", FIELD_SELECTOR)]
-        async for page in self._api.pages(self._path, query=query, accept=METADATA_LIST):
-            self.last_progress = self._monotonic()
-            position: str = page["metadata"]["resourceVersion"]
-            for item in page.get("items") or ():
-                key, identity = _identify(item)
-                if self._is_wanted(key):
-                    found[key] = identity
-        for key in before.keys() | found.keys():
-            # What was noted or forgotten while the pages were read is newer than they are.
-            if self._known.get(key) == before.get(key) and self._is_wanted(key):
-                self._see(key, found.get(key))
-        self.synced.set()
-        return position
+    # What the reflector calls
 
-    async def _watch(self, position: str) -> None:
-        query = [
-            ("fieldSelector", FIELD_SELECTOR),
-            ("resourceVersion", position),
-            ("allowWatchBookmarks", "true"),
-            ("timeoutSeconds", str(self._rng.randint(*WATCH_SECONDS))),
-        ]
-        events = self._api.watch(
-            self._path, query=query, accept=METADATA, inactivity=self._inactivity
-        )
-        # On an exception, a generator would hold its connection until it is garbage collected.
-        async with aclosing(events):
-            async for event in events:
-                self._take(event)
+    def begin_list(self) -> None:
+        """Prepare for a list."""
+        self._before, self._found = dict(self._known), {}
 
-    def _take(self, event: Mapping[str, Any]) -> None:
-        item = event.get("object")
-        if not isinstance(item, dict):
-            raise _malformed()
-        if event.get("type") == "ERROR":
-            raise _error(item)
-        if not _is_metadata(item, whole=event.get("type") != "BOOKMARK"):
-            raise _malformed()
-        self.last_progress = self._monotonic()
-        self._position = item["metadata"]["resourceVersion"]
-        if event.get("type") == "BOOKMARK":
-            return
-        key, identity = _identify(item)
+    def add(self, item: Item) -> None:
+        """Take a Secret of the list."""
+        key, known = _identify(item)
         if self._is_wanted(key):
-            # A deleted Secret is kept with the version of its deletion, so that the late reply to
-            # an earlier request does not bring it back.
-            self._see(key, identity)
-        else:
-            self._known.pop(key, None)
+            self._found[key] = known
 
-    def _see(self, key: Key, identity: Identity | None) -> None:
-        """Remember a Secret, or its absence, and report it.
+    def end_list(self, *, restored: bool) -> None:
+        """Take the list as the truth, except for what was written while it was read."""
+        before, found = self._before, self._found
+        self._before, self._found = {}, {}
+        for key in before.keys() | found.keys():
+            if not self._is_wanted(key):
+                continue
+            known, listed = self._known.get(key), found.get(key)
+            noted = known is not before.get(key)
+            if known and noted and (listed is None or is_newer(known.version, listed.version)):
+                continue  # it was written after the list's moment: the watch reports it
+            if listed is None:
+                self._known.pop(key, None)
+            elif restored or known is None or not _is_same(known, listed):
+                self._known[key] = listed
+            self._report(key)
 
-        Reported even if a caller has noted this version: another may have read before it existed.
+    def change(self, event_type: str, item: Item) -> None:
+        """Take an event of a Secret.
+
+        A deleted Secret is kept with the version of its deletion, so that the late reply to an
+        earlier request does not bring it back.
         """
-        known = self._known.get(key)
-        if known and identity and _is_newer(known[1], identity[1]):
-            return
-        if identity is None:
+        del event_type
+        key, seen = _identify(item)
+        if not self._is_wanted(key):
             self._known.pop(key, None)
-        else:
-            self._known[key] = identity
-        self._changed(key)
+            return
+        known = self._known.get(key)
+        if known and known.uid == seen.uid and is_newer(known.version, seen.version):
+            return
+        if known is None or not _is_same(known, seen):
+            self._known[key] = seen
+        self._report(key)
+
+    def _report(self, key: Key) -> None:
+        known = self._known.get(key)
+        self._changed(key, frozenset(known.seen_by if known else ()))
 
 
-def _identify(item: Mapping[str, Any]) -> tuple[Key, Identity]:
+def _is_same(one: _Known, other: _Known) -> bool:
+    return (one.uid, one.version) == (other.uid, other.version)
+
+
+def _identify(item: Item) -> tuple[Key, _Known]:
     metadata = item["metadata"]
     return (
         (metadata["namespace"], metadata["name"]),
-        (metadata["uid"], metadata["resourceVersion"]),
+        _Known(metadata["uid"], metadata["resourceVersion"]),
     )
-
-
-def _is_metadata(item: Mapping[str, Any], *, whole: bool) -> bool:
-    metadata = item.get("metadata")
-    names = ("namespace", "name", "uid", "resourceVersion") if whole else ("resourceVersion",)
-    return isinstance(metadata, dict) and all(isinstance(metadata.get(name), str) for name in names)
-
-
-def _error(status: Mapping[str, Any]) -> ApiError:
-    """Return the Status of an `ERROR` event as an error."""
-    code, reason, message = (status.get(name) for name in ("code", "reason", "message"))
-    return ApiError(
-        code if isinstance(code, int) else 0,
-        reason if isinstance(reason, str) else "",
-        message if isinstance(message, str) else "",
-    )
-
-
-def _malformed() -> ApiError:
-    return ApiError(HTTPStatus.OK, "InvalidReply", "An event of the watch is malformed")
-
-
-def _is_newer(version: str, other: str) -> bool:
-    """Compare two resourceVersions, which are decimal numbers.
-
-    https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions
-    """
-    return (len(version), version) > (len(other), other)

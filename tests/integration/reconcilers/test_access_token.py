@@ -65,7 +65,7 @@ class Looks:
             api,
             namespace,
             is_wanted=self.index.is_wanted,
-            changed=lambda _: None,
+            changed=lambda _key, _seen_by: None,
             monotonic=lambda: 0.0,
             rng=rng,
         )

@@ -1,0 +1,79 @@
+"""What the tests of watches share: polling, and accounts whose permissions change."""
+
+import asyncio
+import contextlib
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from tests.support.api import Kube, KubeError
+from tests.support.cluster import Cluster
+from tests.support.documented import GROUP, PLURAL
+
+DEADLINE: Final = 15.0
+_RBAC: Final = "/apis/rbac.authorization.k8s.io/v1"
+_RULES: Final = {"secrets": [""], PLURAL: [GROUP]}
+
+
+async def until(
+    condition: Callable[[], object], otherwise: Callable[[], object], seconds: float = DEADLINE
+) -> None:
+    """Wait until a condition holds; `otherwise` says what is the case instead."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, otherwise()
+        await asyncio.sleep(0.02)
+
+
+class Account:
+    """A service account with permissions on the resources and Secrets of some namespaces.
+
+    Attributes:
+        token: its bearer token.
+    """
+
+    def __init__(self, cluster: Cluster, kube: Kube, namespace: str) -> None:
+        self._kube = kube
+        self._namespace = namespace
+        self._name = f"account-{uuid.uuid4().hex[:6]}"
+        accounts = f"/api/v1/namespaces/{namespace}/serviceaccounts"
+        kube.create(accounts, {"metadata": {"name": self._name}})
+        self.token = cluster.kubectl("create", "token", self._name, "-n", namespace).strip()
+
+    def grant(
+        self,
+        namespace: str,
+        *verbs: str,
+        plurals: Sequence[str] = (PLURAL, "secrets"),
+    ) -> None:
+        """Grant verbs in a namespace, instead of those that it has there."""
+        self.revoke(namespace)
+        rules = [
+            {"apiGroups": _RULES[plural], "resources": [plural], "verbs": list(verbs)}
+            for plural in plurals
+        ]
+        self._kube.create(
+            f"{_RBAC}/namespaces/{namespace}/roles",
+            {"metadata": {"name": self._name}, "rules": rules},
+        )
+        self._kube.create(
+            f"{_RBAC}/namespaces/{namespace}/rolebindings",
+            {
+                "metadata": {"name": self._name},
+                "roleRef": {
+                    "apiGroup": "rbac.authorization.k8s.io",
+                    "kind": "Role",
+                    "name": self._name,
+                },
+                "subjects": [
+                    {"kind": "ServiceAccount", "name": self._name, "namespace": self._namespace}
+                ],
+            },
+        )
+
+    def revoke(self, namespace: str) -> None:
+        """Revoke all permissions in a namespace."""
+        for kind in ("rolebindings", "roles"):
+            with contextlib.suppress(KubeError):
+                self._kube.delete(f"{_RBAC}/namespaces/{namespace}/{kind}/{self._name}")
