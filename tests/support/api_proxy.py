@@ -28,6 +28,8 @@ _OF_ONE_HOP = {"connection", "host", "keep-alive", "transfer-encoding", "upgrade
 
 _REASONS = {
     401: "Unauthorized",
+    403: "Forbidden",
+    404: "NotFound",
     410: "Expired",
     429: "TooManyRequests",
     500: "InternalError",
@@ -46,9 +48,11 @@ class Line:
         refusals: how many requests to answer so, before the line recovers; None means all.
         delay: how many seconds each request waits before it is passed on.
         stalled: nothing moves in either direction, and nothing is closed.
+        scope: whose requests the trouble affects: those whose path contains this text.
         closes_watches: each watch ends as soon as it has begun.
         expires_watches: each watch that resumes is told 410, in turns at once and in an event.
         fails_watches: each watch is told 500 in an event.
+        garbles_watches: each watch is a page of HTML.
         requests: how many requests were made.
         silent_watches: watches tell nothing. Those that were open at any moment of this stay silent
             and open until the client ends them.
@@ -56,6 +60,7 @@ class Line:
 
     def __init__(self) -> None:
         self.url = ""
+        self.scope = ""
         self.refusal: int | None = None
         self.refusals: int | None = None
         self.delay = 0.0
@@ -63,6 +68,7 @@ class Line:
         self.closes_watches = False
         self.expires_watches = False
         self.fails_watches = False
+        self.garbles_watches = False
         self.requests = 0
         self._silent_watches = False
         self._silences = 0
@@ -117,6 +123,7 @@ class ApiProxy:
         # By identity: a request is a mapping and so cannot be hashed.
         self._watches: dict[str, dict[int, web.BaseRequest]] = {name: {} for name in self.lines}
         self._session: aiohttp.ClientSession
+        self._tls: ssl.SSLContext
 
     def __enter__(self) -> Self:
         self._loop.start()
@@ -141,6 +148,12 @@ class ApiProxy:
         """Break off all watches of a line."""
         self._loop.call(self._cut_watches(name))
 
+    def rotate_ca(self, directory: Path) -> Path:
+        """Serve new connections by a new authority, made in a directory, and return its file."""
+        make_certificates(directory)
+        self._tls.load_cert_chain(directory / "leaf.pem", directory / "leaf.key")
+        return directory / "ca.pem"
+
     async def _open(self) -> None:
         trust = ssl.create_default_context(cafile=self._api_ca_file)
         self._session = aiohttp.ClientSession(
@@ -150,7 +163,7 @@ class ApiProxy:
             trust_env=False,
             timeout=aiohttp.ClientTimeout(total=None),
         )
-        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls = self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(self._directory / "leaf.pem", self._directory / "leaf.key")
         for name, line in self.lines.items():
             server = web.Server(
@@ -201,10 +214,11 @@ class ApiProxy:
         await _flowing(line)
         if line.delay:
             await asyncio.sleep(line.delay)
-        refusal = line.take_refusal()
+        in_scope = line.scope in request.path
+        refusal = line.take_refusal() if in_scope else None
         if refusal is not None:
             return web.json_response(_status(refusal), status=refusal)
-        if is_watch and (trouble := _watch_trouble(line, request)) is not None:
+        if is_watch and in_scope and (trouble := _watch_trouble(line, request)) is not None:
             return trouble
         async with self._session.request(
             request.method,
@@ -237,6 +251,8 @@ def _watch_trouble(line: Line, request: web.BaseRequest) -> web.Response | None:
         return web.Response(content_type="application/json")
     if line.fails_watches:
         return _error_event(500)
+    if line.garbles_watches:
+        return web.Response(text="<html>\n<body>Log in</body>\n", content_type="text/html")
     if line.expires_watches and request.query.get("resourceVersion", "0") != "0":
         if line.take_expiry():
             return _error_event(410)

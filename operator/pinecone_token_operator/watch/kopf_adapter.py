@@ -1,8 +1,7 @@
 """kopf adapter: forwards watch events of one kind. The only module that imports kopf."""
 
-import asyncio
-import collections
 import logging
+import ssl
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
@@ -13,6 +12,7 @@ import kopf
 
 from pinecone_token_operator.kube.interfaces import Requests
 from pinecone_token_operator.kube.paths import ApiResource
+from pinecone_token_operator.watch.request_gate import RequestGate
 
 Feed = Callable[[str | None, dict[str, Any]], object]
 """Takes an event's type (ADDED, MODIFIED, DELETED) and its object."""
@@ -20,17 +20,11 @@ Feed = Callable[[str | None, dict[str, Any]], object]
 Predicate = Callable[[str | None, Mapping[str, Any]], bool]
 """Returns whether to forward such an event."""
 
-REQUEST_TIMEOUT: Final = timedelta(seconds=30)
-# Seconds between a request's attempts; after these kopf ends, and the supervisor restarts it.
+# The gate has its own limits, and waits for as long as a namespace cannot be served.
+REQUEST_TIMEOUT: Final = timedelta(hours=1)
+# Seconds between the attempts of the requests that the gate passes through, which are those of
+# discovery; after these kopf ends, and the supervisor restarts it.
 ERROR_BACKOFFS: Final = (1, 2, 4, 8)
-# More replies than this in so short a time mean watches that close at once; kopf reopens them
-# without a delay.
-FLOOD: Final = 50
-FLOOD_PER_NAMESPACE: Final = 10
-FLOOD_WITHIN: Final = timedelta(seconds=30)
-FLOOD_PAUSE: Final = timedelta(seconds=1)
-# No resource has this name: of kopf's list only the resourceVersion is needed.
-NOTHING: Final = "metadata.name=-"
 # How long kopf keeps a task for an object after its event: a burst of events is a burst of tasks.
 WORKER_IDLE: Final = timedelta(seconds=0.1)
 
@@ -47,6 +41,11 @@ class WatchApi(Requests, Protocol):
         """The API server's address."""
         ...
 
+    @property
+    def tls(self) -> ssl.SSLContext:
+        """The trust that a new session uses; another object once the cluster's CA has changed."""
+        ...
+
     def session(
         self, around: aiohttp.ClientMiddlewareType
     ) -> AbstractAsyncContextManager[aiohttp.ClientSession]:
@@ -61,12 +60,10 @@ class KopfAdapter:
         api: the API server.
         resource: the kind to watch.
         namespaces: the namespaces to watch; none means all, or a cluster-scoped kind.
+        gate: the middleware around kopf's requests.
         feed: takes each event that passes the predicate.
-        listed: called once all watches are about to be opened.
-        progress: called at each reply of the API server and at each event.
         predicate: called before `feed`, because most events are caused by our own writes.
-        monotonic: seconds of a clock that never goes back.
-        inactivity: how long a watch may receive nothing before kopf reopens it.
+        inactivity: how long a watch may receive no event before kopf reopens it.
         watch_seconds: after how many seconds the API server ends a watch and kopf reopens it.
     """
 
@@ -76,27 +73,20 @@ class KopfAdapter:
         resource: ApiResource,
         namespaces: tuple[str, ...],
         *,
+        gate: RequestGate,
         feed: Feed,
-        listed: Callable[[], object],
-        progress: Callable[[], object],
         predicate: Predicate,
-        monotonic: Callable[[], float],
         inactivity: timedelta,
         watch_seconds: int,
     ) -> None:
         self._api = api
         self._resource = resource
         self._namespaces = namespaces
+        self._gate = gate
         self._feed = feed
-        self._listed = listed
-        self._progress = progress
         self._predicate = predicate
-        self._monotonic = monotonic
         self._inactivity = inactivity
         self._watch_seconds = watch_seconds
-        flood = FLOOD + FLOOD_PER_NAMESPACE * len(namespaces)
-        self._replies: collections.deque[float] = collections.deque(maxlen=flood)
-        self._lists = 0
 
     async def run(self) -> None:
         """Run kopf in the current event loop until it ends."""
@@ -104,7 +94,8 @@ class KopfAdapter:
         resource = self._resource
         # One session for each run: kopf considers a session that got a 401 spent, and ends when the
         # login returns the same again. A new one at each login would be retried without any delay.
-        async with self._api.session(self._around) as session:
+        async with self._api.session(self._gate.send) as session:
+            self._gate.session = session
 
             @kopf.on.login(registry=registry)
             async def log_in(**_: object) -> kopf.AiohttpSession:
@@ -112,7 +103,6 @@ class KopfAdapter:
 
             # As a filter, because calling a handler costs kopf as much as the rest of an event.
             def passes(event: kopf.RawEvent, **_: object) -> bool:
-                self._progress()
                 return self._predicate(event["type"], event["object"])
 
             @kopf.on.event(
@@ -132,30 +122,6 @@ class KopfAdapter:
                 clusterwide=not self._namespaces,
                 namespaces=self._namespaces,
             )
-
-    async def _around(
-        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
-        """Send one of kopf's requests."""
-        is_collection = request.url.path.endswith(f"/{self._resource.plural}")
-        is_list = is_collection and "watch" not in request.url.query
-        if is_list:
-            request.url = request.url.update_query(fieldSelector=NOTHING)
-        await self._pace()
-        response = await handler(request)
-        self._progress()
-        self._replies.append(self._monotonic())
-        if is_list and response.ok:
-            self._lists += 1
-            if self._lists >= max(1, len(self._namespaces)):
-                self._listed()
-        return response
-
-    async def _pace(self) -> None:
-        """Delay a request that follows too many others."""
-        replies, most = self._replies, self._replies.maxlen or 0
-        if len(replies) == most and replies[-1] - replies[0] < FLOOD_WITHIN.total_seconds():
-            await asyncio.sleep(FLOOD_PAUSE.total_seconds())
 
     def _settings(self) -> kopf.OperatorSettings:
         settings = kopf.OperatorSettings()

@@ -12,19 +12,20 @@ https://github.com/nolar/kopf/blob/1.45.2/kopf/_core/reactor/running.py
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Final, NoReturn
 
 from pinecone_token_operator.backoff import backoff
 from pinecone_token_operator.errors import ApiError
 from pinecone_token_operator.kube.paths import ApiResource
+from pinecone_token_operator.watch.discovery import find_problem
+from pinecone_token_operator.watch.health import Namespace, WatchHealth
 from pinecone_token_operator.watch.isolated_loop import IsolatedLoop
 from pinecone_token_operator.watch.kopf_adapter import Feed, KopfAdapter, Predicate, WatchApi
+from pinecone_token_operator.watch.request_gate import RequestGate
 
 INACTIVITY: Final = timedelta(seconds=70)
-# kopf passes no bookmarks on, so on a quiet day a reopened watch is the only sign of progress: it
-# must come well before `STALE`.
 WATCH_SECONDS: Final = (100, 130)
 STALE: Final = timedelta(seconds=180)
 CHECK_EVERY: Final = timedelta(seconds=1)
@@ -43,24 +44,27 @@ class ResourceWatch:
     It forwards changes only. What exists before, or changes while no watch is open, is for someone
     else to list: kopf would make an event of each object, and misses those that were deleted.
 
+    A namespace whose list or watch fails is retried by itself, and does not disturb the others.
+
     Args:
         api: the API server.
         resource: the kind to watch.
         namespaces: the namespaces to watch; none means all, or a cluster-scoped kind.
         feed: takes each event, in the event loop of `run`; must not block.
-        missed: called there when events may have been missed: `feed` keeps up to date whatever is
-            listed from then on.
+        missed: called there with a namespace (None: all, or a cluster-scoped kind) when events may
+            have been missed in it: `feed` keeps up to date whatever is listed from then on.
         monotonic: seconds of a clock that never goes back.
         rng: jitters the delays.
+        health: the state of all watches; by default of this one only.
         predicate: called before `feed`, in kopf's thread, because most events are caused by our own
             writes.
         inactivity: how long a watch may receive nothing before kopf reopens it.
         stale: how long kopf may show no progress before it is restarted.
 
     Attributes:
-        last_progress: when the API server last replied or sent an event, or an error was handled,
+        last_progress: when the API server last replied or sent something, or an error was handled,
             in seconds of `monotonic`: an API server outage is no reason to restart the process.
-        begun: set once events are forwarded, or the reason why they are not is known.
+        begun: set once each namespace has events forwarded, or a reason why not.
     """
 
     def __init__(
@@ -70,9 +74,10 @@ class ResourceWatch:
         namespaces: tuple[str, ...],
         *,
         feed: Feed,
-        missed: Callable[[], object],
+        missed: Callable[[Namespace], object],
         monotonic: Callable[[], float],
         rng: random.Random,
+        health: WatchHealth | None = None,
         predicate: Predicate = lambda _type, _obj: True,
         inactivity: timedelta = INACTIVITY,
         stale: timedelta = STALE,
@@ -82,13 +87,23 @@ class ResourceWatch:
         self._namespaces = namespaces
         self._feed = feed
         self._missed = missed
+        self._health = health or WatchHealth()
         self._predicate = predicate
         self._monotonic = monotonic
         self._rng = rng
         self._inactivity = inactivity
         self._stale = stale
+        self._waiting: set[Namespace] = set(namespaces or (None,))
+        self._not_found = False
         self.last_progress = monotonic()
         self.begun = asyncio.Event()
+        for namespace in self._waiting:
+            self._health.expect(resource.plural, namespace)
+
+    @property
+    def unserved(self) -> Mapping[Namespace, str]:
+        """The namespaces whose events are not forwarded, and why."""
+        return self._health.failures(self._resource.plural)
 
     async def run(self) -> NoReturn:
         """Watch until cancelled."""
@@ -97,8 +112,9 @@ class ResourceWatch:
             await self._wait_until_served()
             started = self._monotonic()
             reason = await self._watch()
-            self.begun.set()
             self._progress()
+            if reason is None:
+                continue
             if self._monotonic() - started >= SETTLED.total_seconds():
                 failures = 0
             delay = self._delay(failures, MAX_DELAY).total_seconds()
@@ -114,47 +130,36 @@ class ResourceWatch:
     async def _wait_until_served(self) -> None:
         """Poll until the API server serves the kind: kopf looks for it only once."""
         attempts = 0
-        logged: str | None = None
-        while True:
-            problem = await self._find_problem()
-            if problem is None:
-                return
-            self.begun.set()
-            if problem != logged:
-                logger.warning("%s; retrying", problem)
-                logged = problem
+        while problem := await find_problem(self._api, self._resource):
+            self._progress()
+            for namespace in self._namespaces or (None,):
+                self._failed(namespace, problem)
             await asyncio.sleep(self._delay(attempts, MAX_POLL).total_seconds())
             attempts += 1
+        self._progress()
 
-    async def _find_problem(self) -> str | None:
-        """Return why the kind cannot be watched and what to do; None if it can."""
-        try:
-            found = await self._api.request("GET", self._resource.api)
-        except ApiError as error:
-            self._progress()
-            if not error.not_found:
-                return f"Failed to discover {self._resource.plural} ({error})"
-        else:
-            self._progress()
-            if any(each["name"] == self._resource.plural for each in found.get("resources") or ()):
-                return None
-        return (
-            f"The API server does not serve {self._resource} in version {self._resource.version};"
-            " install its CustomResourceDefinition"
-        )
-
-    async def _watch(self) -> str:
-        """Run kopf until it ends or stalls, and return why."""
+    async def _watch(self) -> str | None:
+        """Run kopf until it ends or stalls, and return why; None if the reason was reported."""
         loop = asyncio.get_running_loop()
+        trust = self._api.tls
+        self._not_found = False
+        gate = RequestGate(
+            self._resource,
+            self._namespaces,
+            listed=lambda namespace: loop.call_soon_threadsafe(self._listed, namespace),
+            established=lambda namespace: loop.call_soon_threadsafe(self._established, namespace),
+            failed=lambda *failure: loop.call_soon_threadsafe(self._failed, *failure),
+            progress=self._progress,
+            monotonic=self._monotonic,
+            rng=self._rng,
+        )
         adapter = KopfAdapter(
             self._api,
             self._resource,
             self._namespaces,
+            gate=gate,
             feed=lambda *event: loop.call_soon_threadsafe(self._take, *event),
-            listed=lambda: loop.call_soon_threadsafe(self._listed),
-            progress=self._progress,
             predicate=self._predicate,
-            monotonic=self._monotonic,
             inactivity=self._inactivity,
             watch_seconds=self._rng.randint(*WATCH_SECONDS),  # the server takes no fractions
         )
@@ -165,6 +170,11 @@ class ResourceWatch:
                 await asyncio.wait({kopf.ended}, timeout=CHECK_EVERY.total_seconds())
                 if kopf.ended.done():
                     return kopf.ended.result()
+                if self._api.tls is not trust:
+                    return "the cluster's CA has changed"
+                if self._not_found and await find_problem(self._api, self._resource):
+                    return None  # the caller reports it, and waits until the kind is served
+                self._not_found = False
                 if self._monotonic() - self.last_progress > self._stale.total_seconds():
                     return f"no progress for {self._stale.total_seconds():.0f}s"
         finally:
@@ -173,9 +183,22 @@ class ResourceWatch:
     def _progress(self) -> None:
         self.last_progress = self._monotonic()
 
-    def _listed(self) -> None:
-        self._missed()
-        self.begun.set()
+    def _listed(self, namespace: Namespace) -> None:
+        self._missed(namespace)
+        self._begin(namespace)
+
+    def _established(self, namespace: Namespace) -> None:
+        self._health.established(self._resource.plural, namespace)
+
+    def _failed(self, namespace: Namespace, error: ApiError) -> None:
+        self._not_found = self._not_found or error.not_found
+        self._health.failed(self._resource.plural, namespace, error)
+        self._begin(namespace)
+
+    def _begin(self, namespace: Namespace) -> None:
+        self._waiting.discard(namespace)
+        if not self._waiting:
+            self.begun.set()
 
     def _take(self, event_type: str | None, obj: dict[str, Any]) -> None:
         try:

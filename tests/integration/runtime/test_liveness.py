@@ -71,7 +71,7 @@ class Living:
             ApiResource(GROUP, VERSION, PLURAL),
             (namespace,),
             feed=self.controller.resource_event,
-            missed=self.controller.list_again,
+            missed=lambda _: self.controller.list_again(),
             monotonic=self._clock,
             rng=rng,
         )
@@ -81,7 +81,7 @@ class Living:
     def _clock(self) -> float:
         return self.seconds
 
-    def _changed(self, secret: tuple[str, str]) -> None:
+    def _changed(self, secret: tuple[str, str], _: object) -> None:
         self.controller.secret_changed(secret)
 
 

@@ -1,15 +1,16 @@
-"""kopf against a real API server: what is fed, and that nothing ends the feed for good."""
+"""kopf against a real API server: what is forwarded, and that nothing ends it for good."""
 
 import asyncio
 import contextlib
 import json
 import logging
 import random
+import shutil
 import signal
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +20,21 @@ from pinecone_token_operator.api.access_token import GROUP, PLURAL, VERSION
 from pinecone_token_operator.kube import client
 from pinecone_token_operator.kube.paths import ApiResource
 from pinecone_token_operator.watch.resources import ResourceWatch
+from tests.support.api import Kube, KubeError, token_path
+from tests.support.api_proxy import ApiProxy
 from tests.support.cluster import Cluster
-from tests.support.kubeconfig import write_kubeconfig
 from tests.support.repository import CRD
+from tests.support.watching import DEADLINE, Account, until
 
-DEADLINE = 15.0
+RESOURCE = ApiResource(GROUP, VERSION, PLURAL)
 Event = tuple[str | None, str, str]
 
 
 class Fed:
-    """What was fed, as (type, namespace, name)."""
+    """What was forwarded, as (type, namespace, name)."""
 
     def __init__(self) -> None:
-        self.times_missed = 0
+        self.missed_in: list[str | None] = []
         self.events: list[Event] = []
         self.objects: list[dict[str, Any]] = []
         self.threads: set[threading.Thread] = set()
@@ -43,23 +46,16 @@ class Fed:
         if obj["metadata"]["name"] == "poison":
             raise ValueError("cannot take it")
 
-    def missed(self) -> None:
+    def missed(self, namespace: str | None) -> None:
         assert threading.current_thread() is threading.main_thread()
-        self.times_missed += 1
+        self.missed_in.append(namespace)
 
     async def until(self, *wanted: Event) -> None:
         await until(lambda: set(wanted) <= set(self.events), lambda: f"{wanted}: {self.events}")
 
 
 def predicate(_: object, obj: Mapping[str, Any]) -> bool:
-    return bool(obj["metadata"]["name"] != "no-news")
-
-
-async def until(condition: Callable[[], bool], what: Callable[[], str]) -> None:
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline, what()
-        await asyncio.sleep(0.02)
+    return bool(obj["metadata"]["name"] != "filtered")
 
 
 @contextlib.asynccontextmanager
@@ -69,7 +65,7 @@ async def watching(
     api = await client.connect(kubeconfig, None)
     watch = ResourceWatch(
         api,
-        ApiResource(GROUP, VERSION, PLURAL),
+        RESOURCE,
         namespaces,
         feed=fed,
         missed=fed.missed,
@@ -90,10 +86,20 @@ async def watching(
         await api.aclose()
 
 
-def namespace(cluster: Cluster) -> str:
-    name = f"watched-{uuid.uuid4().hex[:8]}"
-    cluster.kubectl("create", "namespace", name)
-    return name
+@pytest.fixture
+def namespaces(kube: Kube) -> Iterator[Callable[[], str]]:
+    """Return a function that creates a namespace."""
+    names = []
+
+    def create() -> str:
+        names.append(f"watched-{uuid.uuid4().hex[:8]}")
+        kube.create("/api/v1/namespaces", {"metadata": {"name": names[-1]}})
+        return names[-1]
+
+    yield create
+    for name in names:
+        with contextlib.suppress(KubeError):
+            kube.delete(f"/api/v1/namespaces/{name}")
 
 
 def apply(cluster: Cluster, where: str, name: str, secret: str = "account") -> None:
@@ -111,32 +117,31 @@ def install_crd(cluster: Cluster) -> None:
     cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRD))
 
 
-def kubeconfig_of_reader(cluster: Cluster, directory: Path, *namespaces: str) -> Path:
-    """Return the kubeconfig of an account that may list and watch the resources, and no more."""
-    kubectl = cluster.kubectl
-    home = namespaces[0]
-    kubectl("create", "serviceaccount", "reader", "-n", home)
-    for each in namespaces:
-        may = ("--verb=list,watch", f"--resource={PLURAL}.{GROUP}")
-        kubectl("create", "role", "reader", *may, "-n", each)
-        who = ("--role=reader", f"--serviceaccount={home}:reader")
-        kubectl("create", "rolebinding", "reader", *who, "-n", each)
-    user = {"token": kubectl("create", "token", "reader", "-n", home).strip()}
-    return write_kubeconfig(directory / "reader.kubeconfig", cluster.url, cluster.ca_file, user)
+async def until_forwarded(kube: Kube, fed: Fed, where: str) -> None:
+    """Create resources until one is forwarded: the watch may begin after the first."""
+    deadline = time.monotonic() + DEADLINE
+    while not [each for each in fed.events if each[1] == where and each[2].startswith("after-")]:
+        assert time.monotonic() < deadline, fed.events
+        await asyncio.to_thread(kube.create_token, where, f"after-{uuid.uuid4().hex[:6]}")
+        await asyncio.sleep(0.5)
 
 
-async def test_tells_each_change_but_not_what_exists(
-    cluster: Cluster, caplog: pytest.LogCaptureFixture
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
+
+
+async def test_watch_forwards_changes_but_not_what_exists(
+    cluster: Cluster, namespaces: Callable[[], str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    space = namespace(cluster)
+    space = namespaces()
     apply(cluster, space, "old")
     fed = Fed()
     async with watching(cluster.kubeconfig, fed) as (watch, task):
         before = watch.last_progress
         await asyncio.wait_for(watch.begun.wait(), DEADLINE)
-        assert fed.times_missed == 1
+        assert fed.missed_in == [None]
         assert watch.last_progress > before
-        for name in ("no-news", "poison", "new"):
+        for name in ("filtered", "poison", "new"):
             await asyncio.to_thread(apply, cluster, space, name)
         await fed.until(("ADDED", space, "poison"), ("ADDED", space, "new"))
         await asyncio.to_thread(apply, cluster, space, "new", "other")
@@ -144,7 +149,7 @@ async def test_tells_each_change_but_not_what_exists(
         await asyncio.to_thread(cluster.kubectl, "delete", PLURAL, "new", "-n", space)
         await fed.until(("DELETED", space, "new"))
         assert not task.done()
-    assert not [event for event in fed.events if event[2] in ("no-news", "old")]
+    assert not [event for event in fed.events if event[2] in ("filtered", "old")]
     assert fed.threads == {threading.main_thread()}
     assert all(type(each) is dict for each in fed.objects)
     # Neither a finalizer nor an annotation of kopf's, and what feed raised is in the log.
@@ -154,30 +159,39 @@ async def test_tells_each_change_but_not_what_exists(
     assert getattr(record, "resource", None) == (space, "poison")
 
 
-async def test_watches_given_namespaces_with_rights_on_the_resource_alone(
-    cluster: Cluster, tmp_path: Path, caplog: pytest.LogCaptureFixture
+async def test_watch_needs_permissions_on_the_resource_only(
+    cluster: Cluster,
+    kube: Kube,
+    namespaces: Callable[[], str],
+    proxy: ApiProxy,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    served, also_served, other = (namespace(cluster) for _ in range(3))
-    reader = kubeconfig_of_reader(cluster, tmp_path, served, also_served)
+    served, also_served, other = (namespaces() for _ in range(3))
+    account = Account(cluster, kube, served)
+    for each in (served, also_served):
+        account.grant(each, "list", "watch", plurals=[PLURAL])
     fed = Fed()
-    async with watching(reader, fed, served, also_served) as (watch, _):
+    kubeconfig = proxy.kubeconfig("operator", account.token)
+    async with watching(kubeconfig, fed, served, also_served) as (watch, _):
         await asyncio.wait_for(watch.begun.wait(), DEADLINE)
-        assert fed.times_missed == 1  # not before both are watched
+        assert sorted(map(str, fed.missed_in)) == sorted([served, also_served])
         for each in (other, also_served, served):
-            await asyncio.to_thread(apply, cluster, each, "new")
+            await asyncio.to_thread(kube.create_token, each, "new")
         await fed.until(("ADDED", also_served, "new"), ("ADDED", served, "new"))
+        assert watch.unserved == {}
     assert {where for _, where, _ in fed.events} == {served, also_served}
-    assert [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING] == []
+    assert warnings(caplog) == []
 
 
-async def test_leaves_signals_and_the_tasks_of_others_alone(cluster: Cluster) -> None:
-    space = namespace(cluster)
+async def test_watch_leaves_signals_and_the_tasks_of_others_alone(
+    cluster: Cluster, kube: Kube, namespace: str
+) -> None:
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     fed = Fed()
-    async with watching(cluster.kubeconfig, fed, space) as (watch, _):
+    async with watching(cluster.kubeconfig, fed, namespace) as (watch, _):
         await asyncio.wait_for(watch.begun.wait(), DEADLINE)
-        await asyncio.to_thread(apply, cluster, space, "new")
-        await fed.until(("ADDED", space, "new"))
+        await asyncio.to_thread(kube.create_token, namespace, "new")
+        await fed.until(("ADDED", namespace, "new"))
         bystander = asyncio.create_task(asyncio.sleep(DEADLINE))
         assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
     await asyncio.sleep(0.1)
@@ -185,34 +199,219 @@ async def test_leaves_signals_and_the_tasks_of_others_alone(cluster: Cluster) ->
     bystander.cancel()
 
 
-async def test_finds_a_crd_installed_later_and_again_after_its_deletion(
+async def test_forbidden_namespace_does_not_disturb_the_others(
+    cluster: Cluster,
+    kube: Kube,
+    namespaces: Callable[[], str],
+    proxy: ApiProxy,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """From the start on, and after its permissions were granted and revoked again."""
+    caplog.set_level(logging.INFO)
+    good, bad = namespaces(), namespaces()
+    account = Account(cluster, kube, good)
+    account.grant(good, "list", "watch")
+    fed = Fed()
+    kubeconfig = proxy.kubeconfig("operator", account.token)
+    async with watching(kubeconfig, fed, good, bad) as (watch, _):
+        await asyncio.wait_for(watch.begun.wait(), DEADLINE)
+        await until(lambda: bad in watch.unserved, lambda: caplog.text)
+        assert set(watch.unserved) == {bad}
+        assert "403 Forbidden: pineconeaccesstokens" in watch.unserved[bad]
+        await asyncio.to_thread(kube.create_token, good, "one")
+        await fed.until(("ADDED", good, "one"))
+
+        await asyncio.to_thread(account.grant, bad, "list", "watch")
+        await until(lambda: not watch.unserved and bad in fed.missed_in, lambda: caplog.text, 40)
+        await asyncio.to_thread(kube.create_token, bad, "two")
+        await fed.until(("ADDED", bad, "two"))
+        await asyncio.sleep(1.2)  # the log's delay
+
+        await asyncio.to_thread(account.revoke, bad)
+        proxy.cut_watches("operator")
+        await until(lambda: bad in watch.unserved, lambda: caplog.text)
+        await asyncio.to_thread(kube.create_token, bad, "three")
+        await asyncio.to_thread(kube.create_token, good, "four")
+        await fed.until(("ADDED", good, "four"))
+
+        await asyncio.to_thread(account.grant, bad, "list", "watch")
+        await fed.until(("ADDED", bad, "three"))
+        await until(lambda: not watch.unserved, lambda: caplog.text)
+        await asyncio.sleep(1.2)  # the log's delay
+    assert fed.missed_in.count(good) == 1
+    assert fed.events.count(("ADDED", good, "one")) == 1
+    failures, recoveries = (
+        [each for each in caplog.messages if part in each]
+        for part in ("Failed to watch", "works again")
+    )
+    assert len(failures) == len(recoveries) == 2
+    assert all(f"namespace {bad}" in each for each in failures + recoveries)
+    assert "ended" not in caplog.text
+
+
+async def test_deleted_namespace_does_not_disturb_the_others(
+    cluster: Cluster,
+    kube: Kube,
+    namespaces: Callable[[], str],
+    proxy: ApiProxy,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    good, gone = namespaces(), namespaces()
+    account = Account(cluster, kube, good)
+    for each in (good, gone):
+        account.grant(each, "list", "watch")
+    fed = Fed()
+    kubeconfig = proxy.kubeconfig("operator", account.token)
+    async with watching(kubeconfig, fed, good, gone) as (watch, _):
+        await asyncio.wait_for(watch.begun.wait(), DEADLINE)
+        await asyncio.to_thread(kube.create_token, gone, "one")
+        await fed.until(("ADDED", gone, "one"))
+        await asyncio.to_thread(kube.delete, f"/api/v1/namespaces/{gone}")
+        # A namespace that terminates is watched like any other, and its resources are deleted.
+        await fed.until(("DELETED", gone, "one"))
+        path = f"/api/v1/namespaces/{gone}"
+        await until(lambda: kube.get(path) is None, lambda: kube.get(path))
+        proxy.cut_watches("operator")
+        await until(lambda: gone in watch.unserved, lambda: caplog.text)
+        await asyncio.to_thread(kube.create_token, good, "two")
+        await fed.until(("ADDED", good, "two"))
+    assert fed.missed_in.count(good) == 1
+    assert "ended" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value"),
+    [
+        pytest.param("refusal", 404, id="404"),
+        pytest.param("refusal", 500, id="500"),
+        pytest.param("fails_watches", True, id="an ERROR event"),
+        pytest.param("garbles_watches", True, id="a login page"),
+        pytest.param("expires_watches", True, id="410"),
+    ],
+)
+async def test_failure_of_one_namespace_does_not_disturb_the_others(
+    cluster: Cluster,
+    kube: Kube,
+    namespaces: Callable[[], str],
+    proxy: ApiProxy,
+    caplog: pytest.LogCaptureFixture,
+    attribute: str,
+    value: object,
+) -> None:
+    good, bad = namespaces(), namespaces()
+    line = proxy.lines["operator"]
+    line.scope = f"/{bad}/"
+    fed = Fed()
+    kubeconfig = proxy.kubeconfig("operator", cluster.token)
+    async with watching(kubeconfig, fed, good, bad) as (watch, _):
+        await until(lambda: {good, bad} <= set(fed.missed_in), lambda: caplog.text)
+        await asyncio.to_thread(kube.create_token, bad, "before")
+        await fed.until(("ADDED", bad, "before"))
+        setattr(line, attribute, value)
+        proxy.cut_watches("operator")
+        if attribute != "expires_watches":
+            await until(lambda: bad in watch.unserved, lambda: caplog.text)
+        await asyncio.to_thread(kube.create_token, bad, "meanwhile")
+        await asyncio.to_thread(kube.create_token, good, "meanwhile")
+        await fed.until(("ADDED", good, "meanwhile"))
+        setattr(line, attribute, None if attribute == "refusal" else False)
+        await until(lambda: not watch.unserved, lambda: caplog.text, 40)
+        await until_forwarded(kube, fed, bad)
+        found = ("ADDED", bad, "meanwhile") in fed.events or fed.missed_in.count(bad) > 1
+        assert found
+    assert fed.missed_in.count(good) == 1
+    assert "ended" not in caplog.text
+
+
+async def test_watch_waits_for_its_crd_and_survives_its_deletion(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def messages(part: str) -> list[str]:
-        return [each for each in (one.getMessage() for one in caplog.records) if part in each]
+    caplog.set_level(logging.INFO)
+
+    def logged(part: str) -> int:
+        return sum(part in each for each in caplog.messages)
 
     fed = Fed()
     with Cluster(tmp_path, audit=False) as own:
         async with watching(own.kubeconfig, fed) as (watch, _):
-            await until(lambda: bool(messages("install its")), lambda: caplog.text)
+            await until(lambda: logged("install its"), lambda: caplog.text)
             assert watch.begun.is_set()
+            assert set(watch.unserved) == {None}
             await asyncio.to_thread(install_crd, own)
-            await until(lambda: fed.times_missed == 1, lambda: caplog.text)
+            await until(lambda: len(fed.missed_in) == 1, lambda: caplog.text)
             await asyncio.to_thread(apply, own, "default", "first")
             await fed.until(("ADDED", "default", "first"))
-            assert len(messages("install its")) == 1
+            await until(lambda: not watch.unserved, lambda: caplog.text)
 
             await asyncio.to_thread(own.kubectl, "delete", "-f", str(CRD))
-            await until(lambda: bool(messages("ended")), lambda: caplog.text)
+            await until(lambda: logged("install its") == 2, lambda: caplog.text)
             await asyncio.to_thread(install_crd, own)
-            await until(lambda: fed.times_missed == 2, lambda: caplog.text)
+            await until(lambda: len(fed.missed_in) > 1, lambda: caplog.text)
             await asyncio.to_thread(apply, own, "default", "second")
             await fed.until(("ADDED", "default", "second"))
     assert ("DELETED", "default", "first") in fed.events
-    assert len(messages("ended")) == 1
+    assert logged("ended") == 0
 
 
-async def test_stops_at_once_while_it_waits_for_an_api_server(tmp_path: Path) -> None:
+async def test_watch_names_the_versions_that_are_served_instead(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    fed = Fed()
+    with Cluster(tmp_path, audit=False) as own, Kube(own) as kube:
+        install_crd(own)
+        path = f"{crds}/{PLURAL}.{GROUP}"
+        crd = kube.get(path)
+        assert crd is not None
+        [version] = crd["spec"]["versions"]
+        newer = {**version, "name": "v1beta1", "storage": False}
+        kube.patch(path, {"spec": {"versions": [{**version, "served": False}, newer]}})
+        async with watching(own.kubeconfig, fed) as (watch, _):
+            # Discovery lags behind.
+            await until(
+                lambda: "serves v1beta1 instead" in str(watch.unserved), lambda: caplog.text
+            )
+            await asyncio.to_thread(kube.patch, path, {"spec": {"versions": [version, newer]}})
+            await until(lambda: fed.missed_in, lambda: caplog.text)
+            await asyncio.to_thread(apply, own, "default", "first")
+            await fed.until(("ADDED", "default", "first"))
+
+
+async def test_watch_begins_again_when_the_store_is_restored(tmp_path: Path) -> None:
+    """Its versions are of the past, so a watch from the latest known one would carry nothing."""
+    etcd, backup = tmp_path / "cluster" / "etcd", tmp_path / "backup"
+    fed = Fed()
+    with Cluster(tmp_path / "cluster", audit=False) as own:
+
+        def restart(source: Path, destination: Path) -> None:
+            own.kill_apiserver()
+            own.kill_etcd()
+            shutil.rmtree(destination, ignore_errors=True)
+            shutil.copytree(source, destination)
+            own.start_etcd()
+            own.start_apiserver()
+
+        def change(name: str, times: int) -> None:
+            with Kube(own) as kube:
+                kube.create_token("default", name)
+                for number in range(times):
+                    patch = {"metadata": {"labels": {"n": f"{number}"}}}
+                    kube.patch(token_path("default", name), patch)
+
+        install_crd(own)
+        await asyncio.to_thread(restart, etcd, backup)
+        async with watching(own.kubeconfig, fed, "default") as (watch, _):
+            await until(lambda: fed.missed_in, lambda: watch.unserved, 40)
+            await asyncio.to_thread(change, "lost", 200)
+            await fed.until(("ADDED", "default", "lost"))
+            missed = len(fed.missed_in)
+            await asyncio.to_thread(restart, backup, etcd)
+            await until(lambda: len(fed.missed_in) > missed, lambda: watch.unserved, 60)
+            await asyncio.to_thread(change, "new", 0)
+            await fed.until(("ADDED", "default", "new"))
+
+
+async def test_watch_stops_at_once_while_the_api_server_is_away(tmp_path: Path) -> None:
     own = Cluster(tmp_path, audit=False)
     with own:
         fed = Fed()
@@ -220,3 +419,40 @@ async def test_stops_at_once_while_it_waits_for_an_api_server(tmp_path: Path) ->
             await asyncio.to_thread(own.kill_apiserver)
             await asyncio.sleep(0.5)
     assert fed.events == []
+
+
+async def test_watch_begins_again_when_the_cluster_ca_is_rotated(
+    cluster: Cluster,
+    kube: Kube,
+    namespace: str,
+    proxy: ApiProxy,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    trusted = tmp_path / "ca.crt"
+    trusted.write_bytes(proxy.ca_file.read_bytes())
+    config = json.loads(proxy.kubeconfig("operator", cluster.token).read_text())
+    config["clusters"][0]["cluster"] = {
+        "server": proxy.lines["operator"].url,
+        "certificate-authority": str(trusted),
+    }
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(json.dumps(config))
+    fed = Fed()
+    async with watching(kubeconfig, fed, namespace) as (watch, _):
+        await asyncio.wait_for(watch.begun.wait(), DEADLINE)
+        await asyncio.sleep(5)  # so that the CA is old enough to be read again
+        renewed = await asyncio.to_thread(proxy.rotate_ca, tmp_path / "rotated")
+        trusted.write_bytes(renewed.read_bytes())
+        proxy.cut("operator")
+        await asyncio.to_thread(kube.create_token, namespace, "new")
+        await until(
+            lambda: ("ADDED", namespace, "new") in fed.events or len(fed.missed_in) > 1,
+            lambda: caplog.text,
+            40,
+        )
+        await asyncio.to_thread(kube.create_token, namespace, "newer")
+        await fed.until(("ADDED", namespace, "newer"))
+    assert "CA has changed" in caplog.text
+    assert kube.get(token_path(namespace, "newer"))
