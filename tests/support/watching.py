@@ -10,10 +10,11 @@ from typing import Final
 from tests.support.api import Kube, KubeError
 from tests.support.cluster import Cluster
 from tests.support.documented import GROUP, PLURAL
+from tests.support.kubeconfig import write_kubeconfig
 
 DEADLINE: Final = 15.0
 _RBAC: Final = "/apis/rbac.authorization.k8s.io/v1"
-_RULES: Final = {"secrets": [""], PLURAL: [GROUP]}
+_GROUPS: Final = {"secrets": "", PLURAL: GROUP, "leases": "coordination.k8s.io"}
 
 
 async def until(
@@ -27,10 +28,11 @@ async def until(
 
 
 class Account:
-    """A service account with permissions on the resources and Secrets of some namespaces.
+    """A service account with permissions in some namespaces.
 
     Attributes:
         token: its bearer token.
+        kubeconfig: path of a kubeconfig that uses it.
     """
 
     def __init__(self, cluster: Cluster, kube: Kube, namespace: str) -> None:
@@ -40,6 +42,12 @@ class Account:
         accounts = f"/api/v1/namespaces/{namespace}/serviceaccounts"
         kube.create(accounts, {"metadata": {"name": self._name}})
         self.token = cluster.kubectl("create", "token", self._name, "-n", namespace).strip()
+        self.kubeconfig = write_kubeconfig(
+            cluster.kubeconfig.with_name(f"{self._name}.kubeconfig"),
+            cluster.url,
+            cluster.ca_file,
+            {"token": self.token},
+        )
 
     def grant(
         self,
@@ -50,7 +58,7 @@ class Account:
         """Grant verbs in a namespace, instead of those that it has there."""
         self.revoke(namespace)
         rules = [
-            {"apiGroups": _RULES[plural], "resources": [plural], "verbs": list(verbs)}
+            {"apiGroups": [_GROUPS[plural]], "resources": [plural], "verbs": list(verbs)}
             for plural in plurals
         ]
         self._kube.create(

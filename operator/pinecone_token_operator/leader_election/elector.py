@@ -69,16 +69,30 @@ class Elector:
         self._monotonic = monotonic
         self._rng = rng
         self._collection = LEASES.collection(settings.namespace)
+        self._name = f"{settings.namespace}/{settings.name}"
         self._path = LEASES.item(settings.namespace, settings.name)
         self._seen: Sighting | None = None
         self._renewed_at = float("-inf")
         self._running: asyncio.Task[object] | None = None
+        self._failure: ApiError | None = None
+        self._has_succeeded = False
         self.leading = asyncio.Event()
 
     def holds(self) -> bool:
         """Return whether this process certainly holds the Lease right now."""
         age = self._monotonic() - self._renewed_at
         return self.leading.is_set() and age < self._settings.renew_deadline.total_seconds()
+
+    def not_ready(self) -> list[str]:
+        """Return why this process can neither lead nor stand by; nothing means it can.
+
+        An outage of the API server is no such reason, once the Lease has been read.
+        """
+        if self._failure is None:
+            return [] if self._has_succeeded else ["the Lease has not been read yet"]
+        if self._has_succeeded and self._failure.is_transient:
+            return []
+        return [f"failed to acquire the Lease {self._name} ({self._failure})"]
 
     async def run(self) -> NoReturn:
         """Acquire the Lease, then keep renewing it.
@@ -88,6 +102,7 @@ class Elector:
         """
         self._running = asyncio.current_task()
         await self._acquire()
+        self._succeed()
         self.leading.set()
         logger.info("Leading as %s", self._identity)
         while True:
@@ -129,6 +144,15 @@ class Elector:
 
     # Standby
 
+    def _succeed(self) -> None:
+        self._failure, self._has_succeeded = None, True
+
+    def _fail(self, error: ApiError) -> None:
+        """Note and log a failure, once until it is another."""
+        if self._failure is None or self._failure.brief != error.brief:
+            logger.warning("Failed to acquire the Lease %s (%s); retrying", self._name, error)
+        self._failure = error
+
     async def _acquire(self) -> None:
         logged = ""
         while True:
@@ -142,10 +166,11 @@ class Elector:
                 if holder != logged:
                     logger.info("Standing by; the leader is %s", holder)
                     logged = holder
+                self._succeed()
                 await self._watch(wait)
             except ApiError as error:
                 if not error.conflict:
-                    logger.warning("Failed to acquire the Lease (%s); retrying", error)
+                    self._fail(error)
                 await asyncio.sleep(self._period())
 
     async def _read(self) -> None:
@@ -188,6 +213,9 @@ class Elector:
                         deadline.reschedule(asyncio.get_running_loop().time() + wait)
         except TimeoutError:
             return
+        except ApiError as error:
+            # Without a watch the Lease is read now and then, which is enough to stand by.
+            logger.debug("Failed to watch the Lease %s (%s)", self._name, error)
         # The server may close each watch at once, or answer that the resourceVersion is too old.
         await asyncio.sleep(self._period())
 

@@ -1,10 +1,10 @@
-"""Whether the process makes progress, which is more than that it answers."""
+"""Liveness: whether the process makes progress, not only whether it answers."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Final, Protocol
 
-# Each watch deals with its own silence sooner than this: one that has not is stuck.
+# Each watch handles its own silence sooner than this: one that has not is stuck.
 STALE_AFTER: Final = timedelta(seconds=240)
 
 
@@ -18,11 +18,11 @@ class Watch(Protocol):
 
 
 class Liveness:
-    """What a kubelet should restart the process for; an API server that is away is no such thing.
+    """What a kubelet should restart the process for; an API server outage is no such reason.
 
     Args:
-        watches: all that should hear of something now and then.
-        queue_problems: tells what stands still of the work.
+        watches: the watches; each should receive something now and then.
+        queue_problems: returns why the work queue makes no progress; nothing means it does.
         monotonic: the clock of the watches.
     """
 
@@ -37,7 +37,7 @@ class Liveness:
         self._monotonic = monotonic
 
     def problems(self) -> list[str]:
-        """Return what stands still; nothing means alive."""
+        """Return what makes no progress; nothing means alive."""
         oldest = self._monotonic() - STALE_AFTER.total_seconds()
         stale = sum(watch.last_progress < oldest for watch in self._watches)
         silent = [f"{stale} of {len(self._watches)} watches are silent"] if stale else []

@@ -113,9 +113,10 @@ class _App:
             runner = await probes.serve(
                 self._settings.health_host,
                 self._settings.health_port,
-                self._liveness.problems,
-                self._not_ready,
-                self._metrics.render,
+                live=self._liveness.problems,
+                ready=self._not_ready,
+                metrics=self._metrics.render,
+                notes=self._health.notes,
             )
             stack.push_async_callback(runner.cleanup)
             for host, port, *_ in runner.addresses:
@@ -276,7 +277,7 @@ class _App:
         problems = [] if self._listed else ["the resources are not listed yet"]
         if not all(watch.synced.is_set() for watch in self._secret_watches.values()):
             problems.append("the Secrets are not listed yet")
-        return problems
+        return problems + (self._elector.not_ready() if self._elector else [])
 
 
 def _identity() -> str:

@@ -12,31 +12,34 @@ _METRICS_HEADERS = {"Content-Type": CONTENT_TYPE_LATEST}
 async def serve(
     host: str,
     port: int,
+    *,
     live: Callable[[], list[str]],
     ready: Callable[[], list[str]],
     metrics: Callable[[Sequence[str]], bytes],
+    notes: Callable[[], list[str]] = list,
 ) -> web.AppRunner:
     """Serve /livez, /readyz and /metrics until the returned runner's `cleanup()`.
 
     Args:
         host: the address to listen on.
-        port: the port to listen on; with 0, `runner.addresses` tells the one that was picked.
-        live: tells what stands still; nothing means alive.
-        ready: tells what is missing; nothing means ready.
+        port: the port to listen on; with 0, `runner.addresses` has the one that was chosen.
+        live: returns what makes no progress; nothing means alive.
+        ready: returns what is missing; nothing means ready.
         metrics: renders the samples with the given names, or all; called in a thread.
+        notes: returns what /readyz should mention although the process is ready.
 
     Raises:
         OSError: the address cannot be listened on.
     """
 
     async def livez(_: web.Request) -> web.Response:
-        return _answer(live())
+        return _reply(live(), [])
 
     async def readyz(_: web.Request) -> web.Response:
-        return _answer(ready())
+        return _reply(ready(), notes())
 
     async def metrics_page(request: web.Request) -> web.Response:
-        # As in Prometheus' own clients, `?name[]=...` asks for some samples alone.
+        # As in Prometheus' own clients, `?name[]=...` asks for some samples only.
         names = request.query.getall("name[]", [])
         # In a thread, because with many resources it takes a good part of a second.
         body = await asyncio.to_thread(metrics, names)
@@ -46,7 +49,7 @@ async def serve(
     application.router.add_get("/livez", livez)
     application.router.add_get("/readyz", readyz)
     application.router.add_get("/metrics", metrics_page)
-    # A scraper's idle connection must not hold up the exit.
+    # A scraper's idle connection must not delay the exit.
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
@@ -57,5 +60,6 @@ async def serve(
     return runner
 
 
-def _answer(problems: list[str]) -> web.Response:
-    return web.Response(text="\n".join(problems or ["ok"]) + "\n", status=503 if problems else 200)
+def _reply(problems: list[str], notes: list[str]) -> web.Response:
+    lines = problems or ["ok", *notes]
+    return web.Response(text="\n".join(lines) + "\n", status=503 if problems else 200)

@@ -1,4 +1,4 @@
-"""Two replicas: one works, the other stands by, and takes over whatever becomes of the first."""
+"""Two replicas: a leader, and a standby that takes over whatever happens to the leader."""
 
 import asyncio
 import random
@@ -21,6 +21,7 @@ from tests.support.audit import AuditLog
 from tests.support.cluster import Cluster
 from tests.support.operator_process import Operator, StartOperator
 from tests.support.token_endpoint import TokenEndpoint
+from tests.support.watching import Account, until
 
 LEASE_LOST = 4
 # Whole seconds, and as short as the settings allow them to be sensible.
@@ -42,11 +43,11 @@ class StartTwo:
         self._start = start
 
     def __call__(self, *options: str) -> tuple[Operator, Operator]:
-        """Return the leader and the one that stands by, both ready."""
+        """Return the leader and the standby, both ready."""
         leader = self.start(options)
-        eventually(lambda: logged(leader, "Leading as"), "the first leads")
+        eventually(lambda: logged(leader, "Leading as"), "the first becomes the leader")
         other = self.start(options)
-        eventually(lambda: logged(other, "Standing by"), "the second stands by")
+        eventually(lambda: logged(other, "Standing by"), "the second becomes a standby")
         return leader, other
 
     def start(self, options: Sequence[str]) -> Operator:
@@ -54,7 +55,7 @@ class StartTwo:
         return self._start(options=(*election, *options))
 
 
-def test_one_works_and_the_other_is_ready(
+def test_leader_does_the_work_and_standby_is_ready(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, start_two: StartTwo
 ) -> None:
     leader, other = start_two()
@@ -72,7 +73,7 @@ def test_one_works_and_the_other_is_ready(
     assert other.metric("pinecone_token_leader") == 0
 
 
-def test_after_sigterm_the_other_takes_over_within_2_s_and_it_costs_nothing(
+def test_standby_takes_over_within_2_s_of_sigterm_at_no_cost(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, start_two: StartTwo
 ) -> None:
     leader, other = start_two()
@@ -81,11 +82,11 @@ def test_after_sigterm_the_other_takes_over_within_2_s_and_it_costs_nothing(
     has_token(kube, namespace, "before")
     versions = [version(kube, namespace, "before")]
 
-    told_at = time.monotonic()
+    signalled_at = time.monotonic()
     assert leader.stop() == 0
-    eventually(lambda: logged(other, "Leading as"), "the other leads", timeout=10)
-    took = time.monotonic() - told_at
-    print(f"fail-over after SIGTERM: {took:.2f} s")
+    eventually(lambda: logged(other, "Leading as"), "the standby becomes the leader", timeout=10)
+    took = time.monotonic() - signalled_at
+    print(f"failover after SIGTERM: {took:.2f} s")
     assert took < 2
     kube.create_token(namespace, "after")
     has_token(kube, namespace, "after")
@@ -94,7 +95,7 @@ def test_after_sigterm_the_other_takes_over_within_2_s_and_it_costs_nothing(
     assert versions[0] == versions[1]
 
 
-def test_after_sigkill_the_other_takes_over_within_17_s(
+def test_standby_takes_over_within_17_s_of_sigkill(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, start_two: StartTwo
 ) -> None:
     leader, other = start_two()
@@ -104,26 +105,26 @@ def test_after_sigkill_the_other_takes_over_within_17_s(
 
     killed_at = time.monotonic()
     leader.kill()
-    eventually(lambda: logged(other, "Leading as"), "the other leads", timeout=30)
+    eventually(lambda: logged(other, "Leading as"), "the standby becomes the leader", timeout=30)
     took = time.monotonic() - killed_at
-    print(f"fail-over after SIGKILL: {took:.2f} s")
+    print(f"failover after SIGKILL: {took:.2f} s")
     assert took < 17
     assert endpoint.exchanges == 1
 
 
-def test_a_leader_that_was_frozen_writes_nothing_and_leaves(
+def test_frozen_leader_writes_nothing_and_exits_when_woken(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, start_two: StartTwo
 ) -> None:
     leader, other = start_two(*QUICK)
     leader.allow_errors = True
     kube.create_credentials(namespace)
-    # Frozen amid an exchange that will have failed when it wakes, which it would like to tell.
+    # Frozen during an exchange that will have failed when it wakes, which it would report.
     endpoint.mode = "hang"
     kube.create_token(namespace, "search")
-    eventually(lambda: endpoint.requests, "an exchange is under way")
+    eventually(lambda: endpoint.requests, "an exchange is in progress")
     leader.signal(signal.SIGSTOP)
     endpoint.mode = "ok"
-    eventually(lambda: logged(other, "Leading as"), "the other leads", timeout=30)
+    eventually(lambda: logged(other, "Leading as"), "the standby becomes the leader", timeout=30)
     has_token(kube, namespace, "search")
     before = version(kube, namespace, "search")
     leader.signal(signal.SIGCONT)
@@ -133,16 +134,14 @@ def test_a_leader_that_was_frozen_writes_nothing_and_leaves(
     assert endpoint.exchanges == 1
 
 
-def test_a_lease_that_somebody_deleted_is_made_anew(
-    kube: Kube, namespace: str, start_two: StartTwo
-) -> None:
+def test_deleted_lease_is_created_again(kube: Kube, namespace: str, start_two: StartTwo) -> None:
     leader, other = start_two(*QUICK)
     leader.allow_errors = True
     kube.delete(
         f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/pinecone-token-operator"
     )
     assert leader.wait(timeout=10) == LEASE_LOST
-    eventually(lambda: logged(other, "Leading as"), "the other leads")
+    eventually(lambda: logged(other, "Leading as"), "the standby becomes the leader")
 
 
 def logged(operator: Operator, words: str) -> bool:
@@ -162,31 +161,33 @@ def version(kube: Kube, namespace: str, name: str) -> str:
     return f"{resource['metadata']['resourceVersion']} {secret['metadata']['resourceVersion']}"
 
 
-async def test_who_is_late_may_read_but_not_write(cluster: Cluster, namespace: str) -> None:
+async def test_write_guard_refuses_writes_after_the_renew_deadline(
+    cluster: Cluster, namespace: str
+) -> None:
     clock = [0.0]
     times = [timedelta(seconds=seconds) for seconds in (4, 3, 1)]
     settings = LeaderElection("lease", namespace, *times)
     async with aclosing(await connect(cluster.kubeconfig, None)) as api:
         elector = Elector(api, settings, "me", lambda: clock[0], random.Random(1))
-        fence = WriteGuard(api, elector.holds)
+        guard = WriteGuard(api, elector.holds)
         path = f"/api/v1/namespaces/{namespace}"
         label = {"metadata": {"labels": {"written": "true"}}}
         merge = "application/merge-patch+json"
 
         with pytest.raises(ApiError, match="NotLeading"):
-            await fence.request("PATCH", path, body=label, content_type=merge)
+            await guard.request("PATCH", path, body=label, content_type=merge)
         running = asyncio.create_task(elector.run())
         await asyncio.wait_for(elector.leading.wait(), 10)
-        await fence.request("PATCH", path, body=label, content_type=merge)
+        await guard.request("PATCH", path, body=label, content_type=merge)
         clock[0] = 3.0
         with pytest.raises(ApiError, match="NotLeading"):
-            await fence.request("PATCH", path, body=label, content_type=merge)
-        assert (await fence.request("GET", path))["metadata"]["name"] == namespace
+            await guard.request("PATCH", path, body=label, content_type=merge)
+        assert (await guard.request("GET", path))["metadata"]["name"] == namespace
         running.cancel()
         await asyncio.wait({running})
 
 
-def test_a_leader_that_ends_while_the_api_server_is_in_trouble_still_gives_the_lease_back(
+def test_leader_releases_the_lease_after_an_api_server_outage(
     cluster: Cluster,
     kube: Kube,
     namespace: str,
@@ -198,18 +199,18 @@ def test_a_leader_that_ends_while_the_api_server_is_in_trouble_still_gives_the_l
         options=["--leader-elect", f"--leader-election-namespace={namespace}"],
         kubeconfig=proxy.kubeconfig("operator", cluster.token),
     )
-    eventually(lambda: logged(leader, "Leading as"), "it leads")
+    eventually(lambda: logged(leader, "Leading as"), "it becomes the leader")
     line.refusal = 503
-    told_at = time.monotonic()
+    signalled_at = time.monotonic()
     leader.signal(signal.SIGTERM)
 
-    def tried() -> int:
+    def attempts() -> int:
         return leader.log.read_text("utf-8").count("Failed to release the Lease (503")
 
-    eventually(lambda: tried() >= 8, "it has tried for longer than two seconds", timeout=10)
+    eventually(lambda: attempts() >= 8, "it has tried for longer than two seconds", timeout=10)
     line.refusal = None
     assert leader.wait(timeout=10) == 0
-    assert time.monotonic() - told_at < 10
+    assert time.monotonic() - signalled_at < 10
     lease = kube.get(
         f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/pinecone-token-operator"
     )
@@ -218,7 +219,7 @@ def test_a_leader_that_ends_while_the_api_server_is_in_trouble_still_gives_the_l
 
 
 @pytest.mark.parametrize("trouble", ["closes_watches", "expires_watches"])
-async def test_a_lease_that_cannot_be_watched_is_looked_at_now_and_then(
+async def test_standby_polls_a_lease_that_cannot_be_watched(
     cluster: Cluster, kube: Kube, namespace: str, proxy: ApiProxy, trouble: str
 ) -> None:
     leases = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
@@ -237,5 +238,56 @@ async def test_a_lease_that_cannot_be_watched_is_looked_at_now_and_then(
         running.cancel()
         await asyncio.wait({running})
 
-    looks = [one for one in audit.since(mark, namespace=namespace) if one.verb == "get"]
-    assert 3 <= len(looks) <= 6
+    reads = [one for one in audit.since(mark, namespace=namespace) if one.verb == "get"]
+    assert 3 <= len(reads) <= 6
+
+
+async def test_elector_is_not_ready_while_the_lease_is_forbidden(
+    cluster: Cluster, kube: Kube, namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    account = Account(cluster, kube, namespace)
+    times = [timedelta(seconds=seconds) for seconds in (4, 3, 0.2)]
+    settings = LeaderElection("lease", namespace, *times)
+    async with aclosing(await connect(account.kubeconfig, None)) as api:
+        elector = Elector(api, settings, "me", time.monotonic, random.Random(1))
+        assert elector.not_ready() == ["the Lease has not been read yet"]
+        running = asyncio.create_task(elector.run())
+        try:
+            await until(lambda: caplog.messages, elector.not_ready)
+            [problem] = elector.not_ready()
+            message = f"failed to acquire the Lease {namespace}/lease (403 Forbidden: leases."
+            assert problem.startswith(message)
+            await asyncio.sleep(1)
+            assert len(caplog.messages) == 1  # of several attempts
+            # With half of the permissions it reads the Lease and cannot create it.
+            account.grant(namespace, "get", plurals=["leases"])
+            await until(lambda: "cannot create" in str(elector.not_ready()), elector.not_ready)
+            account.grant(namespace, "get", "create", "update", plurals=["leases"])
+            await until(elector.leading.is_set, elector.not_ready)
+            assert elector.not_ready() == []
+        finally:
+            running.cancel()
+            await asyncio.wait({running})
+
+
+async def test_standby_needs_no_permission_to_watch_the_lease(
+    cluster: Cluster, kube: Kube, namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    leases = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+    held = {"holderIdentity": "another", "leaseDurationSeconds": 60}
+    kube.create(leases, {"metadata": {"name": "lease"}, "spec": held})
+    account = Account(cluster, kube, namespace)
+    account.grant(namespace, "get", "create", "update", plurals=["leases"])
+    times = [timedelta(seconds=seconds) for seconds in (60, 3, 0.2)]
+    settings = LeaderElection("lease", namespace, *times)
+    async with aclosing(await connect(account.kubeconfig, None)) as api:
+        elector = Elector(api, settings, "me", time.monotonic, random.Random(1))
+        running = asyncio.create_task(elector.run())
+        try:
+            await until(lambda: not elector.not_ready(), elector.not_ready)
+            kube.patch(f"{leases}/lease", {"spec": {"holderIdentity": ""}})
+            await until(elector.leading.is_set, elector.not_ready)
+        finally:
+            running.cancel()
+            await asyncio.wait({running})
+    assert not caplog.messages

@@ -97,7 +97,9 @@ async def living(
 
 
 async def test_a_watch_that_is_stuck_fails_livez(living: Living) -> None:
-    runner = await probes.serve("127.0.0.1", 0, living.problems, list, lambda _: b"")
+    runner = await probes.serve(
+        "127.0.0.1", 0, live=living.problems, ready=list, metrics=lambda _: b""
+    )
     host, port = runner.addresses[0]
     watching = [asyncio.create_task(watch.run()) for watch in (living.resources, living.secrets)]
     async with httpx.AsyncClient(base_url=f"http://{host}:{port}") as client:

@@ -1,5 +1,3 @@
-"""What a Lease says, and what is written to take, renew and give it back."""
-
 from datetime import timedelta
 from typing import Any
 
@@ -25,23 +23,23 @@ def sighting(**spec: Any) -> Sighting:
 @pytest.mark.parametrize(
     ("spec", "free_at"),
     [
-        pytest.param({"holderIdentity": "one", "leaseDurationSeconds": 15}, 115.0, id="it is held"),
+        pytest.param({"holderIdentity": "one", "leaseDurationSeconds": 15}, 115.0, id="held"),
         pytest.param({"holderIdentity": "", "leaseDurationSeconds": 1}, 100.0, id="released"),
-        pytest.param({}, 100.0, id="nobody ever had it"),
-        pytest.param({"holderIdentity": "one"}, 100.0, id="it has no duration"),
+        pytest.param({}, 100.0, id="never held"),
+        pytest.param({"holderIdentity": "one"}, 100.0, id="without a duration"),
     ],
 )
-def test_it_is_free_once_its_holder_was_silent_for_its_duration(
+def test_lease_is_free_when_not_renewed_for_its_duration(
     spec: dict[str, Any], free_at: float
 ) -> None:
     assert sighting(**spec).free_at == free_at
 
 
-def test_a_lease_without_a_spec_is_nobodys() -> None:
+def test_lease_without_a_spec_has_no_holder() -> None:
     assert holder_of({"metadata": {"resourceVersion": "7"}}) == ""
 
 
-def test_the_first_holder_makes_it() -> None:
+def test_first_holder_creates_the_lease() -> None:
     assert NEW == {
         "metadata": {"name": "operator"},
         "spec": {
@@ -54,12 +52,12 @@ def test_the_first_holder_makes_it() -> None:
     }
 
 
-def test_renewing_moves_one_time_alone() -> None:
+def test_renewal_changes_only_the_renew_time() -> None:
     later = renewed(NEW, after(1))
     assert later["spec"] == {**NEW["spec"], "renewTime": "2026-11-25T12:01:00.000000Z"}
 
 
-def test_the_next_holder_keeps_what_is_not_its_own_and_counts_itself() -> None:
+def test_next_holder_keeps_metadata_and_counts_the_transition() -> None:
     before = {**released(NEW), "metadata": {"name": "operator", "resourceVersion": "7"}}
     assert holder_of(before) == ""
     after_it = acquired(before, "operator", "two", DURATION, after(2))
