@@ -9,10 +9,10 @@ _SHORTEST = 5
 
 
 class BenchEndpoint(TokenEndpoint):
-    """A token endpoint whose first tokens can be given lives of any length.
+    """A token endpoint whose first tokens can have lifetimes of random length.
 
-    All resources that get their first tokens in a burst would be refreshed in bursts from then on.
-    After first lives of random length, refreshes come evenly from the start.
+    Resources that get their first tokens in a burst would be refreshed in bursts from then on. With
+    first lifetimes of random length, refreshes are spread evenly from the start.
 
     Attributes:
         scattered: whether each token gets a random part of `lifetime`.

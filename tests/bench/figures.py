@@ -1,4 +1,4 @@
-"""What was measured, and how it is shown."""
+"""Figures and how they are printed."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One thing that was measured.
+    """One measurement.
 
     Attributes:
-        name: what it is, in a few words.
-        value: how much; NaN if it could not be measured.
+        name: what was measured, in a few words.
+        value: the result; NaN if it could not be measured.
         unit: of the value.
-        goal: what it should be, in words; empty if nobody asked for anything.
+        goal: what it should be, in words; empty if there is no goal.
     """
 
     name: str
@@ -23,7 +23,7 @@ class Figure:
 
 
 def percentile(values: Iterable[float], percent: float) -> float:
-    """Return the least value that so many percent of all do not exceed; NaN of no values."""
+    """Return the smallest value that so many percent do not exceed; NaN if there are no values."""
     ordered = sorted(values)
     if not ordered:
         return math.nan
@@ -33,7 +33,15 @@ def percentile(values: Iterable[float], percent: float) -> float:
 def spread(
     name: str, seconds: Sequence[float], p50: str = "", p99: str = "", longest: str = ""
 ) -> list[Figure]:
-    """Return the usual three figures of durations, in milliseconds; the last three are goals."""
+    """Return three figures of durations, in milliseconds.
+
+    Args:
+        name: what was measured.
+        seconds: the durations.
+        p50: the goal of the median.
+        p99: the goal of the 99th percentile.
+        longest: the goal of the maximum.
+    """
     return [
         Figure(f"{name}, p50 of {len(seconds)}", percentile(seconds, 50) * 1000, "ms", p50),
         Figure(f"{name}, p99", percentile(seconds, 99) * 1000, "ms", p99),
@@ -42,13 +50,16 @@ def spread(
 
 
 def table(parts: dict[str, list[Figure]]) -> str:
-    """Return all figures with their goals, one on a line."""
-    lines = [f"{'':10}{'':48}{'measured':>10} {'':10}goal"]
+    """Return all figures with their goals, one per line."""
+    width = 2 + max(
+        (len(figure.name) for figures in parts.values() for figure in figures), default=0
+    )
+    lines = [f"{'':10}{'':{width}}{'measured':>10} {'':10}goal"]
     for part, figures in parts.items():
         lines.append("")
         for number, figure in enumerate(figures):
             lines.append(
-                f"{part if number == 0 else '':10}{figure.name:48}"
+                f"{part if number == 0 else '':10}{figure.name:{width}}"
                 f"{_text(figure.value):>10} {figure.unit:10}{figure.goal}".rstrip()
             )
     return "\n".join(lines)

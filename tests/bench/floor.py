@@ -1,13 +1,12 @@
-"""The floor: the requests of a refresh and nothing else, in a plain loop, by the same clients.
+"""The baseline: the requests of a refresh and nothing else, in a plain loop, by the same clients.
 
 One GET and two PATCHes by the operator's API client, one POST by httpx. It runs as a program of its
-own, so that its processor time can be told:
+own, so that its processor time can be measured:
 
     python -m tests.bench.floor KUBECONFIG TOKEN_URL CA_BUNDLE ROUNDS
 """
 
 import asyncio
-import base64
 import json
 import random
 import ssl
@@ -24,9 +23,11 @@ import httpx
 from pinecone_token_operator.kube import client
 from pinecone_token_operator.reconcilers.access_token import JSON_PATCH, MERGE_PATCH
 from tests.bench import objects
-from tests.bench.place import Place
+from tests.bench.environment import Environment
 from tests.bench.progress import say
 from tests.support.api import secret_path, token_path
+from tests.support.documented import CHECKSUM, EXPIRES_AT, PREFIX, REFRESH_AT, REFRESHED_AT
+from tests.support.encoding import encode
 
 _ACCOUNT: Final = secret_path(objects.NAMESPACE, objects.account("floor"))
 _TARGET: Final = secret_path(objects.NAMESPACE, objects.token("floor"))
@@ -35,11 +36,11 @@ _ROUNDS = 400
 _WARM_UP = 20
 
 
-def measure(here: Place) -> float:
-    """Return the processor time of a refresh's requests, in milliseconds."""
-    say(f"the same requests in a plain loop, {_ROUNDS} times")
-    objects.create_resources(here.cluster, ["floor"])
-    here.kube.create(
+def measure(env: Environment) -> float:
+    """Return the processor time of the requests of one refresh, in milliseconds."""
+    say(f"sending the same requests in a plain loop, {_ROUNDS} times")
+    objects.create_resources(env.cluster, ["floor"])
+    env.kube.create(
         secret_path(objects.NAMESPACE),
         {
             "apiVersion": "v1",
@@ -50,11 +51,11 @@ def measure(here: Place) -> float:
             },
         },
     )
-    command = [sys.executable, "-m", "tests.bench.floor", str(here.cluster.kubeconfig)]
-    command += [here.endpoint.url, str(here.endpoint.ca_bundle), str(_ROUNDS)]
+    command = [sys.executable, "-m", "tests.bench.floor", str(env.cluster.kubeconfig)]
+    command += [env.endpoint.url, str(env.endpoint.ca_bundle), str(_ROUNDS)]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=600)
-    here.kube.delete(_STATUS.removesuffix("/status"))
-    here.kube.delete(_TARGET)
+    env.kube.delete(_STATUS.removesuffix("/status"))
+    env.kube.delete(_TARGET)
     return float(json.loads(done.stdout)["milliseconds"])
 
 
@@ -72,7 +73,7 @@ async def _loop(kubeconfig: Path, token_url: str, ca_bundle: Path, rounds: int) 
             reply = await tokens.post(token_url, json=_credentials())
             reply.raise_for_status()
             target, status = _target(number), _status(number)
-            encoded = base64.b64encode(reply.json()["access_token"].encode()).decode()
+            encoded = encode(reply.json()["access_token"])
             target["data"]["access_token"] = encoded
             await api.request("PATCH", _TARGET, body=target, content_type=MERGE_PATCH)
             await api.request("PATCH", _STATUS, body=status, content_type=JSON_PATCH)
@@ -90,14 +91,13 @@ def _credentials() -> Mapping[str, str]:
 
 def _target(number: int) -> dict[str, Any]:
     """Return a patch as long as the operator's."""
-    prefix = "pinecone.token-operator.dev/"
     time_text = f"2026-01-01T00:{number // 60 % 60:02d}:{number % 60:02d}Z"
     digits = f"{random.getrandbits(128):032x}"
-    times = dict.fromkeys((f"{prefix}{name}" for name in ("expires-at", "refresh-at")), time_text)
+    times = dict.fromkeys((EXPIRES_AT, REFRESH_AT, REFRESHED_AT), time_text)
     return {
         "metadata": {
-            "labels": {f"{prefix}floor": "true"},
-            "annotations": {**times, f"{prefix}refreshed-at": time_text, f"{prefix}data": digits},
+            "labels": {f"{PREFIX}floor": "true"},
+            "annotations": {**times, CHECKSUM: digits},
         },
         "data": {"expires_at": "MjAyNi0wMS0wMVQwMDowMDowMFo="},
     }

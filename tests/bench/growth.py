@@ -1,10 +1,10 @@
-"""The same with few and with many resources, and what each further one costs."""
+"""The same measurements with few and with many resources, and the cost of each additional one."""
 
 from collections.abc import Iterator
 
 from tests.bench import objects
+from tests.bench.environment import LIFETIME, REFRESHED_AFTER, environment
 from tests.bench.figures import Figure
-from tests.bench.place import LIFETIME, REFRESHED_AFTER, place
 from tests.bench.progress import say
 from tests.bench.restart import restart
 from tests.bench.settings import Settings
@@ -12,8 +12,8 @@ from tests.bench.steady import refreshes, start_scattered
 
 _LIKE = 10_000
 _SHORTEST = 6
-# By the name of the part's own figure; what a further resource adds is told for each.
-_COMPARED = ("CPU a refresh", "memory", "until all were looked at", "CPU until all were looked at")
+# Names of figures of other parts.
+_COMPARED = ("CPU a refresh", "memory", "until all are reconciled", "CPU until all are reconciled")
 
 
 def measure(settings: Settings) -> Iterator[Figure]:
@@ -40,7 +40,7 @@ def measure(settings: Settings) -> Iterator[Figure]:
 
 
 def _a_million(found: dict[str, Figure], resources: int) -> Iterator[Figure]:
-    """Tell what a million would take, in shards of what was measured last."""
+    """Extrapolate to a million resources, in shards of the largest number that was measured."""
     million = 1_000_000
     shards = million / resources
     memory = shards * found["memory"].value
@@ -51,9 +51,9 @@ def _a_million(found: dict[str, Figure], resources: int) -> Iterator[Figure]:
 
 def _at(settings: Settings, resources: int) -> Iterator[Figure]:
     lifetime = max(_SHORTEST, round(LIFETIME * resources / _LIKE))
-    with place(settings.latency, lifetime) as here:
-        say(f"creating {resources:,} resources of {lifetime} s")
-        objects.create_resources(here.cluster, range(resources))
-        start_scattered(here, resources)
-        yield from refreshes(here, settings.seconds)
-        yield from restart(here, resources)
+    with environment(settings.latency, lifetime) as env:
+        say(f"creating {resources:,} resources whose tokens live {lifetime} s")
+        objects.create_resources(env.cluster, range(resources))
+        start_scattered(env, resources)
+        yield from refreshes(env, settings.seconds)
+        yield from restart(env, resources)

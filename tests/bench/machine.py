@@ -1,4 +1,4 @@
-"""On what the figures were measured."""
+"""Describes the machine that the figures were measured on."""
 
 import importlib.metadata
 import os
@@ -14,7 +14,7 @@ _PACKAGES = ("aiohttp", "httpx", "kopf", "kubernetes", "pydantic")
 
 
 def describe() -> dict[str, Any]:
-    """Return the machine and the versions of all that plays a part."""
+    """Return the machine and the versions of everything that matters."""
     return {
         "processor": _first("/proc/cpuinfo", "model name"),
         "processors": len(os.sched_getaffinity(0)),
@@ -29,7 +29,7 @@ def describe() -> dict[str, Any]:
 
 
 def load() -> float:
-    """Return how many processes ran or wanted to over the last minute."""
+    """Return the load average of the last minute."""
     return os.getloadavg()[0]
 
 

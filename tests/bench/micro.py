@@ -1,9 +1,9 @@
-"""Times the pure core and the two clients, each alone.
+"""Times the pure core and the two clients in isolation.
 
     make bench-micro
 
-MICRO_OPTIONS are pyperf's, --rigorous say. The clients speak to an API server and to a token
-endpoint without latency, both on this machine: what they take is wall-clock time and includes them.
+MICRO_OPTIONS are options of pyperf, such as --rigorous. The clients talk to an API server and a
+token endpoint without latency on this machine: their times are wall-clock and include the servers.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from pinecone_token_operator.reconcilers.status import compute_status, status_pa
 from pinecone_token_operator.targets.secret import desire, secret_patch
 from pinecone_token_operator.targets.target import read_target, stored_token
 from tests.bench import objects
-from tests.bench.place import place
+from tests.bench.environment import environment
 from tests.support.api import secret_path
 from tests.support.builders import UID, after, make_observed, make_resource, make_secret, make_token
 
@@ -36,13 +36,13 @@ _WARM_UP = 10
 
 
 def main() -> None:
-    """Start what the clients speak to, and run this module again under pyperf's control."""
+    """Start the servers, and run this module again under pyperf's control."""
     if all(name in os.environ for name in _ADDRESSES):
         measure(pyperf.Runner(program_args=("-m", "tests.bench.micro")))
         return
-    with place(latency=0) as here:
-        objects.create_credentials(here.cluster, ["micro"])
-        values = (str(here.cluster.kubeconfig), here.endpoint.url, str(here.endpoint.ca_bundle))
+    with environment(latency=0) as env:
+        objects.create_credentials(env.cluster, ["micro"])
+        values = (str(env.cluster.kubeconfig), env.endpoint.url, str(env.endpoint.ca_bundle))
         command = [sys.executable, "-m", "tests.bench.micro"]
         command += [f"--inherit-environ={','.join(_ADDRESSES)}"]
         command += os.environ.get("MICRO_OPTIONS", "--fast --quiet").split()
@@ -68,19 +68,21 @@ def measure(runner: pyperf.Runner) -> None:
     decision = decide(observed, after(minutes=1))
     status = compute_status(observed, decision, {}, after())
     runner.bench_func("parse a resource", parse_resource, raw)
-    runner.bench_func("prove a stored token", lambda: stored_token(read_target(secret), UID))
-    runner.bench_func("decide to rest", decide, observed, after(minutes=1))
-    runner.bench_func("decide that it is due", decide, observed, after(minutes=21))
-    runner.bench_func("say what a target should hold", desire, resource, token)
-    runner.bench_func("tell a target from that", secret_patch, target, desired, UID)
-    runner.bench_func("say a status", compute_status, observed, decision, status, after(minutes=1))
-    runner.bench_func("tell two statuses apart", status_patch, status, dict(status))
+    runner.bench_func("verify a stored token", lambda: stored_token(read_target(secret), UID))
+    runner.bench_func("decide: nothing to do", decide, observed, after(minutes=1))
+    runner.bench_func("decide: refresh is due", decide, observed, after(minutes=21))
+    runner.bench_func("compute the desired target", desire, resource, token)
+    runner.bench_func("compute the target patch", secret_patch, target, desired, UID)
+    runner.bench_func(
+        "compute a status", compute_status, observed, decision, status, after(minutes=1)
+    )
+    runner.bench_func("compute the status patch", status_patch, status, dict(status))
     runner.bench_time_func("read a Secret", _timed(_reader))
     runner.bench_time_func("exchange credentials", _timed(_exchanger))
 
 
 Client = tuple[Callable[[], Awaitable[object]], Callable[[], Awaitable[None]]]
-"""What is timed, and what closes the client."""
+"""What is timed and what closes the client."""
 
 
 def _timed(make: Callable[[], Awaitable[Client]]) -> Callable[[int], float]:

@@ -1,7 +1,6 @@
-"""Many objects at once, faster than kubectl would make them."""
+"""Creates many objects at once, faster than kubectl would."""
 
 import asyncio
-import base64
 import contextlib
 import ssl
 from collections.abc import Iterable, Iterator
@@ -9,9 +8,10 @@ from typing import Any
 
 import aiohttp
 
-from pinecone_token_operator.api.access_token import GROUP, KIND, VERSION
 from tests.support.api import secret_path, token_path
 from tests.support.cluster import Cluster
+from tests.support.documented import GROUP, KIND, VERSION
+from tests.support.encoding import encode
 
 NAMESPACE = "bench"
 _CONNECTIONS = 16
@@ -35,8 +35,8 @@ def credentials_object(number: int | str) -> dict[str, Any]:
         "kind": "Secret",
         "metadata": {"name": account(number)},
         "data": {
-            "client_id": _encode(client_id(number)),
-            "client_secret": _encode(f"secret-{number}-" + 48 * "x"),
+            "client_id": encode(client_id(number)),
+            "client_secret": encode(f"secret-{number}-" + 48 * "x"),
         },
     }
 
@@ -62,7 +62,7 @@ def create_credentials(cluster: Cluster, numbers: Iterable[int | str]) -> None:
 
 
 def create_foreign_secrets(cluster: Cluster, namespace: str, numbers: Iterable[int]) -> None:
-    """Create Secrets as other programs have them: certificates, passwords."""
+    """Create Secrets like those of other programs: certificates and keys."""
 
     def secret(number: int) -> dict[str, Any]:
         return {
@@ -72,7 +72,7 @@ def create_foreign_secrets(cluster: Cluster, namespace: str, numbers: Iterable[i
                 "name": f"foreign-{number}",
                 "labels": {"app.kubernetes.io/name": "other", "app.kubernetes.io/part-of": "more"},
             },
-            "data": {"tls.crt": _encode(1500 * "c"), "tls.key": _encode(227 * "k")},
+            "data": {"tls.crt": encode(1500 * "c"), "tls.key": encode(227 * "k")},
         }
 
     _create(cluster, ((secret_path(namespace), secret(number)) for number in numbers))
@@ -102,7 +102,7 @@ async def _create_all(cluster: Cluster, objects: Iterator[tuple[str, dict[str, A
 async def _create_one(session: aiohttp.ClientSession, url: str, obj: dict[str, Any]) -> None:
     while True:
         async with session.post(url, json=obj) as response:
-            if response.status == 429:  # it prepares to store a kind, or is busy
+            if response.status == 429:  # it cannot store the kind yet, or is busy
                 await asyncio.sleep(0.1)
                 continue
             if response.status != 201:
@@ -110,7 +110,3 @@ async def _create_one(session: aiohttp.ClientSession, url: str, obj: dict[str, A
             with contextlib.suppress(aiohttp.ClientError):
                 await response.read()
             return
-
-
-def _encode(text: str) -> str:
-    return base64.b64encode(text.encode()).decode()

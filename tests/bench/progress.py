@@ -1,4 +1,4 @@
-"""Lines that tell how far the benchmark is."""
+"""Prints the progress of the benchmark."""
 
 import sys
 import time
@@ -7,6 +7,6 @@ _STARTED = time.monotonic()
 
 
 def say(text: str) -> None:
-    """Tell it on stderr, so that stdout holds the figures alone."""
+    """Print a line on stderr, so that stdout contains nothing but the figures."""
     seconds = int(time.monotonic() - _STARTED)
     print(f"{seconds // 60:3d}:{seconds % 60:02d}  {text}", file=sys.stderr, flush=True)

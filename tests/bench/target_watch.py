@@ -1,153 +1,100 @@
-"""What becomes of the target Secrets, as the API server tells it."""
+"""Records every change of the target Secrets, as the API server reports it."""
 
-import http.client
-import json
-import ssl
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Self
-from urllib.parse import urlsplit
+from typing import Any
 
-from pinecone_token_operator.targets.target import (
-    EXPIRES_AT,
-    REFRESH_AT,
-    REFRESHED_AT,
-    RESOURCE_UID,
-)
 from tests.support.cluster import Cluster
+from tests.support.documented import EXPIRES_AT, REFRESH_AT, REFRESHED_AT, RESOURCE_UID
+from tests.support.watch import CollectionWatch
 
-_ACCEPT = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-_PATIENCE = 1800.0
+_TARGETS = f"/api/v1/secrets?labelSelector={RESOURCE_UID}"
+_TIMEOUT = 1800.0
+_POLL_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
-    """A target as it became.
+class Version:
+    """A version of a target.
 
     Attributes:
-        at: when this was told, in seconds of `time.monotonic`.
-        there: False if it was deleted.
-        refreshed_at, expires_at, refresh_at: as it says of its token, in seconds of `time.time`.
+        at: when it was reported, in seconds of `time.monotonic`.
+        exists: False if the target was deleted.
+        refreshed_at: when its token was fetched, in seconds of `time.time`.
+        expires_at: when its token expires, likewise.
+        refresh_at: when its token is planned to be refreshed, likewise.
     """
 
     at: float
-    there: bool
+    exists: bool
     refreshed_at: float
     expires_at: float
     refresh_at: float
 
 
-class TargetWatch:
-    """Follows all targets of a cluster in a thread of its own.
+class TargetWatch(CollectionWatch):
+    """Follows all targets of a cluster until it is left.
 
     Attributes:
-        sights: what was told of each target, by name, in order.
+        versions: the versions of each target, by name, in order.
     """
 
     def __init__(self, cluster: Cluster) -> None:
-        self.sights: defaultdict[str, list[Sight]] = defaultdict(list)
-        self._cluster = cluster
-        self._told = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name="target watch", daemon=True)
-        self._connection: http.client.HTTPSConnection | None = None
-        self._stopping = False
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopping = True
-        if self._connection is not None and self._connection.sock is not None:
-            self._connection.sock.shutdown(2)  # wakes the thread
-        self._thread.join()
-
-    def last(self, name: str) -> Sight | None:
-        """Return how a target is now; None if there is none."""
-        sights = self.sights.get(name)
-        return sights[-1] if sights and sights[-1].there else None
+        super().__init__(cluster, _TARGETS, self._record, metadata_only=True)
+        self.versions: defaultdict[str, list[Version]] = defaultdict(list)
+        self._changed = threading.Condition()
 
     def wait_for(self, count: int) -> float:
-        """Wait until so many targets have been there; return when the last of them came.
+        """Wait until so many targets have existed; return when the last of them appeared.
 
         Raises:
-            TimeoutError: they were not there in time.
+            TimeoutError: they did not appear in time.
         """
-        with self._told:
-            if not self._told.wait_for(lambda: len(self.sights) >= count, _PATIENCE):
-                raise TimeoutError(f"{len(self.sights)} of {count} targets came")
-        return sorted(sights[0].at for sights in self.sights.values())[count - 1]
+        with self._changed:
+            self._wait(lambda: len(self.versions) >= count, f"{count} targets", _TIMEOUT)
+        return sorted(versions[0].at for versions in self.versions.values())[count - 1]
 
-    def wait_for_next(self, name: str, since: int, timeout: float = 30.0) -> Sight:
-        """Return the first sight of a target that is there, after so many sights.
+    def wait_for_next(self, name: str, since: int, timeout: float = 30.0) -> Version:
+        """Return the first version of a target that exists, after so many versions.
 
         Raises:
             TimeoutError: there was none in time.
         """
 
-        def found() -> Sight | None:
-            return next((one for one in self.sights[name][since:] if one.there), None)
+        def found() -> Version | None:
+            return next((one for one in self.versions[name][since:] if one.exists), None)
 
-        with self._told:
-            if not self._told.wait_for(found, timeout):
-                raise TimeoutError(f"{name} got no new token")
-            sight = found()
-        assert sight is not None
-        return sight
+        with self._changed:
+            self._wait(found, f"a new token of {name}", timeout)
+            version = found()
+        assert version is not None
+        return version
 
-    def _run(self) -> None:
-        """Watch until stopped; a server that is busy closes watches that do not keep up."""
-        version = ""
-        while not self._stopping:
-            try:
-                for event in self._events(version):
-                    version = event["object"]["metadata"].get("resourceVersion", "")
-                    if event["type"] == "ERROR":
-                        break
-                    self._take(event)
-            except (OSError, http.client.HTTPException):
-                if not self._stopping:
-                    raise
+    def _wait(self, condition: Callable[[], object], what: str, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        while not self._changed.wait_for(condition, _POLL_SECONDS):
+            if self.failure is not None or time.monotonic() > deadline:
+                raise TimeoutError(f"timed out waiting for {what}") from self.failure
 
-    def _events(self, version: str) -> Iterator[dict[str, Any]]:
-        address = urlsplit(self._cluster.url)
-        assert address.hostname is not None
-        self._connection = http.client.HTTPSConnection(
-            address.hostname,
-            address.port,
-            context=ssl.create_default_context(cafile=self._cluster.ca_file),
-        )
-        headers = {"Authorization": f"Bearer {self._cluster.token}", "Accept": _ACCEPT}
-        query = f"watch=true&timeoutSeconds=7200&labelSelector={RESOURCE_UID}"
-        try:
-            self._connection.request(
-                "GET", f"/api/v1/secrets?{query}&resourceVersion={version}", headers=headers
-            )
-            response = self._connection.getresponse()
-            while line := response.readline():
-                yield json.loads(line)
-        finally:
-            self._connection.close()
-
-    def _take(self, event: dict[str, Any]) -> None:
+    def _record(self, type_: str, secret: Mapping[str, Any]) -> None:
         at = time.monotonic()
-        metadata = event["object"]["metadata"]
+        metadata = secret["metadata"]
         annotations = metadata["annotations"]
-        sight = Sight(
+        version = Version(
             at,
-            event["type"] != "DELETED",
+            type_ != "DELETED",
             *(
                 datetime.fromisoformat(annotations[name]).timestamp()
                 for name in (REFRESHED_AT, EXPIRES_AT, REFRESH_AT)
             ),
         )
-        with self._told:
-            sights = self.sights[metadata["name"]]
-            # A watch that begins anew may tell what is there once more.
-            if not sights or replace(sight, at=sights[-1].at) != sights[-1]:
-                sights.append(sight)
-                self._told.notify_all()
+        with self._changed:
+            versions = self.versions[metadata["name"]]
+            # A watch that starts again may report what exists once more.
+            if not versions or replace(version, at=versions[-1].at) != versions[-1]:
+                versions.append(version)
+                self._changed.notify_all()

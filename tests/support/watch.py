@@ -21,18 +21,23 @@ class CollectionWatch:
     """Lists and watches a collection in a thread of its own until it is left.
 
     A lost connection is resumed where it was; an expired watch lists again. The objects of a list
-    are passed on as `ADDED`, so one that did not change can be passed on more than once.
+    are passed on as `ADDED`, so one that did not change can be passed on more than once. An error
+    of `take` ends the watch and is raised when it is left.
 
     Args:
         cluster: the cluster.
         path: the collection, with a selector if need be.
         take: called with each event.
         metadata_only: whether to ask for nothing but the objects' metadata.
+
+    Attributes:
+        failure: the error that ended the watch.
     """
 
     def __init__(
         self, cluster: Cluster, path: str, take: Take, *, metadata_only: bool = False
     ) -> None:
+        self.failure: Exception | None = None
         self._kube = Kube(cluster)
         self._path = path
         self._take = take
@@ -52,8 +57,16 @@ class CollectionWatch:
             self._kube.interrupt_watches()
             self._thread.join(0.1)
         self._kube.close()
+        if self.failure is not None:
+            raise self.failure
 
     def _run(self) -> None:
+        try:
+            self._follow_until_left()
+        except Exception as error:  # noqa: BLE001 - it is raised where the watch is left
+            self.failure = error
+
+    def _follow_until_left(self) -> None:
         while not self._stop.is_set():
             began = time.monotonic()
             try:
@@ -69,7 +82,7 @@ class CollectionWatch:
     def _follow(self) -> None:
         if not self._version:
             listed = self._kube.get(self._path, metadata_only=self._metadata_only) or {}
-            for item in listed["items"]:
+            for item in listed.get("items") or ():
                 self._take("ADDED", item)
             self._version = listed["metadata"]["resourceVersion"]
         events = self._kube.watch(

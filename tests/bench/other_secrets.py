@@ -1,11 +1,11 @@
-"""Secrets that are none of ours: what they cost."""
+"""The cost of Secrets that no resource refers to."""
 
 from collections.abc import Iterator
 
 from tests.bench import objects
 from tests.bench.burst import first_tokens
+from tests.bench.environment import environment
 from tests.bench.figures import Figure
-from tests.bench.place import place
 from tests.bench.progress import say
 from tests.bench.restart import restart
 from tests.bench.settings import Settings
@@ -14,14 +14,14 @@ _RESOURCES = 100
 
 
 def measure(settings: Settings) -> Iterator[Figure]:
-    with place(settings.latency) as here:
-        objects.create_resources(here.cluster, range(_RESOURCES))
-        list(first_tokens(here, _RESOURCES))
-        without = {figure.name: figure for figure in restart(here, _RESOURCES)}
-        say(f"creating {settings.foreign:,} Secrets of others")
-        here.kube.create("/api/v1/namespaces", {"metadata": {"name": "others"}})
-        objects.create_foreign_secrets(here.cluster, "others", range(settings.foreign))
-        with_them = {figure.name: figure for figure in restart(here, _RESOURCES)}
+    with environment(settings.latency) as env:
+        objects.create_resources(env.cluster, range(_RESOURCES))
+        list(first_tokens(env, _RESOURCES))
+        without = {figure.name: figure for figure in restart(env, _RESOURCES)}
+        say(f"creating {settings.foreign:,} unrelated Secrets")
+        env.kube.create("/api/v1/namespaces", {"metadata": {"name": "others"}})
+        objects.create_foreign_secrets(env.cluster, "others", range(settings.foreign))
+        with_them = {figure.name: figure for figure in restart(env, _RESOURCES)}
     count = f"{settings.foreign:,}"
     for name in ("until ready", "CPU until ready", "memory", "memory, highest"):
         before, after = without[name], with_them[name]

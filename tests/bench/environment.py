@@ -1,4 +1,4 @@
-"""Where a part of the benchmark takes place: a cluster, a token endpoint and an operator."""
+"""The environment of a part of the benchmark: a cluster, a token endpoint and an operator."""
 
 import contextlib
 import tempfile
@@ -14,16 +14,16 @@ from tests.bench.target_watch import TargetWatch
 from tests.support.api import Kube
 from tests.support.audit import AuditLog
 from tests.support.cluster import Cluster
+from tests.support.crd import install_crd
 from tests.support.operator_process import Operator
-from tests.support.repository import CRD
 
 LIFETIME = 1800  # of a real token, in seconds
-# A third of it is the margin, and a twentieth the jitter's mean.
+# A third of it is the margin, and the jitter is a twentieth on average.
 REFRESHED_AFTER = LIFETIME * (1 - 1 / 3 - 1 / 20)
-_AUDIT_SECONDS = 1.0  # a request is in the log a moment after its answer
+_AUDIT_SECONDS = 1.0  # a request is logged a moment after its response
 _SETTLED_SECONDS = 0.5
 _QUIET_SECONDS = 3.0
-_PATIENCE = 600.0
+_TIMEOUT = 600.0
 _READS = ("get", "list", "watch")
 
 
@@ -32,8 +32,8 @@ class Usage:
     """What was used up to a moment.
 
     Attributes:
-        cpu: the operator's processor time, in seconds; of the process that runs.
-        exchanges: tokens that the endpoint gave.
+        cpu: the processor time of the operator's current process, in seconds.
+        exchanges: how many tokens the endpoint issued.
         audit_mark: the end of the audit log.
     """
 
@@ -42,15 +42,15 @@ class Usage:
     audit_mark: int
 
 
-class Place:
-    """All that a part needs.
+class Environment:
+    """Everything that a part needs.
 
     Attributes:
         cluster: a control plane of its own.
-        kube: a client of it that may do everything.
+        kube: a client of it with all permissions.
         endpoint: the token endpoint.
         operator: as it ships, in a process of its own; not started yet.
-        targets: what becomes of the target Secrets.
+        targets: records changes of the target Secrets.
     """
 
     def __init__(
@@ -71,7 +71,12 @@ class Place:
         self.operator = self.another_operator("operator")
 
     def another_operator(self, name: str, *options: str) -> Operator:
-        """Return an operator that is not started yet; the name is of its folder."""
+        """Return an operator that is not started yet.
+
+        Args:
+            name: of its directory.
+            options: of its command line.
+        """
         operator = Operator(
             self.cluster.kubeconfig,
             self.endpoint.url,
@@ -88,12 +93,12 @@ class Place:
                 each.stop()
 
     def usage(self) -> Usage:
-        """Return what was used until now."""
+        """Return what has been used until now."""
         cpu = self.operator.cpu_seconds() if self.operator.running else 0.0
         return Usage(cpu, self.endpoint.exchanges, self._audit.mark())
 
     def requests(self, since: Usage) -> Counter[str]:
-        """Return the operator's requests by what they are, without watches."""
+        """Count the operator's requests by verb and resource, without watches."""
         time.sleep(_AUDIT_SECONDS)
         return Counter(
             f"{one.verb} {one.resource}/{one.subresource}".rstrip("/")
@@ -102,24 +107,24 @@ class Place:
         )
 
     def wait_for_events(self) -> None:
-        """Wait until no more Events are written: each first token has one, written slowly."""
+        """Wait until no more Events are written: every first token has one, written slowly."""
         while True:
             before = self.usage()
             time.sleep(_QUIET_SECONDS)
             if not self.requests(before)["create events"]:
                 return
 
-    def wait_until_settled(self, looks: int = 0, operators: Sequence[Operator] = ()) -> float:
-        """Wait until so many looks are done, and queues are empty for a moment.
+    def wait_until_settled(self, reconciles: int = 0, operators: Sequence[Operator] = ()) -> float:
+        """Wait until so many reconciles are done and the queues stay empty for a moment.
 
         Args:
-            looks: how many, of all operators together.
-            operators: whose looks and queues; none means `operator`.
+            reconciles: how many, of all operators together.
+            operators: whose reconciles and queues count; none means `operator`.
 
         Returns:
             When that moment began, in seconds of `time.monotonic`.
         """
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _TIMEOUT
         began: float | None = None
         those = operators or (self.operator,)
         while time.monotonic() < deadline:
@@ -128,14 +133,14 @@ class Place:
                 each.metric("pinecone_token_reconciles_total", result="success") for each in those
             ]
             waiting = [each.metric("pinecone_token_queue_length") for each in those]
-            if sum(done) >= looks and not any(waiting):
+            if sum(done) >= reconciles and not any(waiting):
                 began = began or now
                 if now - began >= _SETTLED_SECONDS:
                     return began
             else:
                 began = None
             time.sleep(0.1)
-        raise TimeoutError("The operator does not settle.")
+        raise TimeoutError("the operator did not become idle")
 
 
 def writes(requests: Counter[str]) -> int:
@@ -144,17 +149,16 @@ def writes(requests: Counter[str]) -> int:
 
 
 @contextlib.contextmanager
-def place(latency: float, lifetime: int = LIFETIME) -> Iterator[Place]:
-    """Start all but the operator, with nothing in the cluster but the CRD and a namespace."""
+def environment(latency: float, lifetime: int = LIFETIME) -> Iterator[Environment]:
+    """Start everything but the operator; the cluster contains only the CRD and a namespace."""
     with contextlib.ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         cluster = stack.enter_context(Cluster(scratch / "cluster"))
         kube = stack.enter_context(Kube(cluster))
-        cluster.kubectl("apply", "--server-side", "-f", str(CRD))
-        cluster.kubectl("wait", "--for=condition=Established", "-f", str(CRD))
+        install_crd(cluster)
         kube.create("/api/v1/namespaces", {"metadata": {"name": objects.NAMESPACE}})
         endpoint = stack.enter_context(BenchEndpoint(lifetime, latency, scratch / "endpoint"))
         targets = stack.enter_context(TargetWatch(cluster))
-        here = Place(cluster, kube, endpoint, targets, scratch)
-        stack.callback(here.stop_operators)
-        yield here
+        env = Environment(cluster, kube, endpoint, targets, scratch)
+        stack.callback(env.stop_operators)
+        yield env
