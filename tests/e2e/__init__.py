@@ -1,1 +1,1 @@
-"""The way of users: helm, kubectl, a pod that reads a file; on a real node. `make e2e`."""
+"""End-to-end test on a real node: helm, kubectl, and pods that read the mounted token."""

@@ -1,9 +1,10 @@
-"""`make e2e`: installed by Helm, read by a pod, on a real node.
+"""Installs the operator with helm on a real node and reads the token in pods.
 
-    python -m tests.e2e
+    make e2e
 
-It needs root on Linux, and leaves the machine as it found it, whatever happens. `E2E_SHORT=1` takes
-six minutes instead of half an hour. The report is printed, and written to e2e-report/ as JSON.
+It needs root on Linux and leaves the machine as it found it, whatever happens. E2E_SHORT=1 takes
+six minutes instead of half an hour. The report is printed and written to e2e-report/ as JSON. Exit
+status: 0 passed; 1 failed; 77 this machine cannot run it; 130, 143 stopped by a signal.
 """
 
 import contextlib
@@ -29,12 +30,12 @@ from tests.support.control_plane import NODE_PACKAGES, BuildError, binaries, cac
 from tests.support.repository import ROOT
 
 REPORT = ROOT / "e2e-report"
-SKIPPED = 77  # as automake has it
-_PREFIX = "pinecone-e2e-"  # of the directories of runs
+SKIPPED = 77  # automake's convention
+_PREFIX = "pinecone-e2e-"  # of the runs' directories
 
 
 def main() -> int:
-    """Run it, and return 0 when all went well, 77 when this machine cannot."""
+    """Run it, and return the exit status."""
     if reason := preconditions.missing():
         print(f"e2e skipped: {reason}.", file=sys.stderr)
         return SKIPPED
@@ -56,7 +57,7 @@ def _run() -> int:
     archive, pause = image.build(name), image.pause(PAUSE)
     binaries("etcd", "helm", "kube-apiserver", "kube-controller-manager", "kubectl", *NODE_PACKAGES)
     prepared = time.monotonic()
-    say(f"programs and images are there after {prepared - started:.0f} s")
+    say(f"built programs and images in {prepared - started:.0f} s")
 
     seen = facts(archive)
     assert seen.packages
@@ -78,7 +79,7 @@ def _run() -> int:
         left = footprint.take(directory).differences(before)
         found["left on the machine"] = left
         found["seconds to prepare"] = round(prepared - started, 1)
-        found["seconds in all"] = round(time.monotonic() - started, 1)
+        found["seconds in total"] = round(time.monotonic() - started, 1)
         _keep(directory, logs=code != 0)
         shutil.rmtree(directory)
         report.write(REPORT, found)
@@ -91,7 +92,7 @@ def _run() -> int:
 
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
-    """Wait for another run to end, and clear away what one left that was killed."""
+    """Wait for another run to end, and remove what a killed run left behind."""
     cache_base().mkdir(parents=True, exist_ok=True)
     with (cache_base() / "e2e.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,7 +1,7 @@
-"""A base image as the Dockerfile wants it, made here of Debian's packages.
+"""Builds a substitute for the Dockerfile's base image from Debian packages.
 
-It stands in for the one that is pulled from a registry: Debian with CPython and pip, and the name
-`python`. It is made once for each content of this file, and kept in the user's cache folder.
+It replaces the image that would be pulled from a registry: Debian with CPython and pip, available
+as `python`. It is built again when this file changes, and cached in the user's cache folder.
 """
 
 import hashlib
@@ -14,10 +14,10 @@ from tests.e2e.buildah import Buildah
 from tests.e2e.commands import run
 from tests.support.control_plane import cache_base
 
-DEBIAN = "trixie"  # whose Python is the 3.13 that the Dockerfile names
-_PACKAGES = ("ca-certificates", "python3", "python3-venv")  # the last one has pip's wheel
+DEBIAN = "trixie"  # its Python is 3.13, as in the Dockerfile
+_PACKAGES = ("ca-certificates", "python3", "python3-venv")  # the last one contains pip's wheel
 
-# What images leave out: other languages, manuals, what was downloaded.
+# What images leave out: translations, manuals, downloads.
 _PRUNED = (
     *("usr/share/doc", "usr/share/info", "usr/share/locale", "usr/share/man", "var/cache/apt"),
     *("var/lib/apt/lists", "var/log", "usr/share/python-wheels"),
@@ -33,14 +33,14 @@ ln -s /usr/bin/python3 /usr/local/bin/python
 
 
 def name(dockerfile: Path) -> str:
-    """Return the name that the Dockerfile gives to its base image."""
+    """Return the name of the Dockerfile's base image."""
     found = re.search(r"^ARG PYTHON_IMAGE=(\S+)$", dockerfile.read_text("utf-8"), re.MULTILINE)
     assert found, "the Dockerfile names no base image"
     return f"docker.io/library/{found[1]}"
 
 
 def make(buildah: Buildah, wanted: str) -> None:
-    """Put the base image under its name into the image store."""
+    """Build the base image and store it under a name."""
     packed = _packed()
     container = buildah("from", "scratch").strip()
     try:
@@ -57,7 +57,7 @@ def _packed() -> Path:
         packed.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=packed.parent, prefix=".debian-") as scratch:
             tree = Path(scratch) / "tree"
-            # In a mount namespace of its own, so that an interruption leaves no mount behind.
+            # In its own mount namespace, so that an interruption leaves no mount behind.
             include = f"--include={','.join(_PACKAGES)}"
             debootstrap = ("debootstrap", "--variant=minbase", include, DEBIAN, str(tree))
             run("unshare", "--mount", *debootstrap, timeout=1800)
@@ -68,7 +68,7 @@ def _packed() -> Path:
 
 
 def _finish(tree: Path) -> None:
-    # Debian keeps pip away from its own Python; in an image, there is no other.
+    # Debian forbids pip to change its own Python, but in an image there is no other.
     for marker in tree.glob("usr/lib/python3*/EXTERNALLY-MANAGED"):
         marker.unlink()
     run("chroot", tree, "/bin/sh", "-euc", _PIP)

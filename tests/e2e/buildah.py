@@ -1,4 +1,4 @@
-"""buildah, with a store of its own."""
+"""Runs buildah with a store of its own."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from tests.e2e.commands import run
 
 
 class Buildah:
-    """Calls buildah; what it stores is in one directory, and what it mounts is gone after it."""
+    """Runs buildah; it stores everything in one directory and leaves no mounts behind."""
 
     def __init__(self, store: Path) -> None:
         self._store = store
@@ -15,6 +15,6 @@ class Buildah:
         scratch = self._store / "scratch"
         scratch.mkdir(exist_ok=True)
         options = ("--root", self._store / "root", "--runroot", self._store / "run")
-        # The driver works on any file system.
+        # This driver works on any file system.
         command = ("unshare", "--mount", "buildah", *options, "--storage-driver", "vfs", *arguments)
         return run(*command, timeout=timeout, environ={"TMPDIR": str(scratch)})

@@ -1,4 +1,4 @@
-"""Control groups of a run: one in each hierarchy, with all of a run's processes below it."""
+"""The control groups of a run: one in each hierarchy, with all processes of the run below it."""
 
 import contextlib
 import os
@@ -10,15 +10,15 @@ from tests.e2e.commands import run
 from tests.e2e.footprint import CGROUP_PREFIX, CGROUPS, is_owned
 
 _REMOVAL_SECONDS = 20.0
-# What /proc/self/mounts tells of any file system, not of the hierarchy.
+# Mount options that say nothing about the hierarchy.
 _COMMON_OPTIONS = {"rw", "ro", "nosuid", "nodev", "noexec", "relatime", "xattr", "nsdelegate"}
 
 
 @contextlib.contextmanager
 def groups() -> Iterator[list[Path]]:
-    """Have a group of our own in each hierarchy, and take it away with all below it.
+    """Create a group in each hierarchy, and remove it with everything below it at the end.
 
-    Those of earlier runs that were killed before they could do so are taken away too.
+    Groups of earlier runs that were killed are removed too.
     """
     made = [parent / f"{CGROUP_PREFIX}{os.getpid()}" for parent in _parents()]
     for group in made:
@@ -40,7 +40,7 @@ def enter(made: list[Path]) -> None:
 
 
 def mount_as_seen() -> None:
-    """Mount the hierarchies anew, in a new namespace: its own groups are the roots there."""
+    """Mount the hierarchies again in a new namespace, where the run's groups are the roots."""
     mounts = [line.split() for line in Path("/proc/self/mounts").read_text("utf-8").splitlines()]
     for _, target, kind, options, *_ in mounts:
         if kind.startswith("cgroup"):
@@ -49,7 +49,7 @@ def mount_as_seen() -> None:
             run("mount", "-t", kind, "cgroup", target)
         elif kind == "cgroup":
             own = [option for option in options.split(",") if option not in _COMMON_OPTIONS]
-            # A hierarchy without controllers has a name instead.
+            # A hierarchy without controllers has a name.
             own = ["none", *own] if own[0].startswith("name=") else own
             run("mount", "-t", kind, "-o", ",".join(own), "cgroup", target)
     if _is_version_2():
@@ -61,9 +61,9 @@ def _is_version_2() -> bool:
 
 
 def _parents() -> list[Path]:
-    """Return the groups of this process, or the root if there is a single hierarchy.
+    """Return the groups of this process, or the root if there is only one hierarchy.
 
-    A group of version 2 that has processes cannot have groups with limits below it.
+    In version 2, a group that contains processes cannot have groups with limits below it.
     """
     if _is_version_2():
         return [CGROUPS]
@@ -83,14 +83,14 @@ def _sweep(parent: Path) -> None:
 
 
 def _let_in(group: Path) -> None:
-    # A new group of this controller has no processor and no memory, and lets no process in.
+    # A new group of this controller has no processors and no memory, and accepts no process.
     for name in ("cpuset.cpus", "cpuset.mems"):
         if (group / name).exists() and not _is_version_2():
             (group / name).write_text((group.parent / name).read_text("ascii"), "ascii")
 
 
 def _make_room() -> None:
-    """Leave the root to groups, as version 2 wants it, and let them have limits."""
+    """Move all processes out of the root and let its groups have limits, as version 2 requires."""
     leaf = CGROUPS / "run"
     leaf.mkdir()
     for process in (CGROUPS / "cgroup.procs").read_text("ascii").split():

@@ -1,4 +1,4 @@
-"""Running other programs, and telling what came of it."""
+"""Runs other programs."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 class CommandError(Exception):
-    """A program ended with an error; the message has the end of what it said."""
+    """A program failed; the message contains the end of its output."""
 
 
 def run(
@@ -17,14 +17,17 @@ def run(
     cwd: Path | None = None,
     text: str = "",
 ) -> str:
-    """Run a program to its end, and return what it printed.
+    """Run a program and return its output.
 
     Args:
         command: the program and its arguments.
         timeout: seconds.
-        environ: what the environment has beside this process's own.
-        cwd: where it runs.
+        environ: variables to set in addition to this process's own.
+        cwd: its working directory.
         text: its standard input.
+
+    Raises:
+        CommandError: it failed.
     """
     done = subprocess.run(
         [str(part) for part in command],
@@ -37,8 +40,8 @@ def run(
         env={**os.environ, **(environ or {})},
     )
     if done.returncode != 0:
-        told = (done.stdout + done.stderr).strip()[-4000:]
-        raise CommandError(f"{_shown(command)} failed:\n{told}")
+        output = (done.stdout + done.stderr).strip()[-4000:]
+        raise CommandError(f"{_shown(command)} failed:\n{output}")
     return done.stdout
 
 

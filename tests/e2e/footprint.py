@@ -1,4 +1,4 @@
-"""What a run could leave behind on a machine, to be compared before and after."""
+"""What a run could leave behind on the machine, to be compared before and after."""
 
 import os
 import re
@@ -8,9 +8,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
-CGROUP_PREFIX = "pinecone-node-"  # of a run's groups; its process's number follows
+CGROUP_PREFIX = "pinecone-node-"  # of a run's groups; the process id follows
 
-# What a kubelet sets unless it finds it so; for the whole machine, whatever its namespaces.
+# Kernel settings that a kubelet sets unless they have these values; they affect the whole machine.
 TUNABLES = {
     "vm/overcommit_memory": "1",
     "vm/panic_on_oom": "0",
@@ -19,7 +19,7 @@ TUNABLES = {
     "kernel/keys/root_maxkeys": "1000000",
     "kernel/keys/root_maxbytes": "25000000",
 }
-# Where a container runtime and a kubelet put things unless they are told otherwise.
+# Where a container runtime and a kubelet put files by default.
 _FOLDERS = ("/etc", "/etc/cni/net.d", "/opt", "/run", "/run/netns", "/var/lib", "/var/log")
 
 
@@ -28,14 +28,14 @@ class Footprint:
     """The traces on the machine, each as a line of text.
 
     Attributes:
-        mounts: file systems mounted.
-        cgroups: groups without a process in them, but for those of another run that goes on. Groups
-            with processes come and go with what else runs here.
+        mounts: mounted file systems.
+        cgroups: groups without processes, except those of another run that is in progress. Groups
+            with processes come and go with whatever else runs here.
         interfaces: network interfaces and their addresses.
-        rules: of the packet filter.
-        tunables: settings of the kernel that a kubelet would change.
-        files: in the folders that a container runtime uses.
-        processes: that have to do with the run's directory.
+        rules: packet filter rules.
+        tunables: kernel settings that a kubelet would change.
+        files: files in the folders that a container runtime uses.
+        processes: processes that refer to the run's directory.
     """
 
     mounts: frozenset[str]
@@ -47,28 +47,28 @@ class Footprint:
     processes: frozenset[str]
 
     def differences(self, before: "Footprint") -> list[str]:
-        """Return what came and what went since before, a line each."""
+        """Return what appeared and what disappeared, a line each."""
         found = []
         for field in fields(self):
             then, now = getattr(before, field.name), getattr(self, field.name)
             found += [f"{field.name}: + {line}" for line in sorted(now - then)]
-            # What was there before can end for its own reasons, but not these.
+            # Other things may disappear for reasons of their own.
             if field.name in ("interfaces", "rules", "tunables", "mounts"):
                 found += [f"{field.name}: - {line}" for line in sorted(then - now)]
         return found
 
 
 def take(directory: Path) -> Footprint:
-    """Look at the machine.
+    """Return the footprint as it is now.
 
     Args:
-        directory: the run's, by which its processes are known.
+        directory: the run's; its processes are recognised by it.
     """
     return Footprint(
         mounts=frozenset(Path("/proc/self/mounts").read_text("utf-8").splitlines()),
         cgroups=frozenset(_empty_cgroups()),
-        interfaces=frozenset(_said("ip", "-oneline", "address")),
-        rules=frozenset([*_said("iptables-save"), *_said("nft", "list", "ruleset")]),
+        interfaces=frozenset(_output("ip", "-oneline", "address")),
+        rules=frozenset([*_output("iptables-save"), *_output("nft", "list", "ruleset")]),
         tunables=frozenset(_tunables()),
         files=frozenset(_files()),
         processes=frozenset(_processes(str(directory))),
@@ -81,7 +81,7 @@ def _empty_cgroups() -> list[str]:
         try:
             if not group.read_text("utf-8") and not _of_another_run(group):
                 found.append(str(group.parent))
-        except OSError:  # gone meanwhile, or of threads only
+        except OSError:  # removed meanwhile, or for threads only
             continue
     return found
 
@@ -92,20 +92,20 @@ def _of_another_run(path: Path) -> bool:
 
 
 def owner(group: str) -> int:
-    """Return the number of the process whose run a group is."""
+    """Return the process id of the run that a group belongs to."""
     return int(group.removeprefix(CGROUP_PREFIX))
 
 
 def is_owned(group: str) -> bool:
-    """Return whether the run that made a group goes on."""
+    """Return whether the run that a group belongs to is in progress."""
     return Path(f"/proc/{owner(group)}").exists()
 
 
-def _said(*command: str) -> list[str]:
+def _output(*command: str) -> list[str]:
     if shutil.which(command[0]) is None:
         return []
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    # Counters and life times change by themselves; comments tell the time.
+    # Counters and address lifetimes change by themselves, and comments contain the time.
     lines = (
         re.sub(r"\[\d+:\d+\]|(valid|preferred)_lft \S+", "", line)
         for line in done.stdout.splitlines()
@@ -131,7 +131,7 @@ def _processes(mark: str) -> list[str]:
         try:
             command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
             environ = (process / "environ").read_bytes().decode(errors="replace")
-        except OSError:  # ended meanwhile
+        except OSError:  # exited meanwhile
             continue
         if mark in command or mark in environ:
             found.append(f"{process.name} {command}")

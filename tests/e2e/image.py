@@ -1,4 +1,4 @@
-"""The operator's image, built from the Dockerfile as a user would, and what is in it."""
+"""Builds the operator's image from the Dockerfile, as a user would, and inspects it."""
 
 import hashlib
 import inspect
@@ -20,7 +20,7 @@ from tests.support.version import PLACES, found
 
 _MEGABYTE = 1_000_000
 
-# What else decides what is built.
+# What decides the content of the image.
 _SOURCES = (
     *("Dockerfile", "pyproject.toml", "README.md", "LICENSE", "image", "operator", "requirements"),
 )
@@ -28,14 +28,15 @@ _SOURCES = (
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What can be said of an image.
+    """Facts about an image; sizes are in megabytes.
 
     Attributes:
-        pulled_mb: what a node pulls, the compressed layers; megabytes, as the others.
-        unpacked_mb: what it takes on the node's disk.
-        parts_mb: of that, by package or folder, those of a megabyte or more.
-        packages: the distributions in it.
-        user: who it runs as. labels: those of the image.
+        pulled_mb: the compressed layers, which a node pulls.
+        unpacked_mb: the size on the node's disk.
+        parts_mb: of that, by package or folder, the parts of a megabyte or more.
+        packages: the Python distributions in it.
+        user: who it runs as.
+        labels: of the image.
     """
 
     pulled_mb: float
@@ -47,20 +48,20 @@ class Facts:
 
 
 def operator_name() -> str:
-    """Return the name that the chart gives to the image unless it is told another."""
+    """Return the image name that is the chart's default."""
     (version,) = found()[PLACES[0]]
     return f"docker.io/library/pinecone-token-operator:{version}"
 
 
 class Image:
-    """The image, in archives; built once for each content of what goes into it."""
+    """Builds the image; an archive is reused until one of its sources changes."""
 
     def __init__(self) -> None:
         self._directory = cache_base() / "e2e"
         self._directory.mkdir(parents=True, exist_ok=True)
 
     def build(self, name: str) -> Path:
-        """Return an archive of the image, under a name."""
+        """Return an archive of the image with this name."""
         archive = self._directory / f"operator-{_content()}.tar"
         if not archive.is_file():
             with tempfile.TemporaryDirectory(dir=self._directory, prefix=".build-") as scratch:
@@ -76,7 +77,7 @@ class Image:
         return archive
 
     def build_again(self) -> list[str]:
-        """Build it twice more, and return which files of the two differ."""
+        """Build the image twice more and return which files differ between the two."""
         with tempfile.TemporaryDirectory(dir=self._directory, prefix=".again-") as scratch:
             buildah = Buildah(Path(scratch))
             base_image.make(buildah, base_image.name(ROOT / "Dockerfile"))
@@ -92,7 +93,7 @@ class Image:
         )
 
     def pause(self, name: str) -> Path:
-        """Return an archive of an image that holds a pod's namespaces."""
+        """Return an archive of the sandbox image, which keeps a pod's namespaces."""
         program = binaries("pause")["pause"]
         archive = self._directory / f"pause-{program.parent.name}.tar"
         if not archive.is_file():
@@ -109,7 +110,7 @@ class Image:
 
 
 def facts(archive: Path) -> Facts:
-    """Look into an archive."""
+    """Inspect an archive."""
     with tarfile.open(archive) as outer:
         index = _json(outer, "index.json")
         manifest = _json(outer, _blob(index["manifests"][0]["digest"]))
@@ -135,7 +136,7 @@ def facts(archive: Path) -> Facts:
 
 
 def not_locked(seen: Facts) -> list[str]:
-    """Return the packages in an image that the lock does not name in this version."""
+    """Return the packages in an image that are not in the lock file with this version."""
     lock = (ROOT / "requirements" / "run.txt").read_text("utf-8")
     named = {
         (_plain(name), version)
@@ -154,7 +155,7 @@ def _plain(name: str) -> str:
 
 
 def _build(buildah: Buildah, name: str) -> None:
-    # The same time for the same commit, so that the same files make the same image.
+    # One timestamp per commit, so that the same files give the same image.
     time = (
         os.environ.get("SOURCE_DATE_EPOCH")
         or run("git", "log", "-1", "--format=%ct", cwd=ROOT).strip()
@@ -166,7 +167,7 @@ def _build(buildah: Buildah, name: str) -> None:
         "--isolation",
         "chroot",
     ]  # needs neither a daemon nor user namespaces
-    # Whom this machine trusts, and what its pip is told, so that a proxy in between is no obstacle.
+    # This machine's CA certificates and pip configuration, in case there is a proxy in between.
     for path in ("/etc/ssl/certs", "/etc/pip.conf"):
         if Path(path).exists():
             options += ["--volume", f"{path}:{path}:ro"]
@@ -174,12 +175,12 @@ def _build(buildah: Buildah, name: str) -> None:
 
 
 def _export(buildah: Buildah, name: str, archive: Path) -> None:
-    # In an archive of this kind, an image has a tag only; `ctr` is told the rest.
+    # Archives of this kind contain only the tag; `ctr` gets the rest of the name as an option.
     buildah("push", "--quiet", name, f"oci-archive:{archive}:{name.rpartition(':')[2]}")
 
 
 def _content() -> str:
-    """Return a fingerprint of all that goes into the image."""
+    """Return a hash of everything that goes into the image."""
     seen = hashlib.sha256(inspect.getsource(_build).encode())
     seen.update(Path(base_image.__file__).read_bytes())
     for source in _SOURCES:
@@ -212,7 +213,7 @@ def _part(path: str) -> str:
 
 
 def _contents(archive: Path) -> dict[str, str]:
-    """Return a fingerprint of each file, of each layer, and of the configuration."""
+    """Return a hash of each file, of each layer, and of the configuration."""
     seen = {}
     with tarfile.open(archive) as outer:
         index = _json(outer, "index.json")

@@ -1,4 +1,4 @@
-"""What runs in the sandbox: the cluster, its node, the token endpoint, and the scenario."""
+"""Runs inside the sandbox: the cluster, its node, the token endpoint, and the scenario."""
 
 import argparse
 import contextlib
@@ -19,7 +19,7 @@ from tests.support.token_endpoint import TokenEndpoint
 
 
 def main() -> int:
-    """Play the scenario; write what was found, also when it fails."""
+    """Run the scenario and write down the findings, even if it fails."""
     parser = argparse.ArgumentParser(description="Runs in the sandbox; see python -m tests.e2e.")
     parser.add_argument("--directory", type=Path, required=True)
     parser.add_argument("--image", required=True)
@@ -27,7 +27,7 @@ def main() -> int:
     parser.add_argument("--pause-archive", type=Path, required=True)
     options = parser.parse_args()
     directory: Path = options.directory
-    sandbox.furnish(directory, [NODE_ADDRESS, SERVICE_ADDRESS])
+    sandbox.prepare(directory, [NODE_ADDRESS, SERVICE_ADDRESS])
     form = SHORT if os.environ.get("E2E_SHORT") else LONG
     with (
         TokenEndpoint(form.lifetime, host=NODE_ADDRESS, directory=directory / "tls") as endpoint,
@@ -47,8 +47,8 @@ def main() -> int:
         try:
             with stage.step("0. start the node"):
                 node.start({options.image: options.archive, PAUSE: options.pause_archive})
-            scenario.play(stage)
-        except Exception:  # noqa: BLE001 - told to the developer, with what was found so far
+            scenario.run(stage)
+        except Exception:  # noqa: BLE001 - it is printed, and the findings so far are kept
             traceback.print_exc()
             _keep_state(stage)
             return 1
@@ -59,7 +59,7 @@ def main() -> int:
 
 
 def _keep_state(stage: Stage) -> None:
-    """Write down, beside the logs, what a developer would look at first."""
+    """Save next to the logs what a developer would look at first."""
     for what in ("pods", "pat", "events"):
         with contextlib.suppress(CommandError):
             found = stage.user.kubectl("get", what, "-A", "-o", "wide")

@@ -1,4 +1,4 @@
-"""A node: containerd and a kubelet, with what they run from."""
+"""A node: containerd, a kubelet and their configuration."""
 
 import json
 import os
@@ -59,12 +59,12 @@ class NodeError(Exception):
 
 
 class Node:
-    """The one node of a cluster, in a sandbox.
+    """The only node of a cluster, in a sandbox.
 
     Args:
-        cluster: whose node it is.
+        cluster: the cluster.
         directory: for all its files.
-        sync_frequency: how often the kubelet looks at a pod, as a duration; empty for its default.
+        sync_frequency: how often the kubelet syncs a pod, as a duration; empty for its default.
     """
 
     def __init__(self, cluster: NodeCluster, directory: Path, sync_frequency: str) -> None:
@@ -72,13 +72,13 @@ class Node:
         self._directory = directory
         self._sync_frequency = sync_frequency
         self._programs = binaries(*NODE_PACKAGES)
-        # The native snapshotter copies an image for each container, but works on any file system.
+        # The native snapshotter copies the image for each container but works on any file system.
         overlay = "\toverlay\n" in Path("/proc/filesystems").read_text("ascii")
         self._snapshotter = "overlayfs" if overlay else "native"
         self._kubelet: subprocess.Popen[bytes] | None = None
 
     def start(self, images: Mapping[str, Path]) -> None:
-        """Start all, load images by name from archives, and wait until the node is ready."""
+        """Start everything, load the images from archives by name, and wait for the node."""
         self._write_files()
         self._spawn("containerd", "--config", str(self._directory / "containerd.toml"))
         self._wait("containerd", lambda: self._ctr("version"))
@@ -103,7 +103,7 @@ class Node:
         )
 
     def stop_kubelet(self) -> None:
-        """Stop the kubelet; containers run on."""
+        """Stop the kubelet; containers keep running."""
         assert self._kubelet is not None
         self._kubelet.send_signal(signal.SIGTERM)
         self._kubelet.wait()
@@ -121,14 +121,14 @@ class Node:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "PATH": path},  # by which containerd finds its shim
+                env={**os.environ, "PATH": path},  # where containerd finds its shim
             )
 
-    def _wait(self, name: str, look: Callable[[], str]) -> None:
+    def _wait(self, name: str, check: Callable[[], str]) -> None:
         deadline = time.monotonic() + _START_SECONDS
         while True:
             try:
-                look()
+                check()
             except (ClusterError, CommandError) as error:
                 if time.monotonic() > deadline:
                     log = (self._directory / f"{name}.log").read_text("utf-8")[-4000:]
@@ -159,7 +159,7 @@ class Node:
             "apiVersion": "kubelet.config.k8s.io/v1beta1",
             "kind": "KubeletConfiguration",
             "address": NODE_ADDRESS,
-            # Nobody but the API server is in the sandbox; pods are ours.
+            # Only the API server and our own pods are in the sandbox.
             "authentication": {"anonymous": {"enabled": True}, "webhook": {"enabled": False}},
             "authorization": {"mode": "AlwaysAllow"},
             "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
@@ -167,7 +167,7 @@ class Node:
             "volumePluginDir": str(self._directory / "volume-plugins"),
             "resolvConf": "",
             "registerWithTaints": [],
-            # What a machine allows that was not made to be a node.
+            # So that it runs on a machine that is not set up as a node.
             "failCgroupV1": False,
             "failSwapOn": False,
             "cgroupDriver": "cgroupfs",
@@ -176,7 +176,7 @@ class Node:
             "localStorageCapacityIsolation": False,
             "oomScoreAdj": 0,
             "makeIPTablesUtilChains": False,
-            # A full disk is the developer's business.
+            # A full disk is the developer's concern.
             "evictionHard": {"memory.available": "50Mi"},
             "imageGCHighThresholdPercent": 100,
         }

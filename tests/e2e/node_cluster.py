@@ -1,4 +1,4 @@
-"""A control plane that a node and its pods reach, with a scheduler."""
+"""A control plane with a scheduler that a node and its pods can reach."""
 
 import secrets
 from pathlib import Path
@@ -8,15 +8,15 @@ from tests.support.control_plane import binaries
 from tests.support.kubeconfig import write_kubeconfig
 
 NODE = "node"
-NODE_ADDRESS = "192.0.2.10"  # of the range for documentation; a kubelet wants no loopback address
-SERVICE_ADDRESS = "10.0.0.1"  # of the Service `kubernetes`, the first of the cluster's range
+NODE_ADDRESS = "192.0.2.10"  # from the documentation range; a kubelet refuses loopback
+SERVICE_ADDRESS = "10.0.0.1"  # of the Service `kubernetes`, the first in its range
 
 
 class NodeCluster(Cluster):
-    """The tests' cluster, listening at the addresses that pods use.
+    """The tests' cluster, listening on the addresses that pods use.
 
-    Nothing translates addresses of Services, so the API server itself has the one that every pod
-    finds in its environment. The node may do what the Node authorizer lets it, and no more.
+    There is no kube-proxy, so the API server itself has the address of its Service. The node has
+    only the permissions that the Node authorizer grants.
 
     Attributes:
         node_kubeconfig: the kubelet's.
@@ -24,7 +24,7 @@ class NodeCluster(Cluster):
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory, controller_manager=True)
-        self._port = 443  # as the Service has it; there is no other server in the sandbox
+        self._port = 443  # the Service's port; there is no other server in the sandbox
         self.url = f"https://{NODE_ADDRESS}"
         self.node_kubeconfig = self._directory / "node.kubeconfig"
         self._node_token = secrets.token_hex(16)

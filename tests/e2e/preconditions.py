@@ -1,10 +1,10 @@
-"""Whether this machine can run it, and if not, why."""
+"""Checks whether this machine can run the end-to-end test."""
 
 import os
 import shutil
 import sys
 
-# Debian's packages that have them, where the name is another.
+# Programs and the Debian packages that contain them.
 _PROGRAMS = {
     "buildah": "buildah",
     "debootstrap": "debootstrap",
@@ -16,12 +16,12 @@ _PROGRAMS = {
 
 
 def missing() -> str:
-    """Return what is missing, for a person to read; empty if nothing is."""
+    """Return what is missing as a phrase; empty if nothing is."""
     if sys.platform != "linux":
         return "it needs Linux"
     if os.geteuid() != 0:
         return "it needs root, to make namespaces and control groups"
     absent = [package for name, package in _PROGRAMS.items() if shutil.which(name) is None]
     if absent:
-        return f"it needs what is not installed: {', '.join(absent)}"
+        return f"these packages are not installed: {', '.join(absent)}"
     return ""

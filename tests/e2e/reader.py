@@ -1,8 +1,8 @@
-"""What runs in a team's pod: reads the token again and again, and writes down what it sees.
+"""Runs in a team's pod: reads the token repeatedly and logs what it sees.
 
-It prints a line of JSON at each change, and every few seconds: when (seconds since 1970), a
-fingerprint of the token, never the token, and the seconds left until the expiry that stands beside
-it. It is mounted into the pods and must do with the standard library.
+It prints a line of JSON at each change and every few seconds: the time (seconds since 1970), a hash
+of the token (never the token), and the seconds until the expiry stated next to it. It is mounted
+into the pods and can only use the standard library.
 
     reader.py FOLDER   the files of a mounted Secret
     reader.py -        the environment
@@ -17,17 +17,17 @@ import sys
 import time
 from pathlib import Path
 
-LOOK_SECONDS = 0.1
-TELL_SECONDS = 2.0
+READ_SECONDS = 0.1
+LOG_SECONDS = 2.0
 
 
 def read(source: str) -> tuple[str, float]:
-    """Return the token's fingerprint, and when it expires."""
+    """Return the token's hash and when it expires."""
     if source == "-":
         token, expiry = os.environ["ACCESS_TOKEN"], os.environ["EXPIRES_AT"]
     else:
         folder = Path(source)
-        # Both of one version: the kubelet changes where ..data points to.
+        # Both from the same version: the kubelet switches the link ..data.
         data = folder / "..data"
         folder = data.resolve() if data.exists() else folder
         token = (folder / "access_token").read_text("utf-8")
@@ -39,18 +39,18 @@ def read(source: str) -> tuple[str, float]:
 def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     source = sys.argv[1]
-    shown, told = "", 0.0
+    shown, logged = "", 0.0
     while True:
         try:
             token, expiry = read(source)
-        except FileNotFoundError:  # the old version went between two reads
+        except FileNotFoundError:  # the old version was deleted between two reads
             continue
         now = time.time()
-        if token != shown or now - told >= TELL_SECONDS:
+        if token != shown or now - logged >= LOG_SECONDS:
             line = {"at": now, "token": token, "left": expiry - now, "changed": token != shown}
             print(json.dumps(line), flush=True)
-            shown, told = token, now
-        time.sleep(LOOK_SECONDS)
+            shown, logged = token, now
+        time.sleep(READ_SECONDS)
 
 
 main()

@@ -1,4 +1,4 @@
-"""The operator as a release of Helm, seen by its user."""
+"""The operator as a Helm release."""
 
 import json
 from dataclasses import dataclass
@@ -12,16 +12,17 @@ from tests.support.chart import CHART
 
 LEVEL = "pod-security.kubernetes.io/enforce"
 
-# Told by the operator's own process: may it write, who is it, what may it do?
+# Run in the operator's container: reports its user, its capabilities and whether it can write.
 _SELF = """
 import json, pathlib
 status = dict(line.split(":", 1) for line in open("/proc/1/status"))
-told = {key: status[key].split()[0] for key in ("Uid", "CapEff", "CapBnd", "NoNewPrivs", "Seccomp")}
+keys = "Uid", "CapEff", "CapBnd", "NoNewPrivs", "Seccomp"
+found = {key: status[key].split()[0] for key in keys}
 try:
     pathlib.Path("/here").write_text("")
 except OSError as error:
-    told["write"] = error.strerror
-print(json.dumps(told))
+    found["write"] = error.strerror
+print(json.dumps(found))
 """
 CONFINED = {
     "Uid": "65532",
@@ -35,7 +36,7 @@ CONFINED = {
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A release and its namespace, which have one name, as in the documents."""
+    """A release and its namespace, which have the same name, as in the docs."""
 
     stage: Stage
     name: str
@@ -51,7 +52,7 @@ class Release:
         return f"deployment/{self.name if chart in self.name else f'{self.name}-{chart}'}"
 
     def install(self, *options: str) -> None:
-        """Install the chart with default values but the endpoint, under strict Pod Security."""
+        """Install the chart with default values but for the endpoint, under strict Pod Security."""
         user, endpoint = self.stage.user, self.stage.endpoint
         user.kubectl("create", "namespace", self.name)
         user.kubectl("label", "namespace", self.name, f"{LEVEL}=restricted")
@@ -89,7 +90,7 @@ class Release:
         return self.stage.user.items("pods", "--namespace", self.name, "--selector", label)
 
     def leader(self) -> str:
-        """Return the name of the pod that leads; empty if none does."""
+        """Return the name of the leading pod; empty if there is none."""
         leases = self.stage.user.items("leases", "--namespace", self.name)
         holders = [lease["spec"].get("holderIdentity") or "" for lease in leases]
         return holders[0].partition("_")[0] if holders else ""
@@ -101,14 +102,14 @@ class Release:
         )
 
     def confinement(self, pod: str) -> dict[str, str]:
-        """Return what a pod's process may do, by its own account."""
+        """Return how a pod's process is confined, as it reports itself."""
         command = ("exec", pod, "--", "/opt/venv/bin/python", "-c", _SELF)
-        told = self.stage.user.kubectl("--namespace", self.name, *command)
-        found: dict[str, str] = json.loads(told)
+        output = self.stage.user.kubectl("--namespace", self.name, *command)
+        found: dict[str, str] = json.loads(output)
         return found
 
     def start_seconds(self, pod: dict[str, Any]) -> dict[str, float]:
-        """Return seconds from a container's start, which is told to the second."""
+        """Return the seconds from a container's start, which has a resolution of a second."""
         began = datetime.fromisoformat(
             pod["status"]["containerStatuses"][0]["state"]["running"]["startedAt"]
         )

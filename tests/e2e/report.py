@@ -1,4 +1,4 @@
-"""The report: figures for a person on the terminal, the same in JSON for a program."""
+"""The report: figures for the terminal, and the same as JSON."""
 
 import json
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def write(directory: Path, found: dict[str, Any]) -> None:
-    """Print it, and write it into the directory."""
+    """Print the report and write it to the directory."""
     (directory / "report.json").write_text(json.dumps(found, indent=2) + "\n", "utf-8")
     print("\n".join(_lines(found)), flush=True)
 
@@ -18,7 +18,7 @@ def _lines(value: dict[str, Any], indent: str = "") -> Iterator[str]:
             yield f"{indent}{key}:"
             yield from _lines(each, indent + "  ")
         elif isinstance(each, list):
-            yield f"{indent}{key}: {', '.join(str(one) for one in each) or 'nothing'}"
+            yield f"{indent}{key}: {', '.join(str(one) for one in each) or 'none'}"
         elif isinstance(each, float):
             yield f"{indent}{key}: {each:.1f}"
         else:

@@ -1,23 +1,24 @@
-"""What the chart's roles grant, beside what the audit log shows being used."""
+"""Compares the permissions that the chart grants with those that the audit log shows in use."""
 
-import base64
 import json
 import time
 from datetime import UTC, datetime
 
-from pinecone_token_operator.api.access_token import REFRESH_REQUESTED_AT
 from tests.e2e.release import Release
 from tests.e2e.team import CREDENTIALS, TARGET, Team
 from tests.e2e.user import eventually
 from tests.support.audit import Request
+from tests.support.documented import REFRESH_REQUESTED_AT
+from tests.support.encoding import encode
 
-Right = tuple[str, str]  # resource and verb
+Right = tuple[str, str]
+"""A resource and a verb."""
 
 _FORBIDDEN = (401, 403)
 
 
 def granted(release: Release) -> set[Right]:
-    """Return the rights of the release's account, by the roles that it is bound to."""
+    """Return the permissions of the release's ServiceAccount, from all roles bound to it."""
     user = release.stage.user
     found = set()
     for kind in ("rolebindings", "clusterrolebindings"):
@@ -41,20 +42,23 @@ def granted(release: Release) -> set[Right]:
 
 
 def requests(release: Release, mark: int) -> list[Request]:
-    """Return what the release's account has asked the API server for since the mark."""
+    """Return the requests of the release's ServiceAccount since the mark."""
     asked = release.stage.audit.since(mark, user_agent="")
     return [one for one in asked if one.user == release.account]
 
 
 def used(asked: list[Request]) -> set[Right]:
-    """Return the rights that were needed; paths that everybody may read are no resource."""
+    """Return the permissions that were used; public paths are not resources."""
     return {
         (f"{one.resource}/{one.subresource}".rstrip("/"), one.verb) for one in asked if one.resource
     }
 
 
 def denied(asked: list[Request], until: datetime) -> list[str]:
-    """Return what was refused until then. Helm takes the rights away before the pods have ended."""
+    """Return the requests that were denied until then.
+
+    Later ones do not count: helm deletes the roles before the pods have stopped.
+    """
     return [
         f"{one.verb} {one.resource} {one.namespace}/{one.name}"
         for one in asked
@@ -63,42 +67,42 @@ def denied(asked: list[Request], until: datetime) -> list[str]:
 
 
 def exercise(team: Team) -> None:
-    """Have the operator do all that it can do: a team makes its mistakes, and mends them."""
-    team.ask()
+    """Make the operator use all its permissions: a team makes mistakes and fixes them."""
+    team.request_token()
     team.wait_ready()
     first = team.secrets()[TARGET]
     team.kubectl("delete", "secret", TARGET)
-    eventually(lambda: team.secrets().get(TARGET, first) != first, "the target is back")
-    time.sleep(1)  # a request counts when it is later than the last refresh, by the second
+    eventually(lambda: team.secrets().get(TARGET, first) != first, "the target is recreated")
+    time.sleep(1)  # a request must be later than the last refresh, in whole seconds
     asked = f"{REFRESH_REQUESTED_AT}={datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     version = team.version(TARGET)
     team.kubectl("annotate", "--overwrite", "pat", TARGET, asked)
     eventually(lambda: team.version(TARGET) != version, "the target is refreshed")
-    changed = {"data": {"client_secret": base64.b64encode(b"wrong").decode()}}
-    for _ in range(2):  # the second Event of a kind is counted up
+    changed = {"data": {"client_secret": encode("wrong")}}
+    for _ in range(2):  # the second Event of a kind updates the first
         patch = ("--type", "merge", "--patch", json.dumps(changed))
         team.kubectl("patch", "secret", CREDENTIALS, *patch)
-        eventually(lambda: team.condition("Refreshed")[0] == "False", "the failure is told")
+        eventually(lambda: team.condition("Refreshed")[0] == "False", "the failure is reported")
         team.kubectl("delete", "secret", CREDENTIALS)
-        team.give_credentials()
-        eventually(lambda: team.condition("Refreshed")[0] == "True", "and its end")
+        team.create_credentials()
+        eventually(lambda: team.condition("Refreshed")[0] == "True", "the failure is over")
 
 
 def compare(
     release: Release, given: set[Right], mark: int, until: datetime
 ) -> dict[str, list[str]]:
-    """Return the comparison, once the last watches have ended and are in the log.
+    """Return the comparison, once the last watches have ended and are in the audit log.
 
     Args:
-        release: whose account it is.
-        given: its rights.
-        mark: of the audit log, before it was installed.
-        until: when it began to be uninstalled.
+        release: the release.
+        given: its permissions.
+        mark: of the audit log, from before it was installed.
+        until: when uninstalling it started.
     """
     eventually(
         lambda: used(requests(release, mark)) == given,
-        f"all of {sorted(given)} used, and nothing else",
-        seconds=15.0,
+        f"exactly these permissions are used: {sorted(given)}",
+        timeout=15.0,
     )
     refused = denied(requests(release, mark), until)
     assert refused == []

@@ -1,8 +1,8 @@
-"""Namespaces of its own for all that runs: what is in them is gone when their first process is.
+"""Linux namespaces for a run: everything in them disappears with their first process.
 
-Interfaces, addresses, packet filter rules, mounts and processes of a node are made in here, so that
-nothing has to be taken back one by one, whatever ends the run. Control groups have no such end and
-are removed by name; a kubelet's settings of the kernel are kept from it.
+A node's interfaces, addresses, packet filter rules, mounts and processes are created in here, so
+nothing has to be undone one by one, whatever ends the run. Control groups do not disappear and are
+removed by name. A kubelet in here cannot change kernel settings.
 """
 
 import contextlib
@@ -18,20 +18,20 @@ from tests.e2e.commands import run
 from tests.e2e.footprint import TUNABLES
 from tests.support.cluster import DIE_WITH_PARENT
 
-# Hidden behind empty ones of the sandbox's own: where a container runtime leaves things.
+# Where a container runtime leaves files; the sandbox mounts empty file systems over them.
 _HIDDEN = ("/run", "/var/lib", "/var/log")
 _NAMESPACES = ("--mount", "--net", "--pid", "--ipc", "--uts", "--cgroup")
 
 
 def run_inside(command: Sequence[str]) -> int:
-    """Run a program in a sandbox, and return its exit code.
+    """Run a program in a sandbox and return its exit code.
 
-    Whatever ends this process, or this call, ends everything in the sandbox.
+    Whatever ends this process or this call also ends everything in the sandbox.
     """
     with cgroups.groups() as made:
         enter = [sys.executable, "-m", "tests.e2e.sandbox", *(str(group) for group in made), "--"]
         whole = [sys.executable, "-I", "-S", "-c", DIE_WITH_PARENT, *enter, *command]
-        # A Ctrl-C is for this process, which ends the other.
+        # Ctrl-C must only reach this process, which ends the other one.
         process = subprocess.Popen(whole, start_new_session=True)
         try:
             return process.wait()
@@ -41,20 +41,21 @@ def run_inside(command: Sequence[str]) -> int:
             process.wait()
 
 
-def furnish(directory: Path, addresses: Sequence[str]) -> None:
-    """Prepare the sandbox from its inside.
+def prepare(directory: Path, addresses: Sequence[str]) -> None:
+    """Prepare the sandbox from the inside.
 
     Args:
         directory: for files of the sandbox.
-        addresses: that its programs and its pods shall reach.
+        addresses: the addresses that its programs and its pods need to reach.
     """
-    cgroups.mount_as_seen()
+    # First of all: mount itself keeps files in /run.
     for hidden in _HIDDEN:
         run("mount", "-t", "tmpfs", "sandbox", hidden)
+    cgroups.mount_as_seen()
     run("ip", "link", "set", "lo", "up")
     for address in addresses:
         run("ip", "address", "add", f"{address}/32", "dev", "lo")
-    # A kubelet that finds them as it wants leaves them alone; these are files, the kernel's stay.
+    # Files with the values that a kubelet wants, mounted over the kernel's, which stay unchanged.
     for name, value in TUNABLES.items():
         stand_in = directory / "tunables" / name
         stand_in.parent.mkdir(parents=True, exist_ok=True)
@@ -64,7 +65,7 @@ def furnish(directory: Path, addresses: Sequence[str]) -> None:
 
 
 def _enter() -> None:
-    """Become the program, in the sandbox: the groups first, which are the roots from then on."""
+    """Become the program in the sandbox; its groups are entered first, to become the roots."""
     end = sys.argv.index("--")
     cgroups.enter([Path(group) for group in sys.argv[1:end]])
     unshare = shutil.which("unshare")

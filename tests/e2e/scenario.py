@@ -1,4 +1,4 @@
-"""The scenario: what a cluster's administrator and a team do, from installing to removing."""
+"""The scenario: what an administrator and a team do, from installing to uninstalling."""
 
 import time
 from datetime import UTC, datetime
@@ -13,20 +13,20 @@ from tests.e2e.watching import watch
 CRD = "pineconeaccesstokens.pinecone.token-operator.dev"
 
 
-def play(stage: Stage) -> None:
-    """Go through all steps."""
+def run(stage: Stage) -> None:
+    """Run all steps."""
     release, team = Release(stage, "pinecone-token-operator"), Team(stage, "team")
     mark = stage.audit.mark()
     with stage.step("1. install"):
         _install(stage, release)
-    with stage.step("2. a team asks for a token"):
+    with stage.step("2. a team requests a token"):
         _ask(team)
     with stage.step("3. watch the file"):
         watch(stage, release, team)
     stage.assert_no_leak("before uninstalling")
     with stage.step("6. helm test"):
-        told = release.test()
-        assert "passed" in told, told
+        output = release.test()
+        assert "passed" in output, output
         assert stage.user.items("pat", "--namespace", release.name) == []
     with stage.step("6. uninstall"):
         given = rights.granted(release)
@@ -51,24 +51,24 @@ def _install(stage: Stage, release: Release) -> None:
 
 
 def _ask(team: Team) -> None:
-    team.move_in()
+    team.set_up()
     team.deploy()
-    # No pod starts without the Secret that it mounts.
+    # A pod does not start before the Secret that it mounts exists.
     waiting = eventually(team.readers, "pods")
     time.sleep(3)
     for pod in waiting:
         states = [each["state"] for each in pod["status"].get("containerStatuses", [])]
         assert all("waiting" in state for state in states), states
-    team.ask()
+    team.request_token()
     team.wait_ready()
     team.wait_reading()
 
 
 def _uninstall(release: Release, team: Team) -> datetime:
     other = Team(release.stage, "other-team")
-    other.move_in()
+    other.set_up()
     rights.exercise(other)
-    other.ask("kept", {"deletionPolicy": "Retain"})
+    other.request_token("kept", {"deletionPolicy": "Retain"})
     other.wait_ready("kept")
 
     removed_at = datetime.now(UTC)
@@ -78,9 +78,9 @@ def _uninstall(release: Release, team: Team) -> datetime:
     assert user.get("crd", CRD)["metadata"]["name"] == CRD
     assert TARGET in team.secrets()
     assert TARGET in other.secrets()
-    # Nothing is stuck without an operator, and policies are kept all the same.
+    # Nothing gets stuck without an operator, and deletion policies still apply.
     other.kubectl("delete", "pat", "--all", "--timeout=10s")
-    eventually(lambda: TARGET not in other.secrets(), "what was to be deleted is gone")
+    eventually(lambda: TARGET not in other.secrets(), "the target is deleted with its resource")
     assert "kept" in other.secrets()
     for each in (team, other):
         user.kubectl("delete", "namespace", each.namespace, "--timeout=90s")
@@ -91,11 +91,11 @@ def _install_for_some(stage: Stage) -> None:
     user = stage.user
     teams = {name: Team(stage, f"team-{name}") for name in "abc"}
     for team in teams.values():
-        team.move_in()
+        team.set_up()
     release = Release(stage, "team-tokens")
     mark = stage.audit.mark()
     served = f"watchNamespaces={{{teams['a'].namespace},{teams['b'].namespace}}}"
-    # The definition is there, as it was kept.
+    # The CRD was kept.
     shared = "crds.enabled=false,rbac.aggregateClusterRoles=false"
     release.install("--set", served, "--set", shared)
     bound = [
@@ -105,9 +105,9 @@ def _install_for_some(stage: Stage) -> None:
         if subject.get("namespace") == release.name
     ]
     assert bound == [], "the account has a ClusterRole"
-    teams["c"].ask()
+    teams["c"].request_token()
     rights.exercise(teams["a"])
-    teams["b"].ask()
+    teams["b"].request_token()
     teams["b"].wait_ready()
     assert teams["c"].condition("Ready") == ("", "")
     assert TARGET not in teams["c"].secrets()

@@ -1,4 +1,4 @@
-"""What every step of the scenario has at hand."""
+"""What all steps of the scenario share."""
 
 import time
 from collections.abc import Iterator
@@ -18,12 +18,12 @@ CLIENT, SECRET = "team-client", "team-secret-not-to-be-shown"
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How long all takes.
+    """The length of a run.
 
     Attributes:
         lifetime: of tokens, in seconds.
         watch: how long the file is watched, in seconds.
-        readers: pods that read it, each with its own moment of the kubelet's look.
+        readers: how many pods read it; the kubelet syncs each at another moment.
         sync_frequency: of the kubelet; empty for its default.
     """
 
@@ -33,17 +33,24 @@ class Form:
     sync_frequency: str
 
 
-# The default kubelet needs up to 90 s to bring a change into the file, which is more than tokens of
-# 150 s have left at their refresh. So the short form has one that looks more often.
+# By default a kubelet takes up to 90 s to update the file, which is longer than tokens that live
+# 150 s have left when they are refreshed. So the short form has a kubelet that syncs more often.
 SHORT = Form(lifetime=150, watch=170.0, readers=2, sync_frequency="20s")
 LONG = Form(lifetime=240, watch=900.0, readers=4, sync_frequency="")
 
 
 @dataclass(slots=True)
 class Stage:
-    """The cluster with its node, the user, the token endpoint, and what was found so far.
+    """The cluster with its node, the user, the token endpoint, and the findings so far.
 
     Attributes:
+        form: the length of the run.
+        user: runs helm and kubectl.
+        node: the cluster's node.
+        endpoint: the token endpoint.
+        audit: the API server's audit log.
+        directory: of the run.
+        image: the operator's image.
         found: figures for the report, in order.
         seconds: how long each step took.
     """
@@ -60,7 +67,7 @@ class Stage:
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Announce a step, and take its time."""
+        """Announce a step and measure its duration."""
         say(f"{name} ...")
         started = time.monotonic()
         yield
@@ -68,7 +75,8 @@ class Stage:
         say(f"{name}: {self.seconds[name]} s")
 
     def assert_no_leak(self, when: str) -> None:
-        """See that no log holds a token or the client secret; a pod's goes with the pod."""
+        """Check that no log contains a token or the client secret."""
+        # Before an uninstall too: a pod's log is deleted with the pod.
         paths = list(self.directory.rglob("*.log"))
         logs = {str(path): path.read_text("utf-8", "replace") for path in paths}
         assert find_leaks(logs, [SECRET, *self.endpoint.tokens]) == []

@@ -11,6 +11,7 @@ from tests.e2e.readings import Readings, parse
 from tests.e2e.release import LEVEL
 from tests.e2e.stage import CLIENT, SECRET, Stage
 from tests.e2e.user import eventually
+from tests.support.conditions import state
 from tests.support.repository import ROOT
 
 CREDENTIALS, TARGET = "pinecone-service-account", "pinecone-access-token"
@@ -20,7 +21,12 @@ _GOOD, _BAD = ("reader",), ("subpath", "environment")
 
 @dataclass(frozen=True, slots=True)
 class Team:
-    """What a team does in its namespace."""
+    """What a team does in its namespace.
+
+    Attributes:
+        stage: the cluster.
+        namespace: the team's.
+    """
 
     stage: Stage
     namespace: str
@@ -28,18 +34,18 @@ class Team:
     def kubectl(self, *arguments: str) -> str:
         return self.stage.user.kubectl("--namespace", self.namespace, *arguments)
 
-    def move_in(self) -> None:
-        """Make the namespace, as restricted as can be, and the credentials."""
+    def set_up(self) -> None:
+        """Create the namespace, with the strictest Pod Security, and the credentials."""
         self.stage.user.kubectl("create", "namespace", self.namespace)
         self.stage.user.kubectl("label", "namespace", self.namespace, f"{LEVEL}=restricted")
-        self.give_credentials()
+        self.create_credentials()
 
-    def give_credentials(self) -> None:
+    def create_credentials(self) -> None:
         literals = (f"--from-literal=client_id={CLIENT}", f"--from-literal=client_secret={SECRET}")
         self.kubectl("create", "secret", "generic", CREDENTIALS, *literals)
 
-    def ask(self, name: str = TARGET, target: Mapping[str, str] | None = None) -> None:
-        """Make a resource, that of the documents but for its name and target."""
+    def request_token(self, name: str = TARGET, target: Mapping[str, str] | None = None) -> None:
+        """Create the example resource, with a name and a target."""
         resource = yaml.safe_load((ROOT / "examples" / "access-token.yaml").read_text("utf-8"))
         resource["metadata"]["name"] = name
         if target:
@@ -51,26 +57,23 @@ class Team:
         self.kubectl("wait", *ready)
 
     def condition(self, kind: str, name: str = TARGET) -> tuple[str, str]:
-        """Return a condition's status and reason, empty if there is none yet."""
+        """Return a condition's status and reason; both empty if it is not there yet."""
         resource = self.stage.user.get("pat", name, "--namespace", self.namespace)
-        for condition in resource.get("status", {}).get("conditions", []):
-            if condition["type"] == kind:
-                return condition["status"], condition["reason"]
-        return "", ""
+        return state(resource, kind)
 
     def secrets(self) -> dict[str, str]:
-        """Return the UID of each Secret, by its name."""
+        """Return the UIDs of all Secrets by name."""
         items = self.stage.user.items("secrets", "--namespace", self.namespace)
         return {item["metadata"]["name"]: item["metadata"]["uid"] for item in items}
 
     def version(self, secret: str) -> str:
-        """Return a Secret's resource version."""
+        """Return a Secret's resourceVersion."""
         found = self.stage.user.get("secret", secret, "--namespace", self.namespace)
         version: str = found["metadata"]["resourceVersion"]
         return version
 
     def deploy(self) -> None:
-        """Apply the documents' Deployment, with three readers; two do as one should not."""
+        """Apply the example Deployment with three readers, two of them unsupported ways to read."""
         script = f"--from-file=reader.py={Path(__file__).with_name('reader.py')}"
         self.kubectl("create", "configmap", "reader", script)
         deployment = yaml.safe_load((ROOT / "examples" / "pod.yaml").read_text("utf-8"))
@@ -87,10 +90,10 @@ class Team:
             each["volumeMounts"] = [*each["volumeMounts"], _SCRIPT]
         self.stage.user.apply(self.namespace, deployment)
 
-    def _container(self, like: dict[str, Any], name: str, source: str) -> dict[str, Any]:
+    def _container(self, base: dict[str, Any], name: str, source: str) -> dict[str, Any]:
         command = [_PYTHON, "-I", "/reader/reader.py", source]
         changed = {"name": name, "image": self.stage.image, "command": command, "args": []}
-        return like | changed
+        return base | changed
 
     def readers(self) -> list[dict[str, Any]]:
         label = "app.kubernetes.io/name=pinecone-reader"
@@ -99,14 +102,16 @@ class Team:
     def wait_reading(self) -> None:
         available = ("--for=condition=Available", "deployment/pinecone-reader", "--timeout=90s")
         self.kubectl("wait", *available)
-        eventually(lambda: all(each.changes for each in self.readings()), "every reader reads")
+        eventually(
+            lambda: all(each.changes for each in self.readings()), "every reader has read a token"
+        )
 
     def readings(self) -> list[Readings]:
-        """Return what those saw that read from the mounted directory."""
+        """Return what the readers of the mounted directory saw."""
         return self._logs(*_GOOD)
 
     def stale_readings(self) -> dict[str, list[Readings]]:
-        """Return what the others saw, by what they did."""
+        """Return what the other readers saw, by how they read."""
         return {name: self._logs(name) for name in _BAD}
 
     def _logs(self, *containers: str) -> list[Readings]:

@@ -1,12 +1,12 @@
-"""A user, with helm and kubectl and nothing else."""
+"""A user who has helm and kubectl and nothing else."""
 
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from tests.e2e.commands import CommandError, run
+from tests.support import api
 from tests.support.control_plane import binaries
 
 _POLL_SECONDS = 0.3
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class User:
-    """Types commands, as one who may do everything."""
+    """Runs helm and kubectl with all permissions."""
 
     def __init__(self, kubeconfig: Path, home: Path) -> None:
         self._programs = binaries("helm", "kubectl")
@@ -32,7 +32,7 @@ class User:
         self.kubectl("apply", "--namespace", namespace, "-f", "-", text=json.dumps(listed))
 
     def get(self, *arguments: str) -> dict[str, Any]:
-        """Return an object, or a list of them."""
+        """Return an object or a list of objects."""
         found: dict[str, Any] = json.loads(self.kubectl("get", *arguments, "-o", "json"))
         return found
 
@@ -41,7 +41,7 @@ class User:
         return items
 
     def works(self, *arguments: str) -> bool:
-        """Return whether a command of kubectl works."""
+        """Return whether a kubectl command succeeds."""
         try:
             self.kubectl(*arguments)
         except CommandError:
@@ -49,11 +49,6 @@ class User:
         return True
 
 
-def eventually(look: Callable[[], T], what: str, seconds: float = 60.0) -> T:
-    """Return the first answer that is true; fail when there is none in time."""
-    deadline = time.monotonic() + seconds
-    while True:
-        if answer := look():
-            return answer
-        assert time.monotonic() < deadline, f"not in {seconds:.0f} s: {what}"
-        time.sleep(_POLL_SECONDS)
+def eventually(check: Callable[[], T | None], what: str, timeout: float = 60.0) -> T:
+    """Call a check until it returns something true, as `api.eventually` does, but less often."""
+    return api.eventually(check, what, timeout, poll=_POLL_SECONDS)

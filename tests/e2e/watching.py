@@ -1,4 +1,4 @@
-"""Steps 3 to 5: the file is watched while everything around the token is disturbed."""
+"""Steps 3 to 5: the file is watched while everything around the token is disrupted."""
 
 import itertools
 import math
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.e2e.node_cluster import NODE
-from tests.e2e.readings import Readings, delays, fingerprint, least_left
+from tests.e2e.readings import Readings, delays, fingerprint, shortest_left
 from tests.e2e.release import Release
 from tests.e2e.stage import Stage, say
 from tests.e2e.team import TARGET, Team
@@ -20,31 +20,33 @@ _WRITES = ("create", "patch")
 
 
 def watch(stage: Stage, release: Release, team: Team) -> None:
-    """Watch for the whole time, disturb at moments spread over it, then judge."""
+    """Watch the file, disrupt things at moments spread over that time, then judge."""
     started = time.monotonic()
-    disturbances = (
+    disruptions = (
         (0.05, "the leading pod is deleted", lambda: _delete_leader(release)),
         (0.2, "the kubelet is restarted", lambda: _restart_kubelet(stage)),
         (0.45, "the chart is upgraded", lambda: release.upgrade(_next_version(stage))),
         (0.65, "the chart is rolled back", release.roll_back),
         (
             0.8,
-            "the leading pod is deleted with no grace",
+            "the leading pod is deleted without a grace period",
             lambda: _delete_leader(release, now=True),
         ),
     )
-    for share, what, disturb in disturbances:
+    for share, what, disrupt in disruptions:
         _sleep_until(started + share * stage.form.watch)
         with stage.step(f"4-5. {what}"):
-            _report(stage, what, disturb)
+            _report(stage, what, disrupt)
     _sleep_until(started + stage.form.watch)
-    # Or the slowest changes would be left out.
-    eventually(lambda: _all_read_the_latest(stage, team), "all read the latest token", 120.0)
+    # Otherwise the slowest changes would not count.
+    eventually(
+        lambda: _all_read_the_latest(stage, team), "all readers have the latest token", 120.0
+    )
     _judge(stage, team)
 
 
-def _report(stage: Stage, what: str, disturb: Callable[[], dict[str, float] | None]) -> None:
-    if figures := disturb():
+def _report(stage: Stage, what: str, disrupt: Callable[[], dict[str, float] | None]) -> None:
+    if figures := disrupt():
         stage.found[what] = figures
 
 
@@ -56,18 +58,18 @@ def _delete_leader(release: Release, *, now: bool = False) -> dict[str, float]:
     release.another_leader(leader)
     taken = time.monotonic() - began
     release.roll_out()
-    return {"seconds until another leads": round(taken, 1)}
+    return {"seconds until another pod leads": round(taken, 1)}
 
 
 def _restart_kubelet(stage: Stage) -> None:
     stage.node.stop_kubelet()
     stage.node.start_kubelet()
     healthy = ("get", "--raw", f"/api/v1/nodes/{NODE}/proxy/healthz")
-    eventually(lambda: stage.user.works(*healthy), "the kubelet is back")
+    eventually(lambda: stage.user.works(*healthy), "the kubelet is healthy")
 
 
 def _next_version(stage: Stage) -> Path:
-    """Return the chart as a next version has it, whose image is there too."""
+    """Return the chart with the next version number, whose image is loaded too."""
     chart = stage.directory / "next" / CHART.name
     shutil.copytree(CHART, chart)
     path = chart / "Chart.yaml"
@@ -92,13 +94,13 @@ def _issued_at(stage: Stage, token: str) -> float:
 def _judge(stage: Stage, team: Team) -> None:
     readings = team.readings()
     assert len(readings) == stage.form.readers
-    # The endpoint's clock is monotonic, the readers' is the day's.
+    # The endpoint's clock is monotonic; the readers' clock is the time of day.
     shift = time.time() - time.monotonic()
     expiries = {
         fingerprint(token): issue.expires_at + shift
         for token, issue in stage.endpoint.issued.items()
     }
-    left = least_left(readings, expiries)
+    left = shortest_left(readings, expiries)
     taken = delays(readings, _writes(stage, team))
     stale = team.stale_readings()
     stage.found |= {
@@ -106,13 +108,13 @@ def _judge(stage: Stage, team: Team) -> None:
         "watched, s": stage.form.watch,
         "readers": len(readings),
         "changes seen": len(taken),
-        "least remaining life in the file, s": round(left, 1),
+        "shortest remaining lifetime in the file, s": round(left, 1),
         "delay from Secret to file, s": _spread(taken),
-        "life left at the end, by an environment variable, s": _last(stale["environment"]),
-        "life left at the end, by a subPath, s": _last(stale["subpath"]),
+        "lifetime left at the end, from an environment variable, s": _last(stale["environment"]),
+        "lifetime left at the end, from a subPath, s": _last(stale["subpath"]),
         "exchanges while watched": _exchanges(stage),
     }
-    say(f"least remaining life in the file: {left:.1f} s; delays: {_spread(taken)}")
+    say(f"shortest remaining lifetime in the file: {left:.1f} s; delays: {_spread(taken)}")
     assert taken, "no change was seen"
     assert left > 0, "an expired token was read"
     for how, others in stale.items():
@@ -131,22 +133,22 @@ def _writes(stage: Stage, team: Team) -> list[float]:
 
 
 def _exchanges(stage: Stage) -> dict[str, float]:
-    """Return how many there were; none may come before its time, whatever is restarted."""
+    """Return how many there were; none may be early, whatever is restarted."""
     at = sorted(issue.issued_at for issue in stage.endpoint.issued.values())
     gaps = [later - earlier for earlier, later in itertools.pairwise(at)]
-    # A third of the life is left at a refresh, and up to a tenth more.
+    # A third of the lifetime, and up to a tenth more, is left at a refresh.
     earliest = math.floor(stage.form.lifetime * (1 - 1 / 3 - 1 / 10))
     assert all(gap >= earliest - 1 for gap in gaps), f"a needless exchange: {gaps}"
-    return {"number": len(at), "least seconds between two": round(min(gaps, default=math.inf), 1)}
+    return {"number": len(at), "minimum seconds between two": round(min(gaps, default=math.inf), 1)}
 
 
 def _spread(seconds: list[float]) -> dict[str, float]:
     if not seconds:
         return {}
     return {
-        "least": round(min(seconds), 1),
+        "minimum": round(min(seconds), 1),
         "median": round(statistics.median(seconds), 1),
-        "most": round(max(seconds), 1),
+        "maximum": round(max(seconds), 1),
     }
 
 

@@ -1,8 +1,10 @@
-"""`make fuzz`: feed the parsers with anything for FUZZ_SECONDS, and keep what breaks one.
+"""Feeds the parsers arbitrary input for FUZZ_SECONDS (300) and keeps what breaks one.
 
-A failing input is made as small as possible and saved into the corpus, which `make test` replays:
-commit it together with its fix. In between the operator is led through lives that no test has seen;
-of one that fails the steps are printed, to become a test. Exit status 1 tells that there was one.
+    make fuzz
+
+A failing input is minimised and saved in the corpus, which `make test` replays: commit it together
+with the fix. In between, simulations that no test has run are tried; if one fails, its steps are
+printed so that they can become a test. Exit status: 0 nothing failed; 1 something did.
 """
 
 import hashlib
@@ -22,11 +24,11 @@ from tests.fuzz.parsers import CORPUS, PARSERS, Parser
 from tests.life.machine import Simulation
 
 _ROUND: Final = 500
-"""Inputs for one parser before it is the next one's turn."""
+"""Inputs for one parser in each round."""
 
-_LIFE: Final = "life"
-_LIVES: Final = 20
-"""Lives in a round; each takes as long as hundreds of inputs."""
+_SIMULATION: Final = "simulation"
+_SIMULATIONS: Final = 20
+"""Simulations in each round; one takes as long as hundreds of inputs."""
 
 _SETTINGS: Final = settings(
     max_examples=_ROUND,
@@ -39,7 +41,7 @@ _SETTINGS: Final = settings(
 
 
 def fuzz(parser: Parser) -> tuple[int, bytes | None, str]:
-    """Return how many inputs were tried, the smallest one that fails if any, and how it fails."""
+    """Return how many inputs were tried, the smallest failing one if any, and how it fails."""
     tried: list[bytes] = [b""]
     count = 0
 
@@ -53,17 +55,18 @@ def fuzz(parser: Parser) -> tuple[int, bytes | None, str]:
 
     try:
         attempt()
-    except Exception:  # noqa: BLE001 - whatever it is, it is what is looked for
-        # Hypothesis tries the smallest one once more, at last.
+    except Exception:  # noqa: BLE001 - any error is a finding
+        # Hypothesis tries the smallest one again at the end.
         return count, tried[0], traceback.format_exc(limit=-3)
     return count, None, ""
 
 
-def lead() -> str:
-    """Lead the operator through some lives; return how one failed, if one did."""
+def simulate() -> str:
+    """Run some simulations; return how one failed, if one did."""
     try:
         run_state_machine_as_test(
-            Simulation, settings=settings(_SETTINGS, max_examples=_LIVES, stateful_step_count=50)
+            Simulation,
+            settings=settings(_SETTINGS, max_examples=_SIMULATIONS, stateful_step_count=50),
         )
     except Exception as error:  # noqa: BLE001 - as above
         notes = "\n".join(getattr(error, "__notes__", ()))
@@ -72,19 +75,19 @@ def lead() -> str:
 
 
 def save(parser: Parser, data: bytes) -> Path:
-    """Keep an input, under a name that is its own."""
+    """Save an input in the corpus under a hash."""
     path = CORPUS / parser.name / hashlib.sha256(data).hexdigest()[:12]
     path.write_bytes(data)
     return path
 
 
 def main() -> int:
-    """Fuzz until the time is over; return the exit status."""
-    # What the parsers' callers log is not of interest; the lives have handlers of their own.
+    """Fuzz until the time is over, and return the exit status."""
+    # What the parsers log does not matter; the simulations have handlers of their own.
     logging.getLogger().addHandler(logging.NullHandler())
     seconds = float(os.environ.get("FUZZ_SECONDS") or 300)
     started = time.monotonic()
-    counts = dict.fromkeys((*(parser.name for parser in PARSERS), _LIFE), 0)
+    counts = dict.fromkeys((*(parser.name for parser in PARSERS), _SIMULATION), 0)
     failing: set[str] = set()
     while time.monotonic() - started < seconds and len(failing) < len(counts):
         for parser in PARSERS:
@@ -94,14 +97,14 @@ def main() -> int:
             counts[parser.name] += count
             if found is not None:
                 failing.add(parser.name)
-                print(f"\n{parser.name} fails; {save(parser, found)} holds:\n{found!r}\n{how}")
-        if _LIFE not in failing and time.monotonic() - started < seconds:
-            counts[_LIFE] += _LIVES
-            if how := lead():
-                failing.add(_LIFE)
-                print(f"\na life goes wrong:\n{how}")
-        told = ", ".join(f"{name} {count}" for name, count in counts.items())
-        print(f"{time.monotonic() - started:4.0f} s: {told}", flush=True)
+                print(f"\n{parser.name} fails; saved as {save(parser, found)}:\n{found!r}\n{how}")
+        if _SIMULATION not in failing and time.monotonic() - started < seconds:
+            counts[_SIMULATION] += _SIMULATIONS
+            if how := simulate():
+                failing.add(_SIMULATION)
+                print(f"\na simulation fails:\n{how}")
+        tried = ", ".join(f"{name} {count}" for name, count in counts.items())
+        print(f"{time.monotonic() - started:4.0f} s: {tried}", flush=True)
     print(f"failing: {', '.join(sorted(failing)) or 'none'}")
     return 1 if failing else 0
 

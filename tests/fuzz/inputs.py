@@ -1,4 +1,4 @@
-"""Inputs for the parsers: some made to the measure of each, some from the corpus with damage."""
+"""Inputs for the parsers: some generated for each parser, some mutated from the corpus."""
 
 import base64
 import json
@@ -34,7 +34,7 @@ def _jwt(payload: object) -> str:
 
 
 def _dump(value: object) -> bytes:
-    # Python's JSON knows NaN and lone surrogates, and so do its parser and these tests.
+    # Python's JSON allows NaN and lone surrogates, when it writes and when it parses.
     return json.dumps(value).encode()
 
 
@@ -273,17 +273,17 @@ def inputs(parser: Parser) -> st.SearchStrategy[bytes]:
     """Return inputs for a parser."""
     made = _MADE[parser.name]()
     kept = [path.read_bytes() for path in corpus(parser)]
-    return made | made | st.builds(_damage, st.sampled_from(kept), _damages) if kept else made
+    return made | made | st.builds(_mutate, st.sampled_from(kept), _mutations) if kept else made
 
 
-_damages = st.lists(
+_mutations = st.lists(
     st.tuples(st.floats(0, 1), st.integers(0, 8), st.binary(max_size=8)), min_size=1, max_size=4
 )
 
 
-def _damage(data: bytes, damages: list[tuple[float, int, bytes]]) -> bytes:
-    """Put other bytes in the place of some."""
-    for part, length, others in damages:
+def _mutate(data: bytes, mutations: list[tuple[float, int, bytes]]) -> bytes:
+    """Replace some bytes with others."""
+    for part, length, others in mutations:
         at = int(part * len(data))
         data = data[:at] + others + data[at + length :]
     return data

@@ -1,7 +1,7 @@
-"""What reads the words of others, each with inputs to try and what must hold whatever comes in.
+"""The parsers of external input, each with what must hold for any input.
 
-An input is a file of bytes, so that one that was found once can be kept in the corpus. How the
-bytes become arguments is said at each check; what never could come in that form is passed over.
+An input is a sequence of bytes, so that it can be kept as a file in the corpus. Each check says how
+it interprets the bytes, and ignores input that could never occur.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ from tests.support.leaks import find_leaks
 
 NOW: Final = datetime(2026, 11, 25, 12, 0, 0, 999_999, tzinfo=UTC)
 CANARY: Final = "c4n4ry-0123456789"
-"""What stands for a secret in inputs, and must never be told."""
+"""Stands for a secret in inputs; it must never appear in output."""
 
 UID: Final = "0b1f"
 _TOKEN: Final = StoredToken(CANARY, "Bearer", NOW, NOW + timedelta(minutes=30), NOW, "c0ffee")
@@ -55,11 +55,11 @@ _YEAR: Final = timedelta(days=366)
 
 @dataclass(frozen=True, slots=True)
 class Parser:
-    """One of them.
+    """A parser.
 
     Attributes:
-        name: the folder of its corpus.
-        check: takes an input; raises if something is wrong.
+        name: of its folder in the corpus.
+        check: parses an input, and raises if something is wrong.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Parser:
 
 
 def check_exchange_reply(data: bytes) -> None:
-    """Take a line of JSON, `status` and `headers`, and then the reply's body."""
+    """Input: a line of JSON with `status` and `headers`, then the body of a response."""
     head, _, body = data.partition(b"\n")
     facts = _json(head)
     status, headers = facts.get("status"), facts.get("headers", {})
@@ -76,7 +76,7 @@ def check_exchange_reply(data: bytes) -> None:
     try:
         token = parse_response(status, headers, body, NOW)
     except ExchangeError as error:
-        _check_untold(error, CANARY)
+        _check_hidden(error, CANARY)
         _check_wait(error.retry_after)
         return
     assert 200 <= status < 300
@@ -88,39 +88,39 @@ def check_exchange_reply(data: bytes) -> None:
 
 
 def check_resource(data: bytes) -> None:
-    """Take an object in JSON; what it needs to be the API server's is given to it."""
+    """Input: a resource as JSON."""
     obj = _json(data)
     try:
         resource = parse_resource(obj)
     except ResourceInvalid as error:
-        _check_untold(error, CANARY)
+        _check_hidden(error, CANARY)
         return
-    _check_untold(resource, CANARY)
+    _check_hidden(resource, CANARY)
     requested = resource.refresh_requested_at
     assert requested is None or requested.tzinfo is UTC
     if resource.spec.refresh_before is not None:
         assert timedelta(seconds=1) <= resource.spec.refresh_before <= timedelta(hours=24)
     desired = desire(resource, _TOKEN)
-    _check_untold(desired, CANARY)
+    _check_hidden(desired, CANARY)
     for text in desired.data.values():
         base64.b64decode(text, validate=True).decode()
 
 
 def check_target(data: bytes) -> None:
-    """Take a Secret in JSON. With `sealed`, its annotations are believed: anyone could seal."""
+    """Input: a Secret as JSON; with `sealed`, it gets a matching checksum, as anyone could add."""
     secret = _json(data)
     sealed = secret.pop("sealed", False)
     if not _is_secret(secret):
         return
     target = read_target(secret)
     if CANARY in json.dumps(secret["metadata"]):
-        return  # whoever writes a secret there tells it himself
-    _check_untold(target, CANARY)
+        return  # whoever writes a secret there discloses it himself
+    _check_hidden(target, CANARY)
     if sealed and target.times:
         _seal(secret)
         target = read_target(secret)
     found = stored_token(target, UID)
-    _check_untold(found, CANARY)
+    _check_hidden(found, CANARY)
     assert all(isinstance(name, str) for names in target.managed.values() for name in names)
     json.dumps(removal_patch(target))
     for policy in ("Owner", "Merge"):
@@ -139,7 +139,7 @@ def check_target(data: bytes) -> None:
 
 
 def check_credentials(data: bytes) -> None:
-    """Take JSON: the `data` of a Secret, `id_key` and `secret_key`."""
+    """Input: JSON with the `data` of a Secret, `id_key` and `secret_key`."""
     facts = _json(data)
     held = facts.get("data")
     keys = [facts.get("id_key"), facts.get("secret_key")]
@@ -150,7 +150,7 @@ def check_credentials(data: bytes) -> None:
         found = read_credentials(held, str(keys[0]), str(keys[1]))
     except CredentialsInvalid as error:
         if not any(CANARY in str(key) for key in keys):
-            _check_untold(error, CANARY, *(text for text in secrets if len(text) >= 8))
+            _check_hidden(error, CANARY, *(text for text in secrets if len(text) >= 8))
         return
     for part in (found.client_id, found.client_secret):
         assert part
@@ -161,12 +161,12 @@ def check_credentials(data: bytes) -> None:
 
 
 def check_duration(data: bytes) -> None:
-    """Take text in UTF-8."""
+    """Input: text in UTF-8."""
     text = data.decode("utf-8", "replace")
     try:
         found = parse_duration(text, "1s", "24h")
     except ValueError as error:
-        _check_untold(error, *([text] if len(text) >= 6 else []))
+        _check_hidden(error, *([text] if len(text) >= 6 else []))
         return
     assert timedelta(seconds=1) <= found <= timedelta(hours=24)
     assert text.isascii()
@@ -174,11 +174,11 @@ def check_duration(data: bytes) -> None:
 
 
 def check_settings(data: bytes) -> None:
-    """Take JSON: the arguments `argv` and the environment `environ`."""
+    """Input: JSON with the arguments `argv` and the environment `environ`."""
     facts = _json(data)
     argv, environ = facts.get("argv", []), facts.get("environ", {})
     texts = [*argv, *environ, *environ.values()] if _is_text_map(environ) else [None]
-    # The system passes no text with a NUL in it, and names of variables have no `=`.
+    # The system never passes a NUL.
     if not all(isinstance(text, str) and "\0" not in text for text in texts):
         return
     try:
@@ -194,7 +194,7 @@ def check_settings(data: bytes) -> None:
 
 
 def check_api_status(data: bytes) -> None:
-    """Take a line with the HTTP status, and then the body of a refusal."""
+    """Input: a line with the HTTP status, then the body of an error response."""
     head, _, content = data.partition(b"\n")
     status = int(head) if re.fullmatch(rb"[1-9][0-9]{2}", head) else 0
     if not _is_status(status):
@@ -207,37 +207,37 @@ def check_api_status(data: bytes) -> None:
 
 
 def check_watch_lines(data: bytes) -> None:
-    """Take lines of a watch, and have them told; the watch goes on afterwards."""
+    """Input: the lines of a watch, which keeps running afterwards."""
     asyncio.run(_watch(data.split(b"\n")))
 
 
 async def _watch(lines: list[bytes]) -> None:
     api = _Lines(lines)
-    told: list[tuple[str, str]] = []
+    changed: list[tuple[str, str]] = []
     watch = SecretReflector(
         api,
         None,
         is_wanted=lambda _: True,
-        changed=lambda key, _: told.append(key),
+        changed=lambda key, _: changed.append(key),
         monotonic=lambda: 0.0,
         rng=Random(1),
     )
     running = asyncio.create_task(watch.run())
     await asyncio.wait(
-        {running, asyncio.create_task(api.told.wait())}, return_when=asyncio.FIRST_COMPLETED
+        {running, asyncio.create_task(api.sent.wait())}, return_when=asyncio.FIRST_COMPLETED
     )
     await asyncio.sleep(0)
     if running.done():
         running.result()
     running.cancel()
-    assert all(isinstance(part, str) for key in told for part in key)
+    assert all(isinstance(part, str) for key in changed for part in key)
 
 
 class _Lines:
-    """An API server that sends an empty list, and then these lines as a watch."""
+    """An API server that sends an empty list, then these lines as a watch."""
 
     def __init__(self, lines: list[bytes]) -> None:
-        self.told = asyncio.Event()
+        self.sent = asyncio.Event()
         self._lines = lines
 
     async def request(self, *_: Any, **__: Any) -> dict[str, Any]:
@@ -251,7 +251,7 @@ class _Lines:
             for line in self._lines:
                 yield parse_object(200, line)
         finally:
-            self.told.set()
+            self.sent.set()
 
 
 PARSERS: Final = (
@@ -269,15 +269,15 @@ CORPUS: Final = Path(__file__).parent / "corpus"
 
 
 def corpus(parser: Parser) -> list[Path]:
-    """Return the inputs that are kept for a parser."""
+    """Return the inputs in the corpus of a parser."""
     return sorted((CORPUS / parser.name).iterdir())
 
 
-def _check_untold(thing: object, *secrets: str) -> None:
+def _check_hidden(thing: object, *secrets: str) -> None:
     texts = {"str": str(thing), "repr": repr(thing)}
     if isinstance(thing, BaseException):
         texts |= {"cause": repr(thing.__cause__), "context": repr(thing.__context__)}
-    assert not find_leaks(texts, secrets), "a secret is told"
+    assert not find_leaks(texts, secrets), "a secret is disclosed"
 
 
 def _check_wait(wait: timedelta | None) -> None:
@@ -303,7 +303,7 @@ def _is_text_map(value: object) -> TypeGuard[Mapping[str, str]]:
 
 
 def _is_secret(value: Mapping[str, Any]) -> bool:
-    """Whether the API server, whose Secrets are typed, could send it."""
+    """Return whether the API server, which validates types, could send it."""
     metadata = value.get("metadata")
     if not isinstance(metadata, dict):
         return False

@@ -63,7 +63,7 @@ class Oracle:
         self._attempts: dict[str, tuple[datetime, Account]] = {}
         self._sealed: dict[tuple[str, str], Mapping[str, str]] = {}  # by resource UID and token
 
-    # What it is told
+    # What it notes
 
     def others_acted(self) -> None:
         """Note that someone else did something: whatever was tried may be tried again."""
@@ -92,7 +92,7 @@ class Oracle:
         """Note that a token was issued."""
         self._unwritten[asker.uid] = token
 
-    # What it says
+    # What it finds
 
     def asked(self, asker: Asker, account: Account) -> Iterator[str]:
         """Yield what is wrong with an exchange that is requested now."""
@@ -166,7 +166,7 @@ class Oracle:
                 if secret.labels[label] not in living and policy == "Delete":
                     yield f"Secret {obj['metadata']['name']} holds a token of a deleted resource"
 
-    # What is
+    # What it knows
 
     def resources(self) -> list[Resource]:
         """Return the resources that are not being deleted."""

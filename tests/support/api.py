@@ -242,7 +242,9 @@ def token_path(namespace: str, name: str = "") -> str:
     return f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}/{name}".rstrip("/")
 
 
-def eventually(check: Callable[[], T | None], what: str, timeout: float = 15) -> T:
+def eventually(
+    check: Callable[[], T | None], what: str, timeout: float = 15, *, poll: float = _POLL_SECONDS
+) -> T:
     """Call a check until it returns something true, and return that.
 
     Raises:
@@ -257,7 +259,7 @@ def eventually(check: Callable[[], T | None], what: str, timeout: float = 15) ->
         if late:
             # Nothing that is false can be secret.
             raise AssertionError(f"not within {timeout:g} s: {what}; the last value was {value!r}")
-        time.sleep(_POLL_SECONDS)
+        time.sleep(poll)
 
 
 def _message(response: httpx.Response) -> str:

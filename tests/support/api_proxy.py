@@ -1,10 +1,10 @@
-"""A reverse proxy before the API server that makes the trouble a network and a server can make.
+"""A reverse proxy in front of the API server that simulates faults of the network and the server.
 
     with ApiProxy(cluster.url, cluster.ca_file, tmp_path, ["operator-0", "operator-1"]) as proxy:
         proxy.lines["operator-0"].stalled = True
 
-It ends TLS with a certificate of its own (`ca_file` vouches for it) and passes the client's token
-on; client certificates do not get through. Each client has a line of its own, with its own trouble.
+It terminates TLS with a certificate of its own (signed by `ca_file`) and forwards the client's
+token, but no client certificates. Each client has a line of its own, with its own faults.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from tests.support.kubeconfig import write_kubeconfig
 from tests.support.loop_thread import LoopThread
 
 _POLL_SECONDS = 0.05
-# RFC 9110 section 7.6.1, and what aiohttp sets by itself.
+# Hop-by-hop headers (RFC 9110 section 7.6.1), and headers that aiohttp sets itself.
 _OF_ONE_HOP = {"connection", "host", "keep-alive", "transfer-encoding", "upgrade", "content-length"}
 
 _REASONS = {
@@ -40,22 +40,22 @@ Handled = web.StreamResponse
 
 
 class Line:
-    """One client's line to the API server. Whatever thread may set what is trouble.
+    """One client's connection to the API server. Any thread may set its faults.
 
     Attributes:
         url: where the client finds its API server.
-        refusal: the status that every request is answered with; None passes them on.
-        refusals: how many requests to answer so, before the line recovers; None means all.
-        delay: how many seconds each request waits before it is passed on.
+        refusal: the status that every request is answered with; None forwards requests.
+        refusals: how many requests to refuse before the line recovers; None means all.
+        delay: how many seconds each request waits before it is forwarded.
         stalled: nothing moves in either direction, and nothing is closed.
-        scope: whose requests the trouble affects: those whose path contains this text.
-        closes_watches: each watch ends as soon as it has begun.
-        expires_watches: each watch that resumes is told 410, in turns at once and in an event.
-        fails_watches: each watch is told 500 in an event.
-        garbles_watches: each watch is a page of HTML.
+        scope: which requests the faults affect: those whose path contains this text.
+        closes_watches: each watch ends as soon as it has started.
+        expires_watches: each resumed watch gets a 410, alternately as a status and in an event.
+        fails_watches: each watch gets a 500 in an event.
+        garbles_watches: each watch gets a page of HTML.
         requests: how many requests were made.
-        silent_watches: watches tell nothing. Those that were open at any moment of this stay silent
-            and open until the client ends them.
+        silent_watches: watches deliver nothing. Those that are open at any moment of this stay
+            silent and open until the client ends them.
     """
 
     def __init__(self) -> None:
@@ -84,11 +84,11 @@ class Line:
         self._silent_watches = silent
 
     def silence(self) -> int | None:
-        """Return which silence this is, for a watch to compare; None while watches are silent."""
+        """Return how many silences there have been, for a watch to compare; None during one."""
         return None if self._silent_watches else self._silences
 
     def take_refusal(self) -> int | None:
-        """Return the status to refuse this request with, if it is to be refused."""
+        """Return the status to refuse the current request with; None forwards it."""
         refusal = self.refusal
         if refusal is not None and self.refusals is not None:
             self.refusals -= 1
@@ -97,7 +97,7 @@ class Line:
         return refusal
 
     def take_expiry(self) -> bool:
-        """Return whether this watch is told in an event that it is expired."""
+        """Return whether the current watch gets its 410 in an event."""
         self._expired += 1
         return self._expired % 2 == 0
 
@@ -107,7 +107,7 @@ class ApiProxy:
 
     Attributes:
         lines: the lines by name.
-        ca_file: the certificates that vouch for the proxy.
+        ca_file: the CA of the proxy's certificate.
     """
 
     def __init__(self, url: str, ca_file: Path, directory: Path, names: Iterable[str]) -> None:
@@ -135,21 +135,21 @@ class ApiProxy:
         self._loop.stop()
 
     def kubeconfig(self, name: str, token: str) -> Path:
-        """Return the file of a client that takes this line, and authenticates with this token."""
-        # By number: a colon in a name would part two files.
+        """Write a kubeconfig for a client that uses this line and this token; return its path."""
+        # By number: in KUBECONFIG a colon separates two files.
         path = self._directory / f"kubeconfig-{list(self.lines).index(name)}"
         return write_kubeconfig(path, self.lines[name].url, self.ca_file, {"token": token})
 
     def cut(self, name: str) -> None:
-        """Break off all connections of a line, as a router that restarts would."""
+        """Abort all connections of a line, as a restarting router would."""
         self._loop.call(self._cut(name))
 
     def cut_watches(self, name: str) -> None:
-        """Break off all watches of a line."""
+        """Abort all watches of a line."""
         self._loop.call(self._cut_watches(name))
 
     def rotate_ca(self, directory: Path) -> Path:
-        """Serve new connections by a new authority, made in a directory, and return its file."""
+        """Create a new CA in a directory, use it for new connections, and return its file."""
         make_certificates(directory)
         self._tls.load_cert_chain(directory / "leaf.pem", directory / "leaf.key")
         return directory / "ca.pem"
@@ -200,7 +200,7 @@ class ApiProxy:
                 self._watches[name][id(request)] = request
             try:
                 return await self._handle(line, request, is_watch=is_watch)
-            # The client sees a connection that breaks, whichever of the two it was.
+            # The client sees a broken connection, whichever of the two it was.
             except (aiohttp.ClientError, OSError):
                 _abort(request)
                 return web.Response(status=502)
@@ -218,16 +218,16 @@ class ApiProxy:
         refusal = line.take_refusal() if in_scope else None
         if refusal is not None:
             return web.json_response(_status(refusal), status=refusal)
-        if is_watch and in_scope and (trouble := _watch_trouble(line, request)) is not None:
-            return trouble
+        if is_watch and in_scope and (fault := _watch_fault(line, request)) is not None:
+            return fault
         async with self._session.request(
             request.method,
             URL(self._api + request.raw_path, encoded=True),
             data=await request.read() or None,
-            headers=_passed_on(request.headers),
+            headers=_forwarded(request.headers),
             allow_redirects=False,
         ) as answer:
-            response = web.StreamResponse(status=answer.status, headers=_passed_on(answer.headers))
+            response = web.StreamResponse(status=answer.status, headers=_forwarded(answer.headers))
             response.content_length = answer.content_length
             await _flowing(line)
             await response.prepare(request)
@@ -240,13 +240,13 @@ class ApiProxy:
             else:
                 await response.write_eof()
                 return response
-        # Nothing more comes, not even the end; that is the client's to notice.
+        # Nothing more is sent, not even the end; the client has to notice.
         await asyncio.Event().wait()
         return response
 
 
-def _watch_trouble(line: Line, request: web.BaseRequest) -> web.Response | None:
-    """Return what a watch is answered with instead of events."""
+def _watch_fault(line: Line, request: web.BaseRequest) -> web.Response | None:
+    """Return the response to a watch if it is not to be forwarded."""
     if line.closes_watches:
         return web.Response(content_type="application/json")
     if line.fails_watches:
@@ -265,7 +265,7 @@ async def _flowing(line: Line) -> None:
         await asyncio.sleep(_POLL_SECONDS)
 
 
-def _passed_on(headers: Mapping[str, str]) -> dict[str, str]:
+def _forwarded(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in headers.items() if name.lower() not in _OF_ONE_HOP}
 
 
@@ -285,7 +285,7 @@ def _status(code: int) -> dict[str, Any]:
         "apiVersion": "v1",
         "metadata": {},
         "status": "Failure",
-        "message": "trouble made by a test",
+        "message": "simulated by a test",
         "reason": _REASONS[code],
         "code": code,
     }

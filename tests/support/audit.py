@@ -1,4 +1,4 @@
-"""What the API server was asked, by its own account."""
+"""Reads the API server's audit log: which requests it received."""
 
 import json
 from collections.abc import Iterator
@@ -10,10 +10,19 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request that was answered; what does not apply to it is empty.
+    """A request that was answered; fields that do not apply are empty.
 
     Attributes:
-        holder: who holds the Lease that was asked for or written; None for anything else.
+        verb: such as get or patch.
+        resource: plural, such as secrets.
+        subresource: such as status.
+        namespace: of the object.
+        name: of the object.
+        code: the HTTP status.
+        user: who sent it.
+        received_at: when it was received.
+        answered_at: when it was answered.
+        holder: the holder of the Lease that was read or written; None for other objects.
     """
 
     verb: str
@@ -29,16 +38,16 @@ class Request:
 
 
 class AuditLog:
-    """The API server's audit log. A request is in it a moment after its answer.
+    """The API server's audit log.
 
-    A watch is in it once it has ended.
+    A request is logged a moment after its response, a watch once it has ended.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def mark(self) -> int:
-        """Return where the log ends now."""
+        """Return the current end of the log."""
         return self._path.stat().st_size
 
     def since(
@@ -51,9 +60,9 @@ class AuditLog:
         """Return the requests that were answered since the mark, in order.
 
         Args:
-            mark: an earlier answer of `mark()`.
-            user_agent: what the client's name begins with; empty for all clients.
-            namespace: the namespace asked about; None for any, or none.
+            mark: an earlier result of `mark()`.
+            user_agent: what the client's User-Agent starts with; empty for all clients.
+            namespace: the namespace of the object; None for any or none.
         """
         found, _ = self.read(mark, user_agent=user_agent)
         return [request for request in found if namespace in (None, request.namespace)]
@@ -61,13 +70,13 @@ class AuditLog:
     def read(
         self, mark: int, *, user_agent: str = "pinecone-token-operator"
     ) -> tuple[list[Request], int]:
-        """Return what `since` would, and the mark to go on from."""
+        """Return what `since` would, and the mark for the next call."""
         if self.mark() < mark:
             raise ValueError("The audit log was rotated since the mark.")
         with self._path.open("rb") as log:
             log.seek(mark)
             text = log.read()
-        whole = text[: text.rfind(b"\n") + 1]  # the last line may be being written
+        whole = text[: text.rfind(b"\n") + 1]  # the last line may be incomplete
         return list(_requests(whole, user_agent)), mark + len(whole)
 
 
@@ -76,7 +85,7 @@ def _requests(text: bytes, user_agent: str) -> Iterator[Request]:
         try:
             event = json.loads(line)
         except ValueError:
-            continue  # cut in two when the API server was killed
+            continue  # cut off when the API server was killed
         if event["stage"] != "ResponseComplete":
             continue
         if not event.get("userAgent", "").startswith(user_agent):

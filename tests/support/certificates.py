@@ -1,4 +1,4 @@
-"""Certificates for servers of tests, by an authority of their own."""
+"""Creates certificates for test servers, signed by a CA of their own."""
 
 import ipaddress
 from datetime import UTC, datetime, timedelta
@@ -24,10 +24,10 @@ _CA_USAGE = x509.KeyUsage(
 
 
 def make_certificates(directory: Path, address: str = "127.0.0.1") -> None:
-    """Write an authority and two certificates of a server into a directory, unless they are there.
+    """Write a CA and two server certificates to a directory, unless they are already there.
 
-    The server is `localhost`, and at the address. `ca.pem` is the authority's, `leaf.pem` and
-    `leaf.key` are a server's, and `expired.pem` and `expired.key` are one's whose time is over.
+    They are for `localhost` and the address. `ca.pem` is the CA, `leaf.pem` and `leaf.key` are a
+    valid certificate, and `expired.pem` and `expired.key` are an expired one.
     """
     directory.mkdir(parents=True, exist_ok=True)
     if (directory / "expired.pem").exists():
@@ -41,11 +41,11 @@ def make_certificates(directory: Path, address: str = "127.0.0.1") -> None:
         .sign(ca_key, hashes.SHA256())
     )
     (directory / "ca.pem").write_bytes(ca.public_bytes(_PEM))
-    lives = {
+    validity = {
         "leaf": (now - timedelta(hours=1), now + timedelta(days=30)),
         "expired": (now - timedelta(days=2), now - timedelta(days=1)),
     }
-    for file, (begin, end) in lives.items():
+    for file, (begin, end) in validity.items():
         _write_leaf(directory, file, address, ca_key, begin, end)
 
 

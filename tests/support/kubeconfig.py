@@ -1,4 +1,4 @@
-"""A kubeconfig of one cluster and one user."""
+"""Writes a kubeconfig with one cluster and one user."""
 
 import base64
 import json
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def write_kubeconfig(path: Path, url: str, ca_file: Path, user: Mapping[str, str]) -> Path:
-    """Write it where only its owner may read it, and return the path."""
+    """Write a kubeconfig that only its owner can read, and return its path."""
     authority = base64.b64encode(ca_file.read_bytes()).decode()
     config = {
         "apiVersion": "v1",

@@ -1,28 +1,28 @@
-"""Finds secrets where none may be, without ever showing them."""
+"""Finds secrets where none may appear, without ever showing them."""
 
 import base64
 import json
 from collections.abc import Iterable, Iterator, Mapping
 
-_LEAST = 6  # characters of base64; fewer would be found everywhere
+_LEAST = 6  # characters of base64; fewer would match anywhere
 _URL_SAFE = str.maketrans("+/", "-_")
 
 
 def find_leaks(texts: Mapping[str, str], secrets: Iterable[str]) -> list[str]:
-    """Return the names of the texts that hold any of the secrets, plain or in base64."""
+    """Return the names of the texts that contain any of the secrets, plain or in base64."""
     traces = {trace for secret in secrets if secret for trace in _traces(secret)}
     return [name for name, text in texts.items() if any(trace in text for trace in traces)]
 
 
 def _traces(secret: str) -> Iterator[str]:
-    """Yield what a text holds if it holds the secret."""
+    """Yield what a text may contain if it contains the secret."""
     yield secret
     yield json.dumps(secret)[1:-1]
     yield json.dumps(secret, ensure_ascii=False)[1:-1]
     for before in range(3):
         encoded = base64.b64encode(bytes(before) + secret.encode()).decode()
-        # A character of base64 holds six bits. Those that share some with what is around the
-        # secret are unknown; the rest is the same wherever the secret is at this alignment.
+        # A character of base64 encodes six bits. Those that also encode what surrounds the secret
+        # are unknown; the others are the same wherever the secret is at this alignment.
         first = -(-before * 8 // 6)
         last = (before + len(secret.encode())) * 8 // 6
         if last - first >= _LEAST:

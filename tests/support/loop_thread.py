@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, for servers that tests of any kind use."""
+"""An event loop in a thread of its own, so that any kind of test can use an async server."""
 
 import asyncio
 import threading
@@ -21,14 +21,14 @@ class LoopThread:
         self._thread.start()
 
     def stop(self) -> None:
-        """Cancel what still runs, and end."""
+        """Cancel all tasks and stop the loop."""
         self.call(_cancel_others())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
     def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine in the loop, and return what it returns."""
+        """Run a coroutine in the loop and return its result."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(_CALL_SECONDS)
 
 

@@ -1,4 +1,4 @@
-"""The operator as tests run it: a process of its own, seen through its log, probes and metrics.
+"""Runs the operator as a process, and observes it through its log, probes and metrics.
 
 with Operator(cluster.kubeconfig, endpoint.url, endpoint.ca_bundle, tmp_path) as operator:
     operator.wait_ready()
@@ -35,15 +35,15 @@ _STARTER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="operator")
 
 
 class OperatorError(Exception):
-    """The operator did not start, did not stop, or is not there."""
+    """The operator did not start, did not stop, or is not running."""
 
 
 class Operator:
-    """One operator. It can be stopped or killed and started again; its log goes on.
+    """One operator. It can be stopped or killed and started again; its log is appended to.
 
     Attributes:
-        log: what it wrote to stdout and stderr.
-        allow_errors: whether errors and tracebacks in the log are what the test is about.
+        log: the file with its stdout and stderr.
+        allow_errors: whether the test expects errors and tracebacks in the log.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Operator:
         for namespace in namespaces:
             self._command += ["--namespace", namespace]
         self._command += options
-        # Nothing of the developer's own, such as a proxy or a kubeconfig, may play a part.
+        # The developer's own settings, such as a proxy or a kubeconfig, must have no effect.
         self._environ = {
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": str(directory),
@@ -88,9 +88,9 @@ class Operator:
             self.stop()
 
     def start(self) -> None:
-        """Start the process, and wait for nothing."""
+        """Start the process without waiting for anything."""
         if self._process is not None:
-            raise OperatorError("The operator was started already; stop or kill it first.")
+            raise OperatorError("The operator is already started; stop or kill it first.")
         self._directory.mkdir(parents=True, exist_ok=True)
         self.log.touch()
         self._log_start = self.log.stat().st_size
@@ -105,7 +105,7 @@ class Operator:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    start_new_session=True,  # a Ctrl-C is for the parent, which stops its own
+                    start_new_session=True,  # Ctrl-C is for the parent, which stops the operator
                 )
 
         self._process = _STARTER.submit(spawn).result()
@@ -114,13 +114,13 @@ class Operator:
         """Wait until /readyz answers 200.
 
         Raises:
-            OperatorError: it ended before, or was not ready in time; with the end of the log.
+            OperatorError: it exited or was not ready in time; the message has the end of the log.
         """
         deadline = time.monotonic() + timeout
-        answer = "it does not listen yet"
+        answer = "it is not listening yet"
         while True:
             if (code := self._running().poll()) is not None:
-                raise OperatorError(f"The operator ended with {code}:\n{self._tail()}")
+                raise OperatorError(f"The operator exited with {code}:\n{self._tail()}")
             if self._find_port() is not None:
                 try:
                     status, answer = self.get("/readyz")
@@ -134,10 +134,10 @@ class Operator:
             time.sleep(_POLL_SECONDS)
 
     def stop(self) -> int:
-        """Send SIGTERM and return the exit code; of a process that ended by itself too.
+        """Send SIGTERM and return the exit code, even if the process exited before.
 
         Raises:
-            OperatorError: it went on for ten seconds, and was killed.
+            OperatorError: it did not exit within ten seconds and was killed.
         """
         process = self._running()
         process.terminate()
@@ -145,18 +145,18 @@ class Operator:
             code = process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
             raise OperatorError(
-                f"The operator went on for {_STOP_SECONDS:.0f} s after SIGTERM:\n{self._tail()}"
+                f"The operator ignored SIGTERM for {_STOP_SECONDS:.0f} s:\n{self._tail()}"
             ) from None
         finally:
             self.kill()
         return code
 
     def wait(self, timeout: float) -> int:
-        """Wait until the process ends by itself, and return its exit code."""
+        """Wait until the process exits by itself, and return its exit code."""
         try:
             code = self._running().wait(timeout)
         except subprocess.TimeoutExpired:
-            raise OperatorError(f"The operator went on:\n{self._tail()}") from None
+            raise OperatorError(f"The operator did not exit:\n{self._tail()}") from None
         self._process = self._port = None
         return code
 
@@ -164,7 +164,7 @@ class Operator:
         self._running().send_signal(number)
 
     def kill(self) -> None:
-        """Send SIGKILL, as a crash would, and wait until the process is gone."""
+        """Send SIGKILL and wait until the process is gone."""
         process = self._running()
         process.kill()
         process.wait()
@@ -172,12 +172,12 @@ class Operator:
 
     @property
     def running(self) -> bool:
-        """Whether the process was started and has not ended."""
+        """Whether the process was started and has not exited."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def exit_code(self) -> int | None:
-        """The exit code of a process that was started and has ended; negative is a signal."""
+        """The exit code, once the process has exited; a negative one is a signal."""
         return None if self._process is None else self._process.poll()
 
     @property
@@ -185,10 +185,10 @@ class Operator:
         return self._running().pid
 
     def get(self, path: str) -> tuple[int, str]:
-        """Return the status and the text of an answer of the probes' and metrics' listener."""
+        """Return the status and the body of a response of the probe and metrics listener."""
         port = self._find_port()
         if port is None:
-            raise OperatorError(f"The operator does not listen:\n{self._tail()}")
+            raise OperatorError(f"The operator is not listening:\n{self._tail()}")
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_REQUEST_SECONDS)
         try:
             connection.request("GET", path)
@@ -198,13 +198,13 @@ class Operator:
             connection.close()
 
     def metric(self, name: str, /, **labels: str) -> float:
-        """Return the sum of a metric's samples that have these labels; NaN if there is none.
+        """Return the sum of a metric's samples with these labels; NaN if there are none.
 
-        NaN equals nothing, itself included, so that a wait for a value goes on.
+        NaN does not equal anything, not even itself, so that a wait for a value continues.
         """
         status, text = self.get(f"/metrics?name[]={name}")
         if status != 200:
-            raise OperatorError(f"/metrics answered {status}")
+            raise OperatorError(f"/metrics returned {status}")
         found = [
             sample.value
             for family in text_string_to_metric_families(text)
@@ -214,37 +214,37 @@ class Operator:
         return sum(found) if found else math.nan
 
     def cpu_seconds(self) -> float:
-        """Return the processor time that the process has used, in user and system mode."""
-        # The command's name, in parentheses, may hold blanks; utime and stime are fields 14 and 15.
+        """Return the processor time of the process, user and system, in seconds."""
+        # The command name, in parentheses, may contain spaces; utime and stime are 14 and 15.
         fields = self._proc("stat").rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def rss_bytes(self) -> int:
-        """Return the memory that the process holds right now."""
+        """Return the resident memory of the process."""
         return int(self._proc("statm").split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
     def peak_rss_bytes(self) -> int:
-        """Return the most memory that the process has held."""
+        """Return the peak resident memory of the process."""
         status = self._proc("status")
         return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024  # type: ignore[index]
 
     def errors(self) -> list[str]:
-        """Return the log's lines that tell of an error or hold a traceback."""
+        """Return the lines of the log that report an error or contain a traceback."""
         lines = self.log.read_text("utf-8", "replace").splitlines()
         return [line for line in lines if "Traceback" in line or _level(line) in _ERROR_LEVELS]
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:
-            raise OperatorError("The operator was not started, or was stopped.")
+            raise OperatorError("The operator was not started or was stopped.")
         return self._process
 
     def _find_port(self) -> int | None:
-        """Return the port that this start listens on, once the log tells it."""
+        """Return the port that the current process listens on, once it is in the log."""
         if self._port is None and self._process is not None:
             with self.log.open("rb") as log:
                 log.seek(self._log_start)
                 text = log.read().decode("utf-8", "replace")
-            # A line that is still being written may end amid the port.
+            # A line that is still being written may contain only part of the port.
             if found := _SERVING.search(text[: text.rfind("\n") + 1]):
                 self._port = int(found[1])
         return self._port
@@ -257,9 +257,9 @@ class Operator:
 
 
 class StartOperator(Protocol):
-    """Starts operators that end with the test.
+    """Starts operators that are stopped with the test.
 
-    Each serves the given namespaces, by default the test's own; "*" stands for all.
+    Each serves the given namespaces, by default the test's own; "*" means all.
     """
 
     def __call__(

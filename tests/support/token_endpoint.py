@@ -1,11 +1,11 @@
 """A token endpoint for tests: a real HTTPS server that can fail in many ways, usually on loopback.
 
-It runs in a thread of its own, so that tests of any kind can use it, or as a program:
+It runs in a thread of its own, so that any kind of test can use it, or as a program:
 
     python -m tests.support.token_endpoint --port 8443 --lifetime 60 --latency 0 --directory /tmp/x
 
-which prints one line of JSON with its addresses. `control_url` is a listener of its own, in plain
-HTTP, because the main one is gone in mode 'down'.
+which prints its addresses as one line of JSON. `control_url` is a separate listener, with plain
+HTTP, because the main one is closed in mode 'down'.
 """
 
 import argparse
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 TOKEN_PREFIX = "pcsk-test-token-"
 
-# Replies that refuse: status, `error`, further headers.
+# Refusals: status, `error`, further headers.
 _REFUSALS: dict[str, tuple[int, str, dict[str, str]]] = {
     "500-access-denied": (500, "access_denied", {}),
     "429": (429, "too_many_requests", {}),

@@ -1,6 +1,6 @@
-"""The one version of operator, image and chart, wherever it stands.
+"""The version of operator, image and chart, which is written down in several places.
 
-pyproject.toml has the say, and a test holds the others to it. To move all of them:
+pyproject.toml is authoritative, and a test compares the others with it. To change all of them:
 
     python -m tests.support.version 0.2.0
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.support.repository import ROOT
 
-# Where it stands: a file, and what is around it there.
+# Where it is written: a file, and a pattern for what surrounds it.
 PLACES = (
     ("pyproject.toml", r'^version = "(.+)"$'),
     ("charts/pinecone-token-operator/Chart.yaml", r"^version: (.+)$"),
@@ -20,12 +20,12 @@ PLACES = (
     ("README.md", r"registry\.example/pinecone-token-operator:(\S+)"),
     ("docs/installation.md", r"registry\.example/pinecone-token-operator:(\S+)"),
 )
-# https://semver.org, without build metadata, which no tag of an image can hold.
+# https://semver.org, without build metadata, which is not allowed in an image tag.
 _VERSION = re.compile(r"\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?")
 
 
 def found(root: Path = ROOT) -> dict[tuple[str, str], set[str]]:
-    """Return the versions that stand in each place."""
+    """Return the versions found in each place."""
     return {
         (name, around): set(re.findall(around, (root / name).read_text("utf-8"), re.MULTILINE))
         for name, around in PLACES
@@ -33,13 +33,13 @@ def found(root: Path = ROOT) -> dict[tuple[str, str], set[str]]:
 
 
 def move(version: str, root: Path = ROOT) -> None:
-    """Write a version into every place.
+    """Write a version to every place.
 
     Raises:
-        ValueError: it is no version.
+        ValueError: it is not a version.
     """
     if not _VERSION.fullmatch(version):
-        raise ValueError(f"{version!r} is no version like 0.2.0 or 0.2.0-rc.1")
+        raise ValueError(f"{version!r} is not a version like 0.2.0 or 0.2.0-rc.1")
     for name, around in PLACES:
         text = (root / name).read_text("utf-8")
         (root / name).write_text(

@@ -1,6 +1,6 @@
-"""A wall clock that tests can set, for one process and while it runs.
+"""A wall clock that tests can set for one process while it runs.
 
-libfaketime does that too, but it takes part in each of Python's waits for its own lock: an idle
+libfaketime can do that too, but it intercepts each of Python's waits for its own lock: an idle
 program with two threads used forty times the processor time.
 """
 
@@ -17,16 +17,19 @@ _SOURCE = Path(__file__).with_name("wall_clock.c")
 
 
 def can_be_set() -> bool:
-    """Return whether there is what it takes."""
+    """Return whether a wall clock can be set on this machine."""
     return shutil.which("cc") is not None
 
 
 class WallClock:
-    """What to start a process with, so that its wall clock can be set; not its monotonic one.
+    """Lets a process's wall clock be set, but not its monotonic clock.
 
     Args:
         directory: for its files.
-        ahead: as of `set`, from the start.
+        ahead: the initial setting; see `set`.
+
+    Attributes:
+        environ: variables to start the process with.
     """
 
     def __init__(self, directory: Path, ahead: timedelta = timedelta()) -> None:
@@ -39,8 +42,8 @@ class WallClock:
         self.set(ahead)
 
     def set(self, ahead: timedelta) -> None:
-        """Set the clock this far ahead of the real time; a negative step sets it back."""
+        """Set the clock ahead of real time; a negative value sets it behind."""
         seconds = struct.pack("=q", round(ahead.total_seconds()))
-        # In place: the process has the file mapped.
+        # In place, because the process has the file mapped.
         with self._file.open("r+b", buffering=0) as file:
             os.pwrite(file.fileno(), seconds, 0)

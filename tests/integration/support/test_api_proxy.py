@@ -1,4 +1,4 @@
-"""The trouble that the API proxy of tests makes is the trouble that it says."""
+"""The API proxy of tests simulates the faults that it promises."""
 
 import json
 import ssl
@@ -35,8 +35,8 @@ def client(cluster: Cluster, proxy: ApiProxy, line: Line) -> Iterator[httpx.Clie
     headers = {"Authorization": f"Bearer {cluster.token}"}
     with httpx.Client(
         base_url=line.url, headers=headers, verify=trust, timeout=2, trust_env=False
-    ) as made:
-        yield made
+    ) as created:
+        yield created
 
 
 class Watch:
@@ -72,38 +72,38 @@ class Watch:
             self.broken = True
 
 
-def test_without_trouble_all_passes(client: httpx.Client, kube: Kube, namespace: str) -> None:
+def test_proxy_forwards_requests(client: httpx.Client, kube: Kube, namespace: str) -> None:
     body = {"metadata": {"name": "passed"}, "stringData": {"key": "value"}}
     assert client.post(secret_path(namespace), json=body).status_code == 201
     assert kube.secret(namespace, "passed") == {"key": "value"}
     assert client.get(secret_path(namespace, "absent")).status_code == 404
 
 
-def test_without_trouble_a_watch_tells(client: httpx.Client, kube: Kube, namespace: str) -> None:
+def test_proxy_forwards_watch_events(client: httpx.Client, kube: Kube, namespace: str) -> None:
     watch = Watch(client)
-    eventually(lambda: watch.codes, "the watch has begun")
+    eventually(lambda: watch.codes, "the watch has started")
     kube.create_secret(namespace, "told", {"key": "value"})
-    eventually(lambda: "told" in watch.names, "the watch tells")
+    eventually(lambda: "told" in watch.names, "the watch delivers the event")
 
 
-def test_requests_are_refused_as_often_as_asked(client: httpx.Client, line: Line) -> None:
+def test_proxy_refuses_a_number_of_requests(client: httpx.Client, line: Line) -> None:
     line.refusals, line.refusal = 2, 401
     assert [client.get(NAMESPACE).status_code for _ in range(3)] == [401, 401, 200]
 
 
-def test_requests_are_refused_until_the_end(client: httpx.Client, line: Line) -> None:
+def test_proxy_refuses_requests_until_reset(client: httpx.Client, line: Line) -> None:
     line.refusal = 503
     assert client.get(NAMESPACE).json()["reason"] == "ServiceUnavailable"
     line.refusal = None
     assert client.get(NAMESPACE).status_code == 200
 
 
-def test_one_line_is_no_trouble_to_another(client: httpx.Client, proxy: ApiProxy) -> None:
+def test_proxy_faults_affect_only_their_line(client: httpx.Client, proxy: ApiProxy) -> None:
     proxy.lines[OTHER].refusal = 429
     assert client.get(NAMESPACE).status_code == 200
 
 
-def test_a_stalled_line_answers_nothing_and_goes_on(client: httpx.Client, line: Line) -> None:
+def test_proxy_stalls_and_resumes(client: httpx.Client, line: Line) -> None:
     line.stalled = True
     with pytest.raises(httpx.ReadTimeout):
         client.get(NAMESPACE, timeout=0.5)
@@ -111,7 +111,7 @@ def test_a_stalled_line_answers_nothing_and_goes_on(client: httpx.Client, line: 
     assert client.get(NAMESPACE).status_code == 200
 
 
-def test_what_a_client_gave_up_is_not_done_later(
+def test_proxy_drops_requests_that_the_client_gave_up(
     client: httpx.Client, line: Line, kube: Kube, namespace: str
 ) -> None:
     line.stalled = True
@@ -122,22 +122,22 @@ def test_what_a_client_gave_up_is_not_done_later(
     assert kube.secret(namespace, "late") is None
 
 
-def test_a_line_that_is_cut_breaks_a_watch(client: httpx.Client, proxy: ApiProxy) -> None:
+def test_proxy_cut_breaks_watches(client: httpx.Client, proxy: ApiProxy) -> None:
     watch = Watch(client)
-    eventually(lambda: watch.codes, "the watch has begun")
+    eventually(lambda: watch.codes, "the watch has started")
     proxy.cut(NAME)
     eventually(lambda: watch.over, "the watch is over")
     assert watch.broken
 
 
-def test_watches_are_closed_at_once(client: httpx.Client, line: Line) -> None:
+def test_proxy_closes_watches_at_once(client: httpx.Client, line: Line) -> None:
     line.closes_watches = True
     watch = Watch(client)
     eventually(lambda: watch.over, "the watch is over")
     assert (watch.codes, watch.names, watch.broken) == ([200], [], False)
 
 
-def test_watches_are_told_that_they_expired_in_both_ways(client: httpx.Client, line: Line) -> None:
+def test_proxy_expires_watches_by_status_and_by_event(client: httpx.Client, line: Line) -> None:
     line.expires_watches = True
     at_once = Watch(client)
     eventually(lambda: at_once.over, "the first watch is over")
@@ -147,16 +147,16 @@ def test_watches_are_told_that_they_expired_in_both_ways(client: httpx.Client, l
     assert (in_event.types, in_event.codes) == (["ERROR"], [200, 410])
 
 
-def test_a_silent_watch_stays_silent_and_a_new_one_tells(
+def test_proxy_keeps_silent_watches_silent(
     client: httpx.Client, line: Line, kube: Kube, namespace: str
 ) -> None:
     silent = Watch(client)
-    eventually(lambda: silent.codes, "the watch has begun")
+    eventually(lambda: silent.codes, "the watch has started")
     line.silent_watches = True
     line.silent_watches = False
     new = Watch(client)
-    eventually(lambda: new.codes, "another watch has begun")
+    eventually(lambda: new.codes, "another watch has started")
     kube.create_secret(namespace, "told", {"key": "value"})
-    eventually(lambda: "told" in new.names, "the new watch tells")
-    assert silent.names == []
+    eventually(lambda: "told" in new.names, "the new watch delivers the event")
+    assert "told" not in silent.names
     assert not silent.over

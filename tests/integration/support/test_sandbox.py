@@ -1,4 +1,4 @@
-"""The sandbox of `make e2e` leaves the machine as it was, whatever ends what runs in it."""
+"""The sandbox of `make e2e` leaves the machine unchanged, however a run ends."""
 
 import signal
 import subprocess
@@ -14,17 +14,17 @@ from tests.support.repository import ROOT
 OUTSIDE = """
 import signal, sys
 from tests.e2e import sandbox
-# Whoever starts this in the background may have it ignore SIGINT.
+# A process started in the background may ignore SIGINT.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 sys.exit(sandbox.run_inside([sys.executable, "-c", *sys.argv[1:]]))
 """
-# What a node leaves behind on a machine without a sandbox.
+# What a node would leave behind on a machine without a sandbox.
 INSIDE = """
 import pathlib, subprocess, sys, time
 from tests.e2e import sandbox
 directory = pathlib.Path(sys.argv[1])
-sandbox.furnish(directory, ["192.0.2.10"])
+sandbox.prepare(directory, ["192.0.2.10"])
 subprocess.run(["mount", "-t", "tmpfs", "test", "/mnt"], check=True)
 subprocess.run(["ip", "link", "add", "test0", "type", "bridge"], check=True)
 for group in pathlib.Path("/sys/fs/cgroup").glob("*/cgroup.procs"):
@@ -48,7 +48,7 @@ def start(directory: Path, how: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, cwd=ROOT)
 
 
-def wait_until_untidy(directory: Path, process: subprocess.Popen[bytes]) -> None:
+def wait_until_changed(directory: Path, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 30
     while not (directory / "ready").exists():
         assert process.poll() is None
@@ -57,7 +57,7 @@ def wait_until_untidy(directory: Path, process: subprocess.Popen[bytes]) -> None
 
 
 def left_since(before: footprint.Footprint, directory: Path) -> list[str]:
-    """Return what is left, once what was killed has had a moment to end."""
+    """Return what is left after killed processes have had a moment to exit."""
     deadline = time.monotonic() + 10
     while (left := footprint.take(directory).differences(before)) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -68,13 +68,15 @@ def left_since(before: footprint.Footprint, directory: Path) -> list[str]:
     ("number", "code"),
     [
         pytest.param(signal.SIGINT, -signal.SIGINT, id="Ctrl-C"),
-        pytest.param(signal.SIGTERM, 143, id="being told to end"),
+        pytest.param(signal.SIGTERM, 143, id="SIGTERM"),
     ],
 )
-def test_nothing_is_left_after(tmp_path: Path, number: signal.Signals, code: int) -> None:
+def test_sandbox_leaves_nothing_when_interrupted(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
     before = footprint.take(tmp_path)
     process = start(tmp_path, "stay")
-    wait_until_untidy(tmp_path, process)
+    wait_until_changed(tmp_path, process)
 
     process.send_signal(number)
 
@@ -82,7 +84,7 @@ def test_nothing_is_left_after(tmp_path: Path, number: signal.Signals, code: int
     assert left_since(before, tmp_path) == []
 
 
-def test_nothing_is_left_when_it_fails(tmp_path: Path) -> None:
+def test_sandbox_leaves_nothing_when_its_program_fails(tmp_path: Path) -> None:
     before = footprint.take(tmp_path)
 
     assert start(tmp_path, "go").wait(timeout=30) == 3
@@ -90,27 +92,27 @@ def test_nothing_is_left_when_it_fails(tmp_path: Path) -> None:
     assert left_since(before, tmp_path) == []
 
 
-def test_after_a_kill_the_next_run_takes_away_what_is_left(tmp_path: Path) -> None:
+def test_next_sandbox_removes_what_a_killed_one_left(tmp_path: Path) -> None:
     before = footprint.take(tmp_path)
     process = start(tmp_path, "stay")
-    wait_until_untidy(tmp_path, process)
+    wait_until_changed(tmp_path, process)
 
     process.kill()
     process.wait()
 
-    # Nobody was there to remove the control groups; all else has gone by itself.
+    # Nobody was left to remove the control groups; everything else disappeared by itself.
     assert {line.partition(":")[0] for line in left_since(before, tmp_path)} == {"cgroups"}
     assert start(tmp_path, "go").wait(timeout=30) == 3
     assert left_since(before, tmp_path) == []
 
 
-def test_what_is_left_would_be_told(tmp_path: Path) -> None:
+def test_footprint_reports_what_is_left(tmp_path: Path) -> None:
     before = footprint.take(tmp_path)
     command = ["sh", "-c", "read line", str(tmp_path)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE)
 
-    (told,) = footprint.take(tmp_path).differences(before)
+    (left,) = footprint.take(tmp_path).differences(before)
 
     process.communicate(b"\n")
-    assert told.startswith("processes: + ")
+    assert left.startswith("processes: + ")
     assert footprint.take(tmp_path).differences(before) == []

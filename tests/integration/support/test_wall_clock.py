@@ -1,4 +1,4 @@
-"""The clock that tests set, seen by a program."""
+"""The settable wall clock, as a program sees it."""
 
 import os
 import subprocess
@@ -22,7 +22,7 @@ for _ in sys.stdin:
 """
 
 
-def test_a_step_shows_at_once_and_leaves_the_monotonic_clock_alone(tmp_path: Path) -> None:
+def test_wall_clock_steps_without_the_monotonic_clock(tmp_path: Path) -> None:
     clock = WallClock(tmp_path)
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM],

@@ -1,4 +1,4 @@
-"""The inputs that `make fuzz` has kept, and a few of those that it would try."""
+"""Replays the corpus of `make fuzz`, and tries a few more inputs."""
 
 from pathlib import Path
 
@@ -16,12 +16,12 @@ kept = [
 
 
 @pytest.mark.parametrize(("parser", "path"), kept)
-def test_what_was_found_once_is_no_trouble_now(parser: Parser, path: Path) -> None:
+def test_parser_handles_its_corpus(parser: Parser, path: Path) -> None:
     parser.check(path.read_bytes())
 
 
 @pytest.mark.parametrize("parser", PARSERS, ids=lambda parser: parser.name)
-def test_whatever_comes_in_only_what_is_documented_comes_out(parser: Parser) -> None:
+def test_parser_handles_any_input(parser: Parser) -> None:
     @settings(
         max_examples=100,
         derandomize=True,
@@ -36,5 +36,5 @@ def test_whatever_comes_in_only_what_is_documented_comes_out(parser: Parser) -> 
     check()
 
 
-def test_every_folder_of_the_corpus_is_a_parsers() -> None:
+def test_corpus_has_a_folder_for_each_parser() -> None:
     assert {path.name for path in CORPUS.iterdir()} == {parser.name for parser in PARSERS}
