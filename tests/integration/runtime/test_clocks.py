@@ -1,4 +1,4 @@
-"""Clocks that are wrong, and clocks that are set: tokens' times are told by the API server's."""
+"""Clocks that are wrong or changed: tokens are timed by the API server's clock."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ LIFETIME = timedelta(seconds=6)
 
 
 @pytest.mark.parametrize("minutes", [5, -5])
-def test_a_wall_clock_that_is_set_makes_no_gap_and_costs_nothing(
+def test_changed_wall_clock_costs_no_exchange_and_no_gap(
     kube: Kube,
     endpoint: TokenEndpoint,
     namespace: str,
@@ -39,16 +39,16 @@ def test_a_wall_clock_that_is_set_makes_no_gap_and_costs_nothing(
         clock.set(timedelta(minutes=step))
         exchanges = endpoint.exchanges
         while endpoint.exchanges == exchanges:
-            lives.append(life_left(kube, namespace))
+            lives.append(remaining_lifetime(kube, namespace))
             assert timedelta() < lives[-1] <= LIFETIME
             time.sleep(0.05)  # how often an application might look
-    # The earliest refresh is a third and a tenth of the life before its end.
+    # The earliest refresh is a third and a tenth of the lifetime before the expiry.
     earliest = LIFETIME.total_seconds() - 2 - 1
     assert endpoint.exchanges - 1 <= (time.monotonic() - started) / earliest + 1
 
 
 @pytest.mark.parametrize("hours", [1, -1])
-def test_a_wrong_wall_clock_is_not_written_into_secrets(
+def test_wrong_wall_clock_is_not_written_into_secrets(
     kube: Kube,
     endpoint: TokenEndpoint,
     namespace: str,
@@ -62,10 +62,10 @@ def test_a_wrong_wall_clock_is_not_written_into_secrets(
     kube.create_token(namespace)
     eventually(lambda: kube.secret(namespace, "search"), "a first token")
     lifetime = timedelta(seconds=endpoint.lifetime)
-    assert lifetime - timedelta(seconds=10) < life_left(kube, namespace) <= lifetime
+    assert lifetime - timedelta(seconds=10) < remaining_lifetime(kube, namespace) <= lifetime
     assert "API server's clock differs" in operator.log.read_text("utf-8")
 
-    # Another process, whose clock is right, takes the token for what it is.
+    # Another process, whose clock is right, accepts the token as it is.
     operator.stop()
     start_operator()
     kube.create_token(namespace, "later")
@@ -73,6 +73,6 @@ def test_a_wrong_wall_clock_is_not_written_into_secrets(
     assert endpoint.exchanges == 2
 
 
-def life_left(kube: Kube, namespace: str) -> timedelta:
+def remaining_lifetime(kube: Kube, namespace: str) -> timedelta:
     secret = kube.secret(namespace, "search") or {}
     return datetime.fromisoformat(secret["expires_at"]) - datetime.now(UTC)

@@ -1,6 +1,6 @@
-"""Whatever ends, stalls or blinds a watch, what happens afterwards is told again.
+"""Whatever ends, stalls or blinds a watch, later changes are reported again.
 
-The trouble is made by a proxy between the watch and the API server.
+A proxy between the watch and the API server causes the failures.
 """
 
 import asyncio
@@ -27,15 +27,15 @@ from tests.support.cluster import Cluster
 from tests.support.operator_process import StartOperator
 from tests.support.token_endpoint import TokenEndpoint
 
-# How long a watch may take to come back: its longest delay, and some for a busy machine.
+# How long a watch may take to be re-established: its longest delay, and some for a busy machine.
 PATIENCE = 45.0
 INACTIVITY = timedelta(seconds=2)
 
-Trouble = Callable[[ApiProxy, str], None]
-"""Makes it on the line of that name."""
+Failure = Callable[[ApiProxy, str], None]
+"""Causes a failure on the line of that name."""
 
 
-def refuse(status: int, times: int | None = None) -> Trouble:
+def refuse(status: int, times: int | None = None) -> Failure:
     def make(proxy: ApiProxy, name: str) -> None:
         proxy.lines[name].refusals = times
         proxy.lines[name].refusal = status
@@ -44,7 +44,7 @@ def refuse(status: int, times: int | None = None) -> Trouble:
     return make
 
 
-def flag(attribute: str) -> Trouble:
+def flag(attribute: str) -> Failure:
     def make(proxy: ApiProxy, name: str) -> None:
         setattr(proxy.lines[name], attribute, True)
         proxy.cut_watches(name)
@@ -60,17 +60,17 @@ def stall(proxy: ApiProxy, name: str) -> None:
     proxy.lines[name].stalled = True
 
 
-# With how many seconds it lasts.
-TROUBLE: dict[str, tuple[Trouble, float]] = {
+# With the seconds that it lasts.
+FAILURES: dict[str, tuple[Failure, float]] = {
     "connections are cut": (ApiProxy.cut, 0.0),
     "401 once": (refuse(401, times=1), 1.0),
     "401 for a while": (refuse(401), 8.0),
     "429 for a while": (refuse(429), 4.0),
-    "503 for longer than kopf tries": (refuse(503), 20.0),
+    "503 for longer than kopf retries": (refuse(503), 20.0),
     "an ERROR event with 500": (flag("fails_watches"), 4.0),
-    "410 for each that resumes": (flag("expires_watches"), 4.0),
+    "410 for each watch that resumes": (flag("expires_watches"), 4.0),
     "each watch is closed at once": (flag("closes_watches"), 8.0),
-    "a watch that tells nothing": (silence, 4.0),
+    "a watch that carries nothing": (silence, 4.0),
     "nothing moves": (stall, 4.0),
 }
 KINDS = ("resources", "secrets")
@@ -78,14 +78,14 @@ KINDS = ("resources", "secrets")
 
 @pytest.fixture(scope="module")
 def proxy(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiProxy]:
-    names = [f"{kind}: {trouble}" for kind in KINDS for trouble in TROUBLE]
+    names = [f"{kind}: {failure}" for kind in KINDS for failure in FAILURES]
     directory = tmp_path_factory.mktemp("proxy")
     with ApiProxy(cluster.url, cluster.ca_file, directory, [*names, "operator"]) as running:
         yield running
 
 
-class Told:
-    """The names that a watch has told, or that were there when it said it may have missed some."""
+class Reported:
+    """The names that a watch has reported, or that exist when it may have missed some."""
 
     def __init__(self, api: operator_kube.Api, namespace: str) -> None:
         self.names: set[str] = set()
@@ -108,43 +108,43 @@ class Told:
     async def until(self, *names: str) -> None:
         deadline = time.monotonic() + PATIENCE
         while not self.names.issuperset(names):
-            assert time.monotonic() < deadline, f"{names} were not told, but {self.names}"
+            assert time.monotonic() < deadline, f"{names} were not reported, but {self.names}"
             await asyncio.sleep(0.02)
 
 
 @asynccontextmanager
 async def watching(
     cluster: Cluster, proxy: ApiProxy, line: str, namespace: str
-) -> AsyncIterator[Told]:
+) -> AsyncIterator[Reported]:
     clock, rng = time.monotonic, random.Random(1)
     path = proxy.kubeconfig(line, cluster.token)
     async with aclosing(await operator_kube.connect(path, None)) as api:
-        told = Told(api, namespace)
+        reported = Reported(api, namespace)
         if line.startswith("resources"):
-            told.watch = ResourceWatch(
+            reported.watch = ResourceWatch(
                 api,
                 ApiResource(GROUP, VERSION, PLURAL),
                 (namespace,),
-                feed=lambda _, obj: told.names.add(obj["metadata"]["name"]),
-                missed=lambda _: told.missed.set(),
+                feed=lambda _, obj: reported.names.add(obj["metadata"]["name"]),
+                missed=lambda _: reported.missed.set(),
                 monotonic=clock,
                 rng=rng,
                 inactivity=INACTIVITY,
             )
         else:
-            told.watch = SecretReflector(
+            reported.watch = SecretReflector(
                 api,
                 namespace,
                 is_wanted=lambda _: True,
-                changed=lambda key, _: told.names.add(key[1]),
+                changed=lambda key, _: reported.names.add(key[1]),
                 monotonic=clock,
                 rng=rng,
                 inactivity=INACTIVITY,
             )
-        task: asyncio.Task[None] = asyncio.create_task(told.watch.run())
-        lister: asyncio.Task[None] = asyncio.create_task(told.list_what_was_missed())
+        task: asyncio.Task[None] = asyncio.create_task(reported.watch.run())
+        lister: asyncio.Task[None] = asyncio.create_task(reported.list_what_was_missed())
         try:
-            yield told
+            yield reported
             assert not task.done()
             assert not lister.done()
         finally:
@@ -153,10 +153,10 @@ async def watching(
             await asyncio.wait({task, lister})
 
 
-async def test_a_watch_comes_back_whatever_became_of_it(
+async def test_watch_is_re_established_after_any_failure(
     cluster: Cluster, kube: Kube, namespace: str, proxy: ApiProxy
 ) -> None:
-    """All kinds of trouble at a time, each on a line of its own: what takes long is to wait."""
+    """All failures at a time, each on its own line: most of the time is spent waiting."""
 
     def create(kind: str, name: str) -> None:
         if kind == "resources":
@@ -164,43 +164,43 @@ async def test_a_watch_comes_back_whatever_became_of_it(
         else:
             kube.create_secret(namespace, name, {})
 
-    async def survive(number: int, kind: str, trouble: str) -> None:
-        line = f"{kind}: {trouble}"
-        make, seconds = TROUBLE[trouble]
+    async def survive(number: int, kind: str, failure: str) -> None:
+        line = f"{kind}: {failure}"
+        make, seconds = FAILURES[failure]
         await asyncio.to_thread(create, kind, f"before-{number}")
-        async with watching(cluster, proxy, line, namespace) as told:
-            await told.until(f"before-{number}")
+        async with watching(cluster, proxy, line, namespace) as reported:
+            await reported.until(f"before-{number}")
             await asyncio.to_thread(make, proxy, line)
             await asyncio.to_thread(create, kind, f"meanwhile-{number}")
             await asyncio.sleep(seconds)
             calm(proxy.lines[line])
-            await told.until(f"meanwhile-{number}")
+            await reported.until(f"meanwhile-{number}")
             await asyncio.to_thread(create, kind, f"after-{number}")
-            await told.until(f"after-{number}")
+            await reported.until(f"after-{number}")
 
     survived = [
-        (kind, trouble, asyncio.create_task(survive(number, kind, trouble)))
-        for number, (kind, trouble) in enumerate(itertools.product(KINDS, TROUBLE))
+        (kind, failure, asyncio.create_task(survive(number, kind, failure)))
+        for number, (kind, failure) in enumerate(itertools.product(KINDS, FAILURES))
     ]
     await asyncio.wait([task for _, _, task in survived])
     lost = [
-        f"{kind}: {trouble}: {task.exception()}"
-        for kind, trouble, task in survived
+        f"{kind}: {failure}: {task.exception()}"
+        for kind, failure, task in survived
         if task.exception()
     ]
     assert not lost, "\n".join(lost)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_watches_that_close_at_once_are_not_opened_in_a_tight_loop(
+async def test_watch_that_closes_at_once_is_not_reopened_in_a_loop(
     cluster: Cluster, kube: Kube, namespace: str, proxy: ApiProxy, kind: str
 ) -> None:
     name = f"{kind}: each watch is closed at once"
     line = proxy.lines[name]
     kube.create_token(namespace, "before")
     kube.create_secret(namespace, "before", {})
-    async with watching(cluster, proxy, name, namespace) as told:
-        await told.until("before")
+    async with watching(cluster, proxy, name, namespace) as reported:
+        await reported.until("before")
         flag("closes_watches")(proxy, name)
         before, seconds = line.requests, 6.0
         await asyncio.sleep(seconds)
@@ -209,22 +209,22 @@ async def test_watches_that_close_at_once_are_not_opened_in_a_tight_loop(
         assert line.requests - before < 20 * seconds
 
 
-async def test_a_secret_that_went_while_nothing_was_told_is_told(
+async def test_relist_reports_a_secret_deleted_during_an_outage(
     cluster: Cluster, kube: Kube, namespace: str, proxy: ApiProxy
 ) -> None:
-    name = "secrets: 410 for each that resumes"
+    name = "secrets: 410 for each watch that resumes"
     kube.create_secret(namespace, "before", {})
-    async with watching(cluster, proxy, name, namespace) as told:
-        await told.until("before")
-        told.names.clear()
+    async with watching(cluster, proxy, name, namespace) as reported:
+        await reported.until("before")
+        reported.names.clear()
         flag("expires_watches")(proxy, name)
         await asyncio.to_thread(kube.delete, secret_path(namespace, "before"))
         await asyncio.sleep(1)
         calm(proxy.lines[name])
-        await told.until("before")
+        await reported.until("before")
 
 
-def test_what_came_and_went_while_nothing_was_told_is_found_once_watching_goes_on(
+def test_relist_finds_changes_missed_by_an_expired_watch(
     cluster: Cluster,
     kube: Kube,
     namespace: str,
@@ -241,16 +241,18 @@ def test_what_came_and_went_while_nothing_was_told_is_found_once_watching_goes_o
     proxy.cut_watches("operator")
     kube.delete(token_path(namespace, "goes"))
     kube.create_token(namespace, "new")
-    eventually(lambda: operator.metric(expiry, name="new") > 0, "it works on", timeout=40)
+    eventually(
+        lambda: operator.metric(expiry, name="new") > 0, "the operator keeps working", timeout=40
+    )
     line.expires_watches = False
 
     def forgotten() -> bool:
         return str(operator.metric(expiry, name="goes")) == "nan"
 
-    eventually(forgotten, "what went is forgotten", timeout=30)
+    eventually(forgotten, "the deleted resource is forgotten", timeout=30)
 
 
-def test_credentials_are_found_though_no_watch_tells_of_them(
+def test_credentials_are_found_although_no_event_reports_them(
     cluster: Cluster,
     kube: Kube,
     namespace: str,
@@ -261,18 +263,18 @@ def test_credentials_are_found_though_no_watch_tells_of_them(
     kube.create_token(namespace, "search")
     start_operator(kubeconfig=proxy.kubeconfig("operator", cluster.token))
 
-    def told() -> bool:
+    def reported() -> bool:
         condition = kube.condition(namespace, "search", "Refreshed") or {}
         return condition.get("reason") == "CredentialsNotFound"
 
-    eventually(told, "it tells that there are none")
+    eventually(reported, "the status says that there are none")
     line.silent_watches = True
     kube.create_credentials(namespace)
     eventually(lambda: kube.secret(namespace, "search") is not None, "it has a token", 30)
     line.silent_watches = False
 
 
-def test_a_resource_made_anew_is_found_though_no_watch_tells_of_it(
+def test_recreated_resource_is_found_although_no_event_tells(
     cluster: Cluster,
     kube: Kube,
     endpoint: TokenEndpoint,
