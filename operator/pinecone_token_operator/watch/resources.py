@@ -119,6 +119,10 @@ class ResourceWatch:
                 failures = 0
             delay = self._delay(failures, MAX_DELAY).total_seconds()
             failures += 1
+            for namespace in self._namespaces or (None,):
+                if failures > 1:  # one restart costs a second
+                    self._failed(namespace, ApiError(0, "WatchEnded", reason))
+                self._begin(namespace)
             logger.warning(
                 "The watch of %s ended (%s); restarting in %.1fs",
                 self._resource.plural,

@@ -411,6 +411,75 @@ async def test_watch_begins_again_when_the_store_is_restored(tmp_path: Path) -> 
             await fed.until(("ADDED", "default", "new"))
 
 
+async def test_watch_restarts_kopf_when_discovery_fails(
+    cluster: Cluster,
+    kube: Kube,
+    namespace: str,
+    proxy: ApiProxy,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    line = proxy.lines["operator"]
+    line.scope, line.refusal = "/api/v1", 401
+    fed = Fed()
+    kubeconfig = proxy.kubeconfig("operator", cluster.token)
+    async with watching(kubeconfig, fed, namespace) as (watch, _):
+        await until(lambda: watch.unserved, lambda: caplog.text)
+        assert watch.begun.is_set()
+        assert "WatchEnded" in watch.unserved[namespace]
+        line.refusal = None
+        await until(lambda: namespace in fed.missed_in, lambda: caplog.text, 40)
+        await until(lambda: not watch.unserved, lambda: caplog.text)
+        await asyncio.to_thread(kube.create_token, namespace, "new")
+        await fed.until(("ADDED", namespace, "new"))
+    assert "The watch of pineconeaccesstokens ended (" in caplog.text
+
+
+async def test_watch_forwards_a_cluster_scoped_kind(cluster: Cluster, kube: Kube) -> None:
+    group, plural = f"{uuid.uuid4().hex[:8]}.example.dev", "clusterthings"
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    kube.create(
+        "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+        {
+            "metadata": {"name": f"{plural}.{group}"},
+            "spec": {
+                "group": group,
+                "scope": "Cluster",
+                "names": {"kind": "ClusterThing", "plural": plural},
+                "versions": [version],
+            },
+        },
+    )
+    resource = ApiResource(group, "v1", plural, namespaced=False)
+    names: list[tuple[str | None, str]] = []
+    missed: list[str | None] = []
+    async with contextlib.aclosing(await client.connect(cluster.kubeconfig, None)) as api:
+        watch = ResourceWatch(
+            api,
+            resource,
+            (),
+            feed=lambda type_, obj: names.append((type_, obj["metadata"]["name"])),
+            missed=missed.append,
+            monotonic=time.monotonic,
+            rng=random.Random(1),
+        )
+        task: asyncio.Task[None] = asyncio.create_task(watch.run())
+        try:
+            await until(lambda: missed == [None], lambda: watch.unserved)
+            thing = {
+                "apiVersion": f"{group}/v1",
+                "kind": "ClusterThing",
+                "metadata": {"name": "one"},
+            }
+            kube.create(resource.collection(), thing)
+            await until(lambda: names == [("ADDED", "one")], lambda: names)
+            kube.delete(resource.item(None, "one"))
+            await until(lambda: names[1:] == [("DELETED", "one")], lambda: names)
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+
+
 async def test_watch_stops_at_once_while_the_api_server_is_away(tmp_path: Path) -> None:
     own = Cluster(tmp_path, audit=False)
     with own:
