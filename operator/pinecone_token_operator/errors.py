@@ -9,6 +9,7 @@ token, a client secret, a request or a response body: upstream text is not to be
     ├── CredentialsInvalid       a credentials Secret that lacks a key, is blank or is no UTF-8
     ├── ExchangeError            the token endpoint gave no token
     ├── ApiError                 the API server refused or did not answer
+    ├── WriteFailed              the API server refused a write to a target, or failed it
     ├── LeaseLost                another replica may lead by now
     └── CheckFailed              an installed operator does not do what it should
 """
@@ -138,6 +139,11 @@ class ApiError(OperatorError):
         return self.reason == "Timeout" or self.http_status == HTTPStatus.GATEWAY_TIMEOUT
 
     @property
+    def too_large(self) -> bool:
+        """Whether the object exceeds what the API server stores (413)."""
+        return self.http_status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+    @property
     def is_refusal(self) -> bool:
         """Whether a write was refused for what it is, so that the same request fails again."""
         return self.http_status in _REFUSALS
@@ -149,6 +155,18 @@ class ApiError(OperatorError):
             self.http_status in (0, HTTPStatus.TOO_MANY_REQUESTS)
             or self.http_status >= HTTPStatus.INTERNAL_SERVER_ERROR
         )
+
+
+class WriteFailed(OperatorError):  # noqa: N818 - reads as the fact it states
+    """A target could not be written.
+
+    Attributes:
+        final: whether the same write would fail again: it is refused for what it is.
+    """
+
+    def __init__(self, message: str, *, final: bool) -> None:
+        super().__init__(message)
+        self.final = final
 
 
 class CheckFailed(OperatorError):  # noqa: N818 - reads as the fact it states

@@ -21,7 +21,7 @@ from typing import Any, Final
 import httpx
 
 from pinecone_token_operator.kube import client
-from pinecone_token_operator.reconcilers.access_token import JSON_PATCH, MERGE_PATCH
+from pinecone_token_operator.kube.media_types import JSON_PATCH, MERGE_PATCH
 from tests.bench import objects
 from tests.bench.environment import Environment
 from tests.bench.progress import say

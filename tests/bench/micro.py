@@ -1,9 +1,10 @@
-"""Times the pure core and the two clients in isolation.
+"""Microbenchmarks of the pure core and of the two clients.
 
     make bench-micro
 
-MICRO_OPTIONS are options of pyperf, such as --rigorous. The clients talk to an API server and a
-token endpoint without latency on this machine: their times are wall-clock and include the servers.
+MICRO_OPTIONS are passed to pyperf, for example --rigorous. The clients call an API server and a
+token endpoint without latency on this machine: they are measured in wall-clock time, which includes
+both servers.
 """
 
 import asyncio
@@ -22,21 +23,31 @@ from pinecone_token_operator.config.settings import Endpoint
 from pinecone_token_operator.issuing.credentials import Credentials
 from pinecone_token_operator.issuing.oauth_client import TokenClient
 from pinecone_token_operator.kube import client
-from pinecone_token_operator.policies.chain import decide
+from pinecone_token_operator.policies.token_chain import plan_token
 from pinecone_token_operator.reconcilers.status import compute_status, status_patch
-from pinecone_token_operator.targets.secret import desire, secret_patch
+from pinecone_token_operator.targets.secret import content_patch, desire
 from pinecone_token_operator.targets.target import read_target, stored_token
 from tests.bench import objects
 from tests.bench.environment import environment
 from tests.support.api import secret_path
-from tests.support.builders import UID, after, make_observed, make_resource, make_secret, make_token
+from tests.support.builders import (
+    UID,
+    after,
+    make_known,
+    make_outcome,
+    make_secret,
+    make_spec,
+    make_token,
+    make_token_input,
+    make_wanted,
+)
 
 _ADDRESSES = ("MICRO_KUBECONFIG", "MICRO_TOKEN_URL", "MICRO_CA_BUNDLE")
 _WARM_UP = 10
 
 
 def main() -> None:
-    """Start the servers, and run this module again under pyperf's control."""
+    """Start the servers that the clients call, and run this module again under pyperf."""
     if all(name in os.environ for name in _ADDRESSES):
         measure(pyperf.Runner(program_args=("-m", "tests.bench.micro")))
         return
@@ -51,8 +62,7 @@ def main() -> None:
 
 
 def measure(runner: pyperf.Runner) -> None:
-    resource, token = make_resource(), make_token()
-    secret = make_secret(resource, token)
+    spec, token, secret = make_spec(), make_token(), make_secret()
     raw = {
         "metadata": {
             "namespace": "shop",
@@ -63,26 +73,25 @@ def measure(runner: pyperf.Runner) -> None:
         },
         "spec": {"credentialsSecretRef": {"name": "account"}},
     }
-    target, observed = read_target(secret), make_observed()
-    desired = desire(resource, make_token(access_token="another"))
-    decision = decide(observed, after(minutes=1))
-    status = compute_status(observed, decision, {}, after())
+    target, wanted, known = read_target(secret), make_wanted(), make_known()
+    given, desired = make_token_input(), desire(spec, make_token(access_token="another"))
+    outcome = make_outcome(known, after(minutes=1))
+    status = compute_status(outcome, wanted, {}, after())
     runner.bench_func("parse a resource", parse_resource, raw)
     runner.bench_func("verify a stored token", lambda: stored_token(read_target(secret), UID))
-    runner.bench_func("decide: nothing to do", decide, observed, after(minutes=1))
-    runner.bench_func("decide: refresh is due", decide, observed, after(minutes=21))
-    runner.bench_func("compute the desired target", desire, resource, token)
-    runner.bench_func("compute the target patch", secret_patch, target, desired, UID)
-    runner.bench_func(
-        "compute a status", compute_status, observed, decision, status, after(minutes=1)
-    )
-    runner.bench_func("compute the status patch", status_patch, status, dict(status))
+    runner.bench_func("plan a token that is not due", plan_token, given, after(minutes=1))
+    runner.bench_func("plan a token that is due", plan_token, given, after(minutes=21))
+    runner.bench_func("evaluate a resource", make_outcome, known, after(minutes=1))
+    runner.bench_func("compute a desired target", desire, spec, token)
+    runner.bench_func("compare a target with it", content_patch, target, desired)
+    runner.bench_func("compute a status", compute_status, outcome, wanted, status, after(minutes=1))
+    runner.bench_func("compare two statuses", status_patch, status, dict(status), UID)
     runner.bench_time_func("read a Secret", _timed(_reader))
-    runner.bench_time_func("exchange credentials", _timed(_exchanger))
+    runner.bench_time_func("request a token", _timed(_issuer))
 
 
 Client = tuple[Callable[[], Awaitable[object]], Callable[[], Awaitable[None]]]
-"""What is timed and what closes the client."""
+"""The call to measure, and the one that closes the client."""
 
 
 def _timed(make: Callable[[], Awaitable[Client]]) -> Callable[[int], float]:
@@ -106,7 +115,7 @@ async def _reader() -> Client:
     return lambda: api.request("GET", path), api.aclose
 
 
-async def _exchanger() -> Client:
+async def _issuer() -> Client:
     client = TokenClient(
         Endpoint(
             os.environ["MICRO_TOKEN_URL"],
@@ -119,7 +128,7 @@ async def _exchanger() -> Client:
         request_timeout=timedelta(seconds=10),
     )
     credentials = Credentials("id", "secret")
-    return lambda: client.exchange(credentials), client.aclose
+    return lambda: client.issue(credentials), client.aclose
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Inputs for the parsers: some generated for each parser, some mutated from the corpus."""
+"""Inputs for the parsers: some generated for each, some from the corpus with bytes replaced."""
 
 import base64
 import json
@@ -7,10 +7,10 @@ from typing import Final
 
 from hypothesis import strategies as st
 
-from pinecone_token_operator.api.access_token import PREFIX, REFRESH_REQUESTED_AT
-from pinecone_token_operator.targets import target
+from pinecone_token_operator.targets import names as target
 from tests.fuzz.parsers import CANARY, NOW, UID, Parser, corpus
 from tests.support.crd_strategies import SPEC, STATUS, TIMES, anything, mostly, valid
+from tests.support.documented import PREFIX, REFRESH_REQUESTED_AT
 
 _EPOCH: Final = int(NOW.timestamp())
 
@@ -34,7 +34,7 @@ def _jwt(payload: object) -> str:
 
 
 def _dump(value: object) -> bytes:
-    # Python's JSON allows NaN and lone surrogates, when it writes and when it parses.
+    # Python's JSON knows NaN and lone surrogates, and so do its parser and these tests.
     return json.dumps(value).encode()
 
 
@@ -100,7 +100,11 @@ def _secrets() -> st.SearchStrategy[bytes]:
                 target.REFRESH_AT,
                 target.REFRESHED_AT,
                 target.CREDENTIALS,
-                target.SEAL,
+                target.CHECKSUM,
+                target.LEGACY_CHECKSUM,
+                target.REFRESH_REQUEST,
+                target.RESOURCE_UID,
+                target.TARGET,
                 target.MANAGED,
                 target.ALLOW_MERGE,
                 target.DELETION_POLICY,
@@ -119,7 +123,12 @@ def _secrets() -> st.SearchStrategy[bytes]:
         }
     )
     managed = st.fixed_dictionaries({target.MANAGED: anything.map(json.dumps)})
+    places = st.fixed_dictionaries({target.TARGET: st.sampled_from(["shop/search", "mart/search"])})
     annotations = st.dictionaries(names, TIMES | texts, max_size=4)
+    managers = st.fixed_dictionaries(
+        {"manager": st.sampled_from(["pinecone-token-operator", "kubectl"])},
+        optional={"time": TIMES},
+    )
     owners = st.fixed_dictionaries(
         {"uid": st.sampled_from([UID, "another"])},
         optional={
@@ -129,26 +138,29 @@ def _secrets() -> st.SearchStrategy[bytes]:
         },
     )
     return st.builds(
-        lambda labels, one, two, three, owned, data, sealed: _dump(
+        lambda labels, one, two, three, four, owned, managed_by, data, add_checksum: _dump(
             {
                 "metadata": {
                     "uid": "5ec",
                     "resourceVersion": "7",
                     "labels": labels,
-                    "annotations": one | two | three,
+                    "annotations": one | two | three | four,
                     "ownerReferences": owned,
+                    "managedFields": managed_by,
                 },
                 "data": data,
-                "sealed": sealed,
+                "add_checksum": add_checksum,
             }
         ),
         st.dictionaries(st.just(target.RESOURCE_UID) | st.text(), texts, max_size=2),
         annotations,
         st.just({}) | times,
         st.just({}) | managed,
+        st.just({}) | places,
         st.lists(owners, max_size=2),
+        st.lists(managers, max_size=2),
         st.dictionaries(st.sampled_from(["access_token", "token_type", "a"]) | st.text(), encoded),
-        st.booleans(),
+        st.sampled_from([None, "checksum", "data"]),
     )
 
 
@@ -273,17 +285,21 @@ def inputs(parser: Parser) -> st.SearchStrategy[bytes]:
     """Return inputs for a parser."""
     made = _MADE[parser.name]()
     kept = [path.read_bytes() for path in corpus(parser)]
-    return made | made | st.builds(_mutate, st.sampled_from(kept), _mutations) if kept else made
+    return (
+        made | made | st.builds(_replace_bytes, st.sampled_from(kept), _replacements)
+        if kept
+        else made
+    )
 
 
-_mutations = st.lists(
+_replacements = st.lists(
     st.tuples(st.floats(0, 1), st.integers(0, 8), st.binary(max_size=8)), min_size=1, max_size=4
 )
 
 
-def _mutate(data: bytes, mutations: list[tuple[float, int, bytes]]) -> bytes:
-    """Replace some bytes with others."""
-    for part, length, others in mutations:
+def _replace_bytes(data: bytes, replacements: list[tuple[float, int, bytes]]) -> bytes:
+    """Replace some of the bytes."""
+    for part, length, others in replacements:
         at = int(part * len(data))
         data = data[:at] + others + data[at + length :]
     return data

@@ -1,7 +1,7 @@
-"""The parsers of external input, each with what must hold for any input.
+"""The parsers of untrusted input, each with a check of what must hold for any input.
 
-An input is a sequence of bytes, so that it can be kept as a file in the corpus. Each check says how
-it interprets the bytes, and ignores input that could never occur.
+An input is a file of bytes, so that one that failed once can be kept in the corpus. Each check says
+how the bytes become arguments, and ignores what could never be received in that form.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final, TypeGuard
 
-from pinecone_token_operator.api.access_token import PineconeAccessToken, parse_resource
+from pinecone_token_operator.api.access_token import parse_resource
 from pinecone_token_operator.cli import run
 from pinecone_token_operator.config.durations import parse_duration
 from pinecone_token_operator.config.settings import Settings
@@ -31,35 +31,43 @@ from pinecone_token_operator.issuing.credentials import fingerprint, read_creden
 from pinecone_token_operator.issuing.oauth import parse_response, request_body
 from pinecone_token_operator.kube.responses import MAX_MESSAGE, error_from_reply, parse_object
 from pinecone_token_operator.policies.schedule import refresh_window
-from pinecone_token_operator.reconcilers.state import Memory
-from pinecone_token_operator.targets.secret import desire, removal_patch, secret_patch
-from pinecone_token_operator.targets.target import (
-    StoredToken,
-    format_time,
-    is_owned_by,
-    read_target,
-    seal,
-    stored_token,
+from pinecone_token_operator.targets.rendering import max_rendered_size
+from pinecone_token_operator.targets.secret import (
+    content_patch,
+    desire,
+    essential,
+    overwritten,
+    ownership_patch,
+    removal_patch,
 )
+from pinecone_token_operator.targets.stored_token import (
+    MAX_LIFETIME,
+    StoredToken,
+    checksum,
+    format_time,
+)
+from pinecone_token_operator.targets.target import is_owned_by, read_target, stored_token
 from pinecone_token_operator.watch.secrets_metadata import SecretReflector
+from tests.support.builders import make_resource, make_spec
+from tests.support.documented import PREFIX
 from tests.support.leaks import find_leaks
 
 NOW: Final = datetime(2026, 11, 25, 12, 0, 0, 999_999, tzinfo=UTC)
 CANARY: Final = "c4n4ry-0123456789"
-"""Stands for a secret in inputs; it must never appear in output."""
+"""Stands for a secret in inputs, and must never be shown."""
 
 UID: Final = "0b1f"
 _TOKEN: Final = StoredToken(CANARY, "Bearer", NOW, NOW + timedelta(minutes=30), NOW, "c0ffee")
-_YEAR: Final = timedelta(days=366)
+_DAY: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Parser:
-    """A parser.
+    """One of them.
 
     Attributes:
-        name: of its folder in the corpus.
-        check: parses an input, and raises if something is wrong.
+        name: the folder of its corpus.
+        check: takes an input; raises if something is wrong.
     """
 
     name: str
@@ -67,7 +75,7 @@ class Parser:
 
 
 def check_exchange_reply(data: bytes) -> None:
-    """Input: a line of JSON with `status` and `headers`, then the body of a response."""
+    """Take a line of JSON, `status` and `headers`, and then the reply's body."""
     head, _, body = data.partition(b"\n")
     facts = _json(head)
     status, headers = facts.get("status"), facts.get("headers", {})
@@ -76,11 +84,11 @@ def check_exchange_reply(data: bytes) -> None:
     try:
         token = parse_response(status, headers, body, NOW)
     except ExchangeError as error:
-        _check_hidden(error, CANARY)
+        _check_not_shown(error, CANARY)
         _check_wait(error.retry_after)
         return
     assert 200 <= status < 300
-    assert timedelta(seconds=1) <= token.lifetime <= _YEAR
+    assert timedelta(seconds=1) <= token.lifetime <= _DAY
     assert token.requested_at == NOW.replace(microsecond=0)
     assert re.fullmatch(r"[\x21-\x7e]+", token.access_token)
     assert token.access_token in json.loads(body).values()
@@ -88,58 +96,74 @@ def check_exchange_reply(data: bytes) -> None:
 
 
 def check_resource(data: bytes) -> None:
-    """Input: a resource as JSON."""
+    """Take an object in JSON; what it needs to be the API server's is given to it."""
     obj = _json(data)
     try:
         resource = parse_resource(obj)
     except ResourceInvalid as error:
-        _check_hidden(error, CANARY)
+        _check_not_shown(error, CANARY)
         return
-    _check_hidden(resource, CANARY)
-    requested = resource.refresh_requested_at
-    assert requested is None or requested.tzinfo is UTC
+    _check_not_shown(resource, CANARY)
+    assert len(resource.metadata.annotations) <= 1
+    assert resource.metadata.refresh_request == resource.metadata.refresh_request.strip()
     if resource.spec.refresh_before is not None:
         assert timedelta(seconds=1) <= resource.spec.refresh_before <= timedelta(hours=24)
-    desired = desire(resource, _TOKEN)
-    _check_hidden(desired, CANARY)
-    for text in desired.data.values():
-        base64.b64decode(text, validate=True).decode()
+    desired = desire(make_spec(resource), _TOKEN)
+    _check_not_shown(desired, CANARY)
+    template = resource.spec.target.template.data
+    size = 0
+    for key, text in desired.data.items():
+        rendered = base64.b64decode(text, validate=True)
+        rendered.decode()
+        size += len(rendered) if key in template else 0
+    assert size <= max_rendered_size(template, len(_TOKEN.access_token))
 
 
 def check_target(data: bytes) -> None:
-    """Input: a Secret as JSON; with `sealed`, it gets a matching checksum, as anyone could add."""
+    """Take a Secret in JSON; what it needs to be the API server's is given to it.
+
+    With `add_checksum`, an annotation's name, that annotation gets the checksum that makes the
+    stored token intact: whoever may write a Secret can compute it.
+    """
     secret = _json(data)
-    sealed = secret.pop("sealed", False)
+    add_checksum = secret.pop("add_checksum", None)
+    if not isinstance(secret.get("metadata"), dict):
+        return
+    secret["metadata"] = {"namespace": "shop", "name": "search", **secret["metadata"]}
     if not _is_secret(secret):
         return
     target = read_target(secret)
     if CANARY in json.dumps(secret["metadata"]):
-        return  # whoever writes a secret there discloses it himself
-    _check_hidden(target, CANARY)
-    if sealed and target.times:
-        _seal(secret)
+        return  # whoever writes a secret into the metadata shows it himself
+    _check_not_shown(target, CANARY)
+    if add_checksum in ("checksum", "data") and target.times:
+        _add_checksum(secret, PREFIX + str(add_checksum))
         target = read_target(secret)
     found = stored_token(target, UID)
-    _check_hidden(found, CANARY)
+    _check_not_shown(found, CANARY)
     assert all(isinstance(name, str) for names in target.managed.values() for name in names)
+    assert target.owner_uid is None or not target.is_copy
     json.dumps(removal_patch(target))
     for policy in ("Owner", "Merge"):
-        resource = _resource(policy)
-        is_owned_by(target, resource)
+        spec = make_spec(make_resource(target={"creationPolicy": policy}))
+        assert not (target.is_copy and is_owned_by(target, spec.owner))
+        json.dumps(overwritten(target, spec))
+        json.dumps(ownership_patch(target, spec))
         for token in (_TOKEN, *([found] if found else [])):
-            desired = desire(resource, token)
-            patch = secret_patch(target, desired, UID)
+            patch = content_patch(target, desire(spec, token))
             json.dumps(patch)
             if patch is None:
                 assert found is not None
+            json.dumps(content_patch(target, essential(spec, token, target), prune=False))
     if found is not None:
         assert found.access_token.encode() == base64.b64decode(secret["data"]["access_token"])
+        assert timedelta() < found.expires_at - found.refreshed_at <= MAX_LIFETIME
         earliest, latest = refresh_window(found.refreshed_at, found.expires_at, None)
         format_time(min(earliest, latest))
 
 
 def check_credentials(data: bytes) -> None:
-    """Input: JSON with the `data` of a Secret, `id_key` and `secret_key`."""
+    """Take JSON: the `data` of a Secret, `id_key` and `secret_key`."""
     facts = _json(data)
     held = facts.get("data")
     keys = [facts.get("id_key"), facts.get("secret_key")]
@@ -150,7 +174,7 @@ def check_credentials(data: bytes) -> None:
         found = read_credentials(held, str(keys[0]), str(keys[1]))
     except CredentialsInvalid as error:
         if not any(CANARY in str(key) for key in keys):
-            _check_hidden(error, CANARY, *(text for text in secrets if len(text) >= 8))
+            _check_not_shown(error, CANARY, *(text for text in secrets if len(text) >= 8))
         return
     for part in (found.client_id, found.client_secret):
         assert part
@@ -161,12 +185,12 @@ def check_credentials(data: bytes) -> None:
 
 
 def check_duration(data: bytes) -> None:
-    """Input: text in UTF-8."""
+    """Take text in UTF-8."""
     text = data.decode("utf-8", "replace")
     try:
         found = parse_duration(text, "1s", "24h")
     except ValueError as error:
-        _check_hidden(error, *([text] if len(text) >= 6 else []))
+        _check_not_shown(error, *([text] if len(text) >= 6 else []))
         return
     assert timedelta(seconds=1) <= found <= timedelta(hours=24)
     assert text.isascii()
@@ -174,11 +198,11 @@ def check_duration(data: bytes) -> None:
 
 
 def check_settings(data: bytes) -> None:
-    """Input: JSON with the arguments `argv` and the environment `environ`."""
+    """Take JSON: the arguments `argv` and the environment `environ`."""
     facts = _json(data)
     argv, environ = facts.get("argv", []), facts.get("environ", {})
     texts = [*argv, *environ, *environ.values()] if _is_text_map(environ) else [None]
-    # The system never passes a NUL.
+    # The system passes no text with a NUL, and names of variables have no `=`.
     if not all(isinstance(text, str) and "\0" not in text for text in texts):
         return
     try:
@@ -194,7 +218,7 @@ def check_settings(data: bytes) -> None:
 
 
 def check_api_status(data: bytes) -> None:
-    """Input: a line with the HTTP status, then the body of an error response."""
+    """Take a line with the HTTP status, and then the body of a refusal."""
     head, _, content = data.partition(b"\n")
     status = int(head) if re.fullmatch(rb"[1-9][0-9]{2}", head) else 0
     if not _is_status(status):
@@ -207,7 +231,7 @@ def check_api_status(data: bytes) -> None:
 
 
 def check_watch_lines(data: bytes) -> None:
-    """Input: the lines of a watch, which keeps running afterwards."""
+    """Take lines of a watch; the watch continues afterwards."""
     asyncio.run(_watch(data.split(b"\n")))
 
 
@@ -218,7 +242,7 @@ async def _watch(lines: list[bytes]) -> None:
         api,
         None,
         is_wanted=lambda _: True,
-        changed=lambda key, _: changed.append(key),
+        changed=lambda key, _seen_by: changed.append(key),
         monotonic=lambda: 0.0,
         rng=Random(1),
     )
@@ -234,7 +258,7 @@ async def _watch(lines: list[bytes]) -> None:
 
 
 class _Lines:
-    """An API server that sends an empty list, then these lines as a watch."""
+    """An API server that sends an empty list, and then these lines as a watch."""
 
     def __init__(self, lines: list[bytes]) -> None:
         self.sent = asyncio.Event()
@@ -269,15 +293,15 @@ CORPUS: Final = Path(__file__).parent / "corpus"
 
 
 def corpus(parser: Parser) -> list[Path]:
-    """Return the inputs in the corpus of a parser."""
+    """Return the inputs that are kept for a parser."""
     return sorted((CORPUS / parser.name).iterdir())
 
 
-def _check_hidden(thing: object, *secrets: str) -> None:
+def _check_not_shown(thing: object, *secrets: str) -> None:
     texts = {"str": str(thing), "repr": repr(thing)}
     if isinstance(thing, BaseException):
         texts |= {"cause": repr(thing.__cause__), "context": repr(thing.__context__)}
-    assert not find_leaks(texts, secrets), "a secret is disclosed"
+    assert not find_leaks(texts, secrets), "a secret is shown"
 
 
 def _check_wait(wait: timedelta | None) -> None:
@@ -303,29 +327,29 @@ def _is_text_map(value: object) -> TypeGuard[Mapping[str, str]]:
 
 
 def _is_secret(value: Mapping[str, Any]) -> bool:
-    """Return whether the API server, which validates types, could send it."""
+    """Return whether the API server, whose Secrets are typed, could send it."""
     metadata = value.get("metadata")
     if not isinstance(metadata, dict):
         return False
     owners = metadata.get("ownerReferences") or []
+    managers = metadata.get("managedFields") or []
+    names = ("namespace", "name", "uid", "resourceVersion")
     return (
-        all(isinstance(metadata.get(name), str) for name in ("uid", "resourceVersion"))
+        all(isinstance(metadata.get(name), str) for name in names)
         and all(_is_text_map(metadata.get(name) or {}) for name in ("labels", "annotations"))
         and isinstance(owners, list)
         and all(_is_text_map(owner) for owner in owners)
+        and isinstance(managers, list)
+        and all(_is_text_map(manager) for manager in managers)
         and _is_text_map(value.get("data") or {})
         and isinstance(value.get("type") or "", str)
     )
 
 
-def _seal(secret: dict[str, Any]) -> None:
+def _add_checksum(secret: dict[str, Any], annotation: str) -> None:
     target = read_target(secret)
-    times = target.times
-    assert times is not None
-    encoded = (secret.get("data") or {}).get("access_token", "")
-    try:
-        access_token = base64.b64decode(encoded, validate=True).decode("ascii")
-    except ValueError:
+    times, access_token = target.times, target.access_token
+    if times is None or access_token is None:
         return
     token = StoredToken(
         access_token,
@@ -335,24 +359,4 @@ def _seal(secret: dict[str, Any]) -> None:
         times.refresh_at,
         times.credentials,
     )
-    name = "pinecone.token-operator.dev/data"
-    secret["metadata"]["annotations"][name] = seal(token, UID)
-
-
-def _resource(policy: str) -> PineconeAccessToken:
-    resource = parse_resource(
-        {
-            "metadata": {
-                "namespace": "shop",
-                "name": "search",
-                "uid": UID,
-                "creationTimestamp": "2026-11-25T11:00:00Z",
-            },
-            "spec": {
-                "credentialsSecretRef": {"name": "account"},
-                "target": {"creationPolicy": policy},
-            },
-        }
-    )
-    Memory.of(resource)
-    return resource
+    secret["metadata"]["annotations"][annotation] = checksum(token, UID)

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from pinecone_token_operator.api.access_token import GROUP, PLURAL, VERSION
 from tests.support.api import Kube, KubeError, token_path
 from tests.support.api_proxy import ApiProxy
 from tests.support.cluster import Cluster
+from tests.support.documented import GROUP, PLURAL, VERSION
 from tests.support.leaks import find_leaks
 from tests.support.operator_process import Operator, OperatorError, StartOperator
 from tests.support.repository import CRD

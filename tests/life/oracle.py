@@ -111,9 +111,8 @@ class Oracle:
             return
         target = self.target(resource)
         assert target is not None
-        requested = resource.requested_at
-        is_requested = requested is not None and issue.at < requested <= now
-        if issue.account == account and now < self._due(resource, target) and not is_requested:
+        is_due = now >= self._due(resource, target)
+        if issue.account == account and not is_due and not _is_requested(resource, target):
             yield f"{asker} requests a token without a reason"
 
     def untruths(self, resource: Resource) -> Iterator[str]:
@@ -146,7 +145,7 @@ class Oracle:
             return
         if issue.account != wanted:
             yield f"{resource} has a token of other credentials"
-        if resource.requested_at and issue.at < resource.requested_at <= self._now() - SLACK:
+        if _is_requested(resource, target):
             yield f"{resource} has a token from before the refresh was requested"
         if self._now() > self._due(resource, target) + SLACK:
             yield f"{resource} has an overdue token"
@@ -333,3 +332,12 @@ def _owner_references(resource: Resource) -> list[dict[str, object]]:
             "controller": True,
         }
     ]
+
+
+def _is_requested(resource: Resource, target: Secret) -> bool:
+    """Return whether a refresh is requested that neither the token nor the status has served."""
+    served = (
+        target.annotations.get(documented.REFRESH_REQUEST),
+        resource.status.get("lastHandledRefreshRequest"),
+    )
+    return bool(resource.request) and resource.request not in served

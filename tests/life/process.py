@@ -11,34 +11,30 @@ from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
     Callable,
-    Collection,
-    Hashable,
     Iterator,
     Sequence,
 )
 from contextvars import ContextVar
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final, Unpack
 
 from pinecone_token_operator.config.shard import Shard
-from pinecone_token_operator.controller.controller import Controller
-from pinecone_token_operator.controller.index import Index, Key
-from pinecone_token_operator.controller.workers import Workers
+from pinecone_token_operator.env import Env
 from pinecone_token_operator.errors import ApiError, ExchangeError, ExchangeFailure
 from pinecone_token_operator.issuing.credentials import Credentials
 from pinecone_token_operator.issuing.oauth import AccessToken, parse_response
+from pinecone_token_operator.keys import ObjectRef
 from pinecone_token_operator.kube.interfaces import RequestOptions
-from pinecone_token_operator.policies.observed import Observed
-from pinecone_token_operator.reconcilers.access_token import Reconciler
-from pinecone_token_operator.reconcilers.exchange import Exchange
-from pinecone_token_operator.reconcilers.gather import Observer
-from pinecone_token_operator.reconcilers.state import Memory
-from pinecone_token_operator.targets.target import StoredToken
+from pinecone_token_operator.reconcilers.access_token import AccessTokenReconciler, Collaborators
+from pinecone_token_operator.reconcilers.gather import Audience
+from pinecone_token_operator.reconcilers.refresh import MakeRefresher
+from pinecone_token_operator.runtime.assembly import assemble
 from pinecone_token_operator.telemetry.metrics import Metrics
-from pinecone_token_operator.watch.secrets_metadata import SecretReflector
 from tests.life.connection import Connection
 from tests.life.endpoint import Asker, Endpoint, NoConnectionError
 from tests.life.small_api import Change, RefusedError
+from tests.support.documented import KIND
 
 LOGGER: Final = "pinecone_token_operator"
 RESYNC: Final = timedelta(minutes=10)
@@ -79,76 +75,44 @@ class Process:
     ) -> None:
         self.settled: set[str] = set()
         api = _Api(connection)
-        index, metrics = Index(), Metrics()
-        self._watches = {
-            namespace: SecretReflector(
-                api,
-                namespace,
-                is_wanted=index.is_wanted,
-                changed=self._secret_changed,
-                monotonic=monotonic,
-                rng=rng,
-            )
-            for namespace in namespaces
-        }
-        observer = Observer(api, self._watches.__getitem__, index, rng, _AUDIENCE, _TOKEN_URL)
-        reconciler = _Reconciler(
-            self.settled,
-            api,
-            observer,
-            _Exchange(_TokenEndpoint(endpoint, now), metrics, now, rng),
-            index,
-            metrics,
-            lambda _, news: record(news.message),
-            self._list_again,
-            now,
-            rng,
-        )
-        self._workers = Workers(index, reconciler, metrics, now, monotonic, rng)
-        self._controller = Controller(
-            api,
-            list(namespaces),
-            Shard(),
-            index,
-            reconciler,
-            self._workers,
-            self._forget_secret,
-            monotonic,
-            rng,
+        self._loop = assemble(
+            api=api,
+            writable=api,
+            endpoint=_TokenEndpoint(endpoint, now),
+            record=lambda _ref, _uid, transition: record(transition.message),
+            audience=Audience(_AUDIENCE, _TOKEN_URL),
+            namespaces=list(namespaces),
+            shard=Shard(),
+            keep_tokens=timedelta(),
+            metrics=Metrics(),
+            env=Env(now=now, monotonic=monotonic, rng=rng),
+            kinds=[partial(_Reconciler, self.settled)],
         )
 
     async def run(self) -> None:
         """Run until cancelled."""
-        while True:
-            with contextlib.suppress(ApiError):
-                await self._controller.list_all()
-                break
+        controller = self._loop.controller
+        await controller.list_all()
+        while controller.unlisted:
             await asyncio.sleep(1)
+            await controller.list_all()
         async with asyncio.TaskGroup() as group:
-            for watch in self._watches.values():
-                group.create_task(watch.run())
-            group.create_task(self._controller.resync(RESYNC))
-            for watch in self._watches.values():
-                await watch.synced.wait()
-            await self._controller.run(_WORKERS)
+            for reflector in self._loop.reflectors.values():
+                group.create_task(reflector.run())
+            group.create_task(controller.resync(RESYNC))
+            for reflector in self._loop.reflectors.values():
+                await reflector.synced.wait()
+            await controller.run(_WORKERS)
 
     def resource_event(self, change: Change) -> None:
         """Take a watch event of a resource, as from kopf."""
-        if self._controller.is_news(change.type, change.object):
-            self._controller.resource_event(change.type, change.object)
+        controller = self._loop.controller
+        if controller.is_relevant(KIND, change.type, change.object):
+            controller.resource_event(KIND, change.type, change.object)
 
     def problems(self) -> list[str]:
         """Return what makes no progress."""
-        return self._workers.problems()
-
-    def _list_again(self) -> None:
-        self._controller.list_again()
-
-    def _secret_changed(self, secret: Key, _seen_by: Collection[Hashable]) -> None:
-        self._controller.secret_changed(secret)
-
-    def _forget_secret(self, secret: Key) -> None:
-        self._watches[secret[0]].forget(secret)
+        return self._loop.workers.problems()
 
 
 class _Api:
@@ -215,7 +179,7 @@ class _TokenEndpoint:
         self._endpoint = endpoint
         self._now = now
 
-    async def exchange(self, credentials: Credentials) -> AccessToken:
+    async def issue(self, credentials: Credentials) -> AccessToken:
         account = credentials.client_id, credentials.client_secret
         try:
             reply = self._endpoint.exchange(_asker.get(), account)
@@ -224,29 +188,22 @@ class _TokenEndpoint:
         return parse_response(reply.status, reply.headers, reply.body, self._now())
 
 
-class _Reconciler(Reconciler):
-    """Notes which resources' latest reconciles succeeded."""
+class _Reconciler(AccessTokenReconciler):
+    """Notes which resource is reconciled, and which resources' latest reconciles succeeded."""
 
-    def __init__(self, settled: set[str], api: _Api, *collaborators: Any) -> None:
-        super().__init__(api, *collaborators)
+    def __init__(
+        self, settled: set[str], uses: Collaborators, make_refresher: MakeRefresher
+    ) -> None:
+        super().__init__(uses, make_refresher)
         self._settled = settled
-        self._resources: Index = collaborators[2]
 
-    async def reconcile(self, key: Key) -> datetime | None:
-        resource = self._resources.get(key)
+    async def reconcile(self, ref: ObjectRef) -> datetime | None:
+        resource = self._get(ref)
         uid = resource.metadata.uid if resource else ""
+        _asker.set(Asker(ref.namespace, ref.name, uid))
         self._settled.discard(uid)
-        moment = await super().reconcile(key)
-        self._settled.add(uid)
+        moment = await super().reconcile(ref)
+        state = self._states.get((ref, uid))
+        if state is None or state.known.trouble.problem is None:
+            self._settled.add(uid)
         return moment
-
-
-class _Exchange(Exchange):
-    """Notes which resource an exchange is for."""
-
-    async def fetch(
-        self, observed: Observed, credentials: Credentials, memory: Memory
-    ) -> StoredToken | None:
-        metadata = observed.resource.metadata
-        _asker.set(Asker(metadata.namespace, metadata.name, metadata.uid))
-        return await super().fetch(observed, credentials, memory)

@@ -27,7 +27,7 @@ class Resource:
         uid: of the resource.
         created: when it was created.
         deleting: whether it is being deleted.
-        requested_at: when a refresh was requested for; None if it was not.
+        request: the value by which a refresh is requested; empty if it is not.
         account: the name of the credentials Secret.
         id_key: of the client id in it.
         secret_key: of the client secret in it.
@@ -48,7 +48,7 @@ class Resource:
     uid: str
     created: datetime
     deleting: bool
-    requested_at: datetime | None
+    request: str
     account: str
     id_key: str
     secret_key: str
@@ -133,9 +133,7 @@ def read_resource(obj: Mapping[str, Any]) -> Resource:
         uid=metadata["uid"],
         created=created,
         deleting="deletionTimestamp" in metadata,
-        requested_at=parse_time(
-            (metadata.get("annotations") or {}).get(documented.REFRESH_REQUESTED_AT, "")
-        ),
+        request=(metadata.get("annotations") or {}).get(documented.REFRESH_REQUESTED_AT, ""),
         account=reference["name"],
         id_key=reference.get("clientIDKey", "client_id"),
         secret_key=reference.get("clientSecretKey", "client_secret"),

@@ -234,12 +234,18 @@ def _is_resource(path: str) -> bool:
 
 
 def _apply_operations(found: dict[str, Any], operations: list[dict[str, Any]]) -> dict[str, Any]:
-    """Apply the one JSON patch that the operator sends: test the UID, then set the status."""
-    test, add = operations
-    assert (test["op"], test["path"]) == ("test", "/metadata/uid")
+    """Apply the one JSON patch that the operator sends: tests, then the whole status."""
+    *tests, add = operations
     assert (add["op"], add["path"]) == ("add", "/status")
-    if test["value"] != found["metadata"]["uid"]:
-        raise RefusedError(422, "Invalid", "the server rejected our request due to an error in it")
+    for test in tests:
+        assert test["op"] == "test"
+        value: Any = found
+        for step in test["path"].strip("/").split("/"):
+            value = value.get(step) if isinstance(value, dict) else None
+        if value != test["value"]:
+            raise RefusedError(
+                422, "Invalid", "the server rejected our request due to an error in it"
+            )
     return {**found, "status": add["value"]}
 
 

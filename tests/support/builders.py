@@ -7,16 +7,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pinecone_token_operator.api.access_token import PineconeAccessToken, parse_resource
-from pinecone_token_operator.api.conditions import Reason
-from pinecone_token_operator.policies.observed import Attempts, Observed, Problem
-from pinecone_token_operator.targets.secret import desire, secret_to_create
-from pinecone_token_operator.targets.target import (
-    StoredToken,
-    Target,
-    TokenTimes,
-    read_target,
-    stored_token,
-)
+from pinecone_token_operator.api.conditions import Problem, Reason
+from pinecone_token_operator.policies.input import Attempts, TargetInput, TokenInput, Wanted
+from pinecone_token_operator.reconcilers.access_token import assign
+from pinecone_token_operator.reconcilers.assignment import Assignment
+from pinecone_token_operator.reconcilers.outcome import Outcome, evaluate
+from pinecone_token_operator.reconcilers.state import Known, KnownTarget
+from pinecone_token_operator.targets.secret import TargetSpec, desire, secret_to_create
+from pinecone_token_operator.targets.stored_token import StoredToken
+from pinecone_token_operator.targets.target import Target, read_target, stored_token
 
 NOON = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 UID = "0b1f"
@@ -70,17 +69,45 @@ def make_token(**changes: Any) -> StoredToken:
 
 
 def stored_secret(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a Secret as the API server answers it."""
-    metadata = {"uid": "5ec", "resourceVersion": "7", **body.get("metadata", {})}
+    """Return a Secret `search` in `shop` as the API server answers it."""
+    metadata = {
+        "namespace": "shop",
+        "name": "search",
+        "uid": "5ec",
+        "resourceVersion": "7",
+        **body.get("metadata", {}),
+    }
     return {"type": "Opaque", **body, "metadata": metadata}
 
 
-def make_secret(resource: PineconeAccessToken, token: StoredToken | None = None) -> dict[str, Any]:
-    """Return the Secret that the operator would have made, as the API server answers it."""
-    return stored_secret(secret_to_create(resource, desire(resource, token or make_token())))
+def make_assignment(
+    resource: PineconeAccessToken | None = None, rival: str | None = None
+) -> Assignment:
+    """Return what a resource asks for; `rival` owns its target."""
+    return assign(resource or make_resource(), lambda _key, _uid: rival)
 
 
-def make_target(resource: PineconeAccessToken, token: StoredToken | None = None) -> Target:
+def make_spec(resource: PineconeAccessToken | None = None) -> TargetSpec:
+    """Return where a resource wants its token stored, and how."""
+    (spec,) = make_assignment(resource).specs
+    return spec
+
+
+def make_wanted(resource: PineconeAccessToken | None = None) -> Wanted:
+    return make_assignment(resource).wanted
+
+
+def make_secret(
+    resource: PineconeAccessToken | None = None, token: StoredToken | None = None
+) -> dict[str, Any]:
+    """Return the Secret that the operator would have created, as the API server answers it."""
+    spec = make_spec(resource)
+    return stored_secret(secret_to_create(spec, desire(spec, token or make_token())))
+
+
+def make_target(
+    resource: PineconeAccessToken | None = None, token: StoredToken | None = None
+) -> Target:
     return read_target(make_secret(resource, token))
 
 
@@ -97,15 +124,26 @@ def merge(document: Any, patch: Any) -> Any:
     return result
 
 
-def make_observed(
+def make_token_input(resource: PineconeAccessToken | None = None, **changes: Any) -> TokenInput:
+    """Return what the token chain gets when all is well, but for what is said otherwise."""
+    values: dict[str, Any] = {
+        "wanted": make_wanted(resource),
+        "credentials": "c0ffee",
+        "times": make_token().times,
+        "had_token": True,
+    }
+    return TokenInput(**values | changes)
+
+
+def make_target_input(
     resource: PineconeAccessToken | None = None,
     secret: Mapping[str, Any] | None = None,
     **changes: Any,
-) -> Observed:
-    """Return what is observed when all is well, but for what is said otherwise.
+) -> TargetInput:
+    """Return what the target chain gets when all is well, but for what is said otherwise.
 
     The target is the Secret as the API server answers it: by default the one that the operator
-    would have made. `target=None` means that there is none.
+    would have created. `target=None` means that there is none.
     """
     resource = resource or make_resource()
     target = read_target(secret or make_secret(resource))
@@ -113,28 +151,63 @@ def make_observed(
         target = changes["target"]
     stored = stored_token(target, resource.metadata.uid) if target else None
     values: dict[str, Any] = {
-        "resource": resource,
-        "conflict": None,
+        "spec": make_spec(resource),
         "target": target,
         "stored": stored,
-        "times": make_times(stored) if stored else None,
-        "credentials": "c0ffee",
-        "in_hand": None,
-        "attempts": Attempts(),
+        "times": stored.times if stored else None,
+        "had_token": True,
     }
-    return Observed(**values | changes)
+    return TargetInput(**values | changes)
 
 
-def make_times(token: StoredToken) -> TokenTimes:
-    return TokenTimes(token.refreshed_at, token.expires_at, token.refresh_at, token.credentials)
+def make_known(
+    resource: PineconeAccessToken | None = None,
+    secret: Mapping[str, Any] | None = None,
+    **changes: Any,
+) -> Known:
+    """Return what is known when all is well, but for what is said otherwise.
+
+    `target=None` means that there is no target; other changes are fields of `Known`.
+    """
+    resource = resource or make_resource()
+    target = read_target(secret or make_secret(resource))
+    if "target" in changes:
+        target = changes.pop("target")
+    stored = stored_token(target, resource.metadata.uid) if target else None
+    known = KnownTarget(
+        target=target,
+        stored=stored,
+        times=stored.times if stored else None,
+        had_token=stored is not None,
+    )
+    values: dict[str, Any] = {
+        "generation": resource.metadata.generation,
+        "credentials": "c0ffee",
+        "credentials_version": "3",
+        "targets": {resource.target_key: known},
+    }
+    return Known(**values | changes)
+
+
+def make_outcome(
+    known: Known | None = None,
+    now: datetime = NOON,
+    resource: PineconeAccessToken | None = None,
+    rival: str | None = None,
+) -> Outcome:
+    """Return what follows from what is known."""
+    assignment = make_assignment(resource, rival)
+    return evaluate(assignment, known or make_known(resource), now, fraction=0.0, keep=timedelta())
 
 
 def failed(
-    observed: Observed,
+    known: Known,
     retry_at: datetime | None,
     failures: int = 1,
     reason: Reason = Reason.UNAVAILABLE,
-) -> Observed:
-    """Return the same after an attempt, made with what is observed, failed."""
+    resource: PineconeAccessToken | None = None,
+) -> Known:
+    """Return the same after token requests, made with what is known, failed."""
     problem = Problem(reason, "the token endpoint answered 503")
-    return replace(observed, attempts=Attempts(failures, retry_at, problem, observed.basis))
+    basis = known.token_input(make_assignment(resource), 0.0).basis
+    return replace(known, attempts=Attempts(failures, retry_at, problem, basis))

@@ -1,45 +1,79 @@
-"""The reasons that conditions give, one sentence each.
+"""Status conditions and the reasons they give, one sentence each. No I/O.
 
 `Ready` answers whether the target Secret holds a valid token, `Refreshed` whether the latest
-attempt to fetch one worked.
+attempt to refresh it worked.
 """
 
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+READY: Final = "Ready"
+REFRESHED: Final = "Refreshed"
 
 
 class Reason(StrEnum):
     """Why a condition has its status."""
 
     # Ready
-    TOKEN_VALID = "TokenValid"  # noqa: S105 - a word, not a token
+    TOKEN_VALID = "TokenValid"  # noqa: S105 - a reason, not a token
     """The target Secret holds a token that has not expired."""
-    TOKEN_EXPIRED = "TokenExpired"  # noqa: S105 - a word, not a token
-    """The token in the target Secret has expired and no new one could be had; see Refreshed."""
-    TOKEN_MISSING = "TokenMissing"  # noqa: S105 - a word, not a token
-    """The target Secret holds no token yet, or does not exist; see Refreshed."""
+    TOKEN_EXPIRED = "TokenExpired"  # noqa: S105 - a reason, not a token
+    """The token in the target Secret has expired and could not be refreshed; see Refreshed."""
+    TOKEN_MISSING = "TokenMissing"  # noqa: S105 - a reason, not a token
+    """The target Secret does not exist or holds no token; see Refreshed."""
     TARGET_NOT_OWNED = "TargetNotOwned"
-    """The target Secret exists, is not this resource's, and is left alone."""
+    """The target Secret is not managed by this resource and is left untouched."""
     TARGET_CONFLICT = "TargetConflict"
-    """An older resource names the same target Secret and keeps it."""
+    """Another resource owns the target Secret, or a key to merge exists in it already."""
 
     # Refreshed
     SUCCEEDED = "Succeeded"
-    """The latest attempt gave a token, and the target Secret holds it."""
+    """The latest attempt issued a token, and the target Secret holds it."""
+    TARGET_INCOMPLETE = "TargetIncomplete"
+    """The token is refreshed, but other parts of the target Secret were refused or changed."""
     UNAVAILABLE = "Unavailable"
-    """The token endpoint could not be reached, did not answer in time, or answered 5xx."""
+    """The token endpoint could not be reached, timed out, or returned 5xx."""
     THROTTLED = "Throttled"
-    """The token endpoint asked for fewer requests (429)."""
+    """The token endpoint rate-limited the client id (429)."""
     REJECTED = "Rejected"
-    """The token endpoint rejected the credentials (400, 401, 403)."""
+    """The token endpoint rejected the credentials with an OAuth error (400, 401, 403)."""
     RESPONSE_INVALID = "ResponseInvalid"
-    """The token endpoint's reply was no usable token."""
+    """The token endpoint's response was not a usable token."""
     SUSPENDED = "Suspended"
-    """spec.suspend is true, so nothing is fetched or written."""
+    """spec.suspend is true, so no token is requested."""
     TARGET_NOT_WRITABLE = "TargetNotWritable"
-    """A token was fetched, but the API server refused to write it to the target Secret."""
+    """The API server refused to write the token to the target Secret."""
+    TARGET_ALTERED = "TargetAltered"
+    """Admission changed the token on its way into the target Secret."""
+    TARGET_CONTESTED = "TargetContested"
+    """Another writer keeps changing the target Secret or the credentials; repairs back off."""
+    TEMPLATE_TOO_LARGE = "TemplateTooLarge"
+    """The rendered template exceeds what a Secret can hold."""
+    API_SERVER_ERROR = "APIServerError"
+    """The API server failed a request that a refresh needs."""
+    ACCESS_DENIED = "AccessDenied"
+    """The operator's ServiceAccount lacks a permission that a refresh needs."""
+    INTERNAL_ERROR = "InternalError"
+    """The operator failed unexpectedly; its log has a traceback."""
 
     # Either
+    RESOURCE_INVALID = "ResourceInvalid"
+    """The resource has a field that the operator cannot use."""
     CREDENTIALS_NOT_FOUND = "CredentialsNotFound"
     """The credentials Secret does not exist."""
     CREDENTIALS_INVALID = "CredentialsInvalid"
-    """The credentials Secret lacks a key, or what a key holds cannot be used."""
+    """The credentials Secret lacks a key, or a key's value cannot be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a condition is not as it should be.
+
+    Attributes:
+        reason: the condition's reason.
+        message: what is wrong and what to do; in the operator's own words.
+    """
+
+    reason: Reason
+    message: str

@@ -11,17 +11,19 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from pinecone_token_operator.api.access_token import GROUP, KIND, PLURAL, VERSION
-from pinecone_token_operator.api.conditions import Reason
+from pinecone_token_operator.api.access_token import KIND
+from pinecone_token_operator.api.conditions import READY, REFRESHED, Reason
+from pinecone_token_operator.api.group import API_VERSION
+from pinecone_token_operator.controller.relist import api_resource
 from pinecone_token_operator.errors import ApiError, CheckFailed, OperatorError
 from pinecone_token_operator.kube import client
 from pinecone_token_operator.kube.interfaces import Requests
-from pinecone_token_operator.reconcilers.gather import secret_path
-from pinecone_token_operator.reconcilers.status import READY, REFRESHED
+from pinecone_token_operator.kube.media_types import MERGE_PATCH
+from pinecone_token_operator.kube.paths import SECRETS
 
 PASSED, FAILED = 0, 1
 
-_NOT_FOUND: Final = 404
+_RESOURCES: Final = api_resource(KIND)
 _POLL_SECONDS: Final = 0.5
 _MADE_UP: Final = "made-up-by-pinecone-token-operator-check"
 
@@ -105,7 +107,7 @@ class Installation:
     async def _create_without_client_secret(self) -> None:
         await self._api.request(
             "POST",
-            secret_path(self._namespace),
+            SECRETS.collection(self._namespace),
             body={
                 "apiVersion": "v1",
                 "kind": "Secret",
@@ -115,10 +117,10 @@ class Installation:
         )
         await self._api.request(
             "POST",
-            self._resource_path(""),
+            _RESOURCES.collection(self._namespace),
             body={
-                "apiVersion": f"{GROUP}/{VERSION}",
-                "kind": KIND,
+                "apiVersion": API_VERSION,
+                "kind": KIND.name,
                 "metadata": {"name": self._name},
                 "spec": {"credentialsSecretRef": {"name": self._secret}},
             },
@@ -127,9 +129,9 @@ class Installation:
     async def _complete_credentials(self) -> None:
         await self._api.request(
             "PATCH",
-            secret_path(self._namespace, self._secret),
+            SECRETS.item(self._namespace, self._secret),
             body={"stringData": {"client_secret": _MADE_UP}},
-            content_type="application/merge-patch+json",
+            content_type=MERGE_PATCH,
         )
 
     async def _expect(self, kind: str, reason: Reason) -> None:
@@ -145,7 +147,7 @@ class Installation:
         self._report(f"{kind} is {condition['status']}, {reason}: {condition['message']}")
 
     async def _condition(self, kind: str) -> Mapping[str, Any]:
-        resource = await self._api.request("GET", self._resource_path(self._name))
+        resource = await self._api.request("GET", _RESOURCES.item(self._namespace, self._name))
         found: list[dict[str, Any]] = resource.get("status", {}).get("conditions", [])
         return next((each for each in found if each["type"] == kind), {})
 
@@ -162,18 +164,14 @@ class Installation:
 
     async def _clean_up(self) -> None:
         for path in (
-            self._resource_path(self._name),
-            secret_path(self._namespace, self._secret),
+            _RESOURCES.item(self._namespace, self._name),
+            SECRETS.item(self._namespace, self._secret),
         ):
             try:
                 await self._api.request("DELETE", path)
             except ApiError as error:
-                if error.http_status != _NOT_FOUND:
+                if not error.not_found:
                     raise
-
-    def _resource_path(self, name: str) -> str:
-        collection = f"/apis/{GROUP}/{VERSION}/namespaces/{self._namespace}/{PLURAL}"
-        return f"{collection}/{name}" if name else collection
 
 
 def _print(line: str) -> None:

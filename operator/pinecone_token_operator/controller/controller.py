@@ -1,82 +1,85 @@
-"""Keeps the index up to date from what the watches tell, and has looked at what is news."""
+"""Keeps the index current from events and relists, and queues what changed."""
 
 import asyncio
 import contextlib
 import logging
-import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
-from pinecone_token_operator.api.access_token import (
-    REFRESH_REQUESTED_AT,
-    CreationPolicy,
-    DeletionPolicy,
-    PineconeAccessToken,
-    parse_resource,
-)
+from pinecone_token_operator.api.common import REFRESH_REQUESTED_AT
 from pinecone_token_operator.config.shard import Shard
-from pinecone_token_operator.controller.index import Index, Key
+from pinecone_token_operator.controller.index import Index
+from pinecone_token_operator.controller.reconciler import Object, Reconciler, Resource
+from pinecone_token_operator.controller.relist import list_resources
 from pinecone_token_operator.controller.workers import Workers
+from pinecone_token_operator.env import Env
 from pinecone_token_operator.errors import ApiError, ResourceInvalid
-from pinecone_token_operator.kube.interfaces import RequestsAndLists
-from pinecone_token_operator.reconcilers import cleanup
-from pinecone_token_operator.reconcilers.access_token import Reconciler
+from pinecone_token_operator.keys import ObjectRef, SecretKey
+from pinecone_token_operator.kube.interfaces import Lists
 
-# A process that begins to work with an older listing than this lists again.
+# A process that becomes the leader with an older listing than this lists again.
 FRESH: Final = timedelta(seconds=5)
-LIST_AGAIN_AFTER: Final = timedelta(seconds=5)
+RELIST_DELAY: Final = timedelta(seconds=5)
+
+Namespace = str | None
+"""A watched namespace; None means all of them."""
 
 logger = logging.getLogger(__name__)
 
 
 class Controller:
-    """What is between the watches and the workers.
+    """Stands between the watches and the workers; knows no kind.
 
-    Until `run` it stands by: it keeps the index up to date, and changes nothing.
+    Until `run` this process is a standby: the index is kept current, and nothing is changed.
 
     Args:
         api: the API server.
         namespaces: the namespaces to serve; a single None means all.
         shard: which of the resources there to serve.
         index: the resources; only this class changes it.
-        reconciler: what it remembers of resources is kept up to date.
-        workers: what looks at them.
-        forget_secret: told each Secret that no resource names any more.
-        monotonic: seconds of a clock that never goes back.
-        rng: spreads retries.
+        reconcilers: by the name of their kind.
+        workers: what reconciles the resources.
+        forget_secret: called with each Secret that no resource names any more.
+        env: the clocks and random numbers.
+
+    Attributes:
+        unlisted: why a namespace could not be listed the last time, by namespace.
     """
 
     def __init__(
         self,
-        api: RequestsAndLists,
-        namespaces: Sequence[str | None],
+        *,
+        api: Lists,
+        namespaces: Sequence[Namespace],
         shard: Shard,
         index: Index,
-        reconciler: Reconciler,
+        reconcilers: Mapping[str, Reconciler],
         workers: Workers,
-        forget_secret: Callable[[Key], None],
-        monotonic: Callable[[], float],
-        rng: random.Random,
+        forget_secret: Callable[[SecretKey], None],
+        env: Env,
     ) -> None:
         self._api = api
         self._namespaces = namespaces
         self._shard = shard
         self._index = index
-        self._reconciler = reconciler
+        self._reconcilers = reconcilers
         self._workers = workers
         self._forget_secret = forget_secret
-        self._monotonic = monotonic
-        self._rng = rng
-        self._postponed: set[tuple[str, str, str]] = set()
-        self._removals: set[asyncio.Task[None]] = set()
-        self._listed_at = monotonic()
-        self._list_again = asyncio.Event()
+        self._env = env
+        # What the watches reported while a list was read, which is newer than its pages.
+        self._reported: set[ObjectRef] = set()
+        self._postponed: dict[SecretKey, Callable[[], Awaitable[None]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._listed_at = env.monotonic()
+        self._relist = asyncio.Event()
+        self._to_list: set[Namespace] = set()
+        self.unlisted: dict[Namespace, ApiError] = {}
 
-    # Feed
+    # Events
 
-    def is_news(self, event_type: str | None, obj: Mapping[str, Any]) -> bool:
-        """Return whether an event may matter; safe to call in any thread.
+    def is_relevant(self, kind: str, event_type: str | None, obj: Object) -> bool:
+        """Return whether an event may matter; a predicate that is safe to call in any thread.
 
         Another event may be on its way here. So only what never goes back, the generation, is
         compared with what was taken already.
@@ -84,166 +87,220 @@ class Controller:
         if not self._shard.serves(obj):
             return False
         metadata = obj["metadata"]
-        before = self._index.get((metadata["namespace"], metadata["name"]))
+        before = self._index.get(_ref(kind, obj))
         return (
             before is None
-            # Of what others write while this process stands by, all is news.
+            # Of what others write while this process is a standby, everything matters.
             or not self._workers.working
             or event_type == "DELETED"
             or "deletionTimestamp" in metadata
             or before.metadata.uid != metadata["uid"]
             or before.metadata.generation != metadata.get("generation", 0)
-            or REFRESH_REQUESTED_AT in before.metadata.annotations
+            or bool(before.metadata.annotations)
             or REFRESH_REQUESTED_AT in (metadata.get("annotations") or ())
         )
 
-    def resource_event(self, event_type: str | None, obj: Mapping[str, Any]) -> None:
-        """Take an event of the resource's watch; our own status writes are no news."""
+    def resource_event(self, kind: str, event_type: str | None, obj: Object) -> None:
+        """Take an event of a resource's watch; our own status writes change nothing."""
         if not self._shard.serves(obj):
             return
-        metadata = obj["metadata"]
-        key = metadata["namespace"], metadata["name"]
+        ref = _ref(kind, obj)
+        self._reported.add(ref)
         # One that waits for its dependents to be deleted must not get its Secret back.
-        if event_type == "DELETED" or metadata.get("deletionTimestamp"):
-            self._remove(key, metadata["uid"])
+        if event_type == "DELETED" or obj["metadata"].get("deletionTimestamp"):
+            self._remove(ref, obj["metadata"]["uid"])
         else:
-            self._put(key, obj)
+            self._put(ref, obj)
 
-    def secret_changed(self, secret: Key) -> None:
-        """Look at all resources that name a Secret, but for whom has written or read just that."""
-        for key in self._index.referring_to(secret):
-            if not self._reconciler.has_seen(key, secret):
-                self._workers.add(key)
+    def secret_changed(self, secret: SecretKey, seen_by: Collection[Hashable]) -> None:
+        """Queue the resources that a Secret matters to, except those that saw it as it is now."""
+        for ref in self._index.affected_by(secret):
+            if ref not in seen_by:
+                self._workers.add(ref)
+
+    # Relists
+
+    def relist(self, *namespaces: Namespace) -> None:
+        """List namespaces soon, or everything, because events may have been missed."""
+        self._to_list.update(namespaces or self._namespaces)
+        self._relist.set()
 
     async def list_all(self) -> None:
-        """List everything, and look at what is news.
+        """List everything, and queue what changed; what cannot be listed is in `unlisted`."""
+        self._postponed.clear()  # those that still matter are found again
+        self._listed_at = self._env.monotonic()
+        self._to_list.update(self._namespaces)
+        await self._list_requested()
+
+    async def _list_requested(self) -> None:
+        self._relist.clear()
+        namespaces, self._to_list = self._to_list, set()
+        for namespace in [one for one in self._namespaces if one in namespaces]:
+            error: ApiError | None = None
+            for reconciler in self._reconcilers.values():
+                try:
+                    await self._list(reconciler, namespace)
+                except ApiError as failure:
+                    error = failure
+            self._note_listed(namespace, error)
+
+    async def resync(self, every: timedelta) -> NoReturn:
+        """List everything and reconcile every resource now and then, until cancelled."""
+        wake = due = self._from_now(every)
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wake - self._env.monotonic()):
+                    await self._relist.wait()
+            self._to_list.update(self.unlisted)
+            if self._env.monotonic() < due:
+                await self._list_requested()
+            else:
+                await self.list_all()
+                due = self._from_now(every)
+                for ref in self._index:
+                    self._workers.add(ref)
+            wake = min(due, self._from_now(RELIST_DELAY)) if self.unlisted else due
+
+    async def _list(self, reconciler: Reconciler, namespace: Namespace) -> None:
+        """List the resources of one kind in one namespace.
+
+        A page of a list shows the time of its first page, and events overtake it: what they
+        reported meanwhile is newer. Only a whole list proves that a resource is gone.
 
         Raises:
             ApiError: the API server refused or did not answer.
         """
-        self._list_again.clear()
-        self._listed_at = self._monotonic()
-        self._postponed.clear()  # those that still matter are found again
-        known = set(self._index)
-        found: set[Key] = set()
-        for namespace in self._namespaces:
-            # The Secrets first: whose resource is not in the later list has none any more.
-            merged = await cleanup.merged_secrets(self._api, namespace)
-            living = set()
-            async for obj in cleanup.list_resources(self._api, namespace):
-                self.resource_event(None, obj)
-                if self._workers.working:
-                    self._status_seen(obj)
-                if self._shard.serves(obj):
-                    found.add((obj["metadata"]["namespace"], obj["metadata"]["name"]))
-                living.add(obj["metadata"]["uid"])
-            for (where, name), uid in merged.items():
-                if uid not in living and self._shard.has(where, name):
-                    self._take_out(where, name, uid)
-        for key in known - found:
-            resource = self._index.get(key)
+        kind = reconciler.kind.name
+        self._reported.clear()
+        known = {ref for ref in self._index if ref.kind == kind and _is_in(ref, namespace)}
+        found: set[ObjectRef] = set()
+        living: set[str] = set()
+        async for obj in list_resources(self._api, reconciler.kind, namespace):
+            ref = _ref(kind, obj)
+            living.add(obj["metadata"]["uid"])
+            found.add(ref)
+            if ref not in self._reported and self._shard.serves(obj):
+                self._take_listed(ref, obj)
+        for ref in known - found - self._reported:
+            resource = self._index.get(ref)
             if resource is not None:
-                self._remove(key, resource.metadata.uid)
+                self._remove(ref, resource.metadata.uid)
+        orphans = await reconciler.find_orphans(namespace, frozenset(living))
+        for target, removal in orphans.items():
+            if self._shard.has(*target):
+                self._clean_up(target, removal)
 
-    def list_again(self) -> None:
-        """Have `resync` list soon, as changes may have been missed."""
-        self._list_again.set()
-
-    async def resync(self, every: timedelta) -> NoReturn:
-        """List everything and look at every resource now and then, until cancelled."""
-        wake = due = self._some_time_from_now(every)
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wake - self._monotonic()):
-                    await self._list_again.wait()
-            try:
-                await self.list_all()
-            except ApiError as error:
-                wake = self._some_time_from_now(LIST_AGAIN_AFTER)
-                logger.warning("Listing everything failed (%s); the next time is soon", error)
-                continue
-            if self._monotonic() >= due:
-                due = self._some_time_from_now(every)
-                for key in self._index:
-                    self._workers.add(key)
-            wake = due
-
-    def _some_time_from_now(self, wait: timedelta) -> float:
-        return self._monotonic() + wait.total_seconds() * self._rng.uniform(0.9, 1.1)
-
-    def _status_seen(self, obj: Mapping[str, Any]) -> None:
-        resource = self._index.get((obj["metadata"]["namespace"], obj["metadata"]["name"]))
-        if resource is not None and resource.metadata.uid == obj["metadata"]["uid"]:
-            self._reconciler.status_seen(resource, obj.get("status") or {})
-
-    def _put(self, key: Key, obj: Mapping[str, Any]) -> None:
-        before = self._index.get(key)
-        # Of what others write while this process stands by, all is news.
-        if before is not None and self._workers.working and not _is_news(before, obj):
+    def _take_listed(self, ref: ObjectRef, obj: Object) -> None:
+        if obj["metadata"].get("deletionTimestamp"):
+            self._remove(ref, obj["metadata"]["uid"])
             return
+        self._put(ref, obj)
+        resource = self._index.get(ref)
+        if self._workers.working and resource is not None:
+            self._reconcilers[ref.kind].status_seen(resource, obj.get("status") or {})
+
+    def _note_listed(self, namespace: Namespace, error: ApiError | None) -> None:
+        """Log once when a namespace can no longer be listed, and once when it can again."""
+        before = self.unlisted.pop(namespace, None)
+        where = f"in namespace {namespace}" if namespace else "in all namespaces"
+        if error is not None:
+            self.unlisted[namespace] = error
+            # The watch of the resources reports a CRD that is not installed.
+            changed = before is None or before.http_status != error.http_status
+            level = logging.WARNING if changed and not error.not_found else logging.DEBUG
+            logger.log(level, "Failed to list resources %s (%s); retrying", where, error)
+        elif before is not None and not before.not_found:
+            logger.info("Listed resources %s again", where)
+
+    def _from_now(self, wait: timedelta) -> float:
+        return self._env.monotonic() + wait.total_seconds() * self._env.rng.uniform(0.9, 1.1)
+
+    # Index
+
+    def _put(self, ref: ObjectRef, obj: Object) -> None:
+        before = self._index.get(ref)
+        # Of what others write while this process is a standby, everything matters.
+        if before is not None and self._workers.working and not _has_changed(before, obj):
+            return
+        reconciler = self._reconcilers[ref.kind]
         try:
-            resource = parse_resource(obj)
+            resource = reconciler.parse(obj)
         except ResourceInvalid as error:
-            logger.error("The resource cannot be used: %s", error, extra={"resource": key})  # noqa: TRY400 - the traceback says no more
+            message = str(error)
+            logger.error("Cannot use the resource: %s", message, extra={"resource": ref})  # noqa: TRY400 - the traceback says no more
+            if before is not None:
+                self._drop(before)
+            if self._workers.working:
+                self._start(lambda: reconciler.reject(obj, message))
             return
         if before is not None and before.metadata.uid != resource.metadata.uid:
-            self._remove(key, before.metadata.uid)
+            self._remove(ref, before.metadata.uid)
         self._index.put(resource)
-        self._workers.add(key)
+        self._workers.add(ref)
 
-    def _remove(self, key: Key, uid: str) -> None:
-        resource = self._index.get(key)
+    def _remove(self, ref: ObjectRef, uid: str) -> None:
+        resource = self._index.get(ref)
         if resource is None or resource.metadata.uid != uid:
             return
-        self._index.remove(key)
-        self._reconciler.forget(resource)
-        self._workers.forget(key)
-        target = resource.spec.target
-        if (
-            target.creation_policy is CreationPolicy.MERGE
-            and target.deletion_policy is DeletionPolicy.DELETE
-        ):
-            self._take_out(*resource.target_key, uid)
-        for secret in {resource.target_key, resource.credentials_key}:
+        self._drop(resource)
+        removal = self._reconcilers[ref.kind].removal(resource)
+        if removal is not None:
+            for target in resource.target_keys:
+                self._clean_up(target, removal)
+
+    def _drop(self, resource: Resource) -> None:
+        self._index.remove(resource.ref)
+        self._reconcilers[resource.ref.kind].forget(resource)
+        self._workers.forget(resource.ref)
+        for secret in {*resource.target_keys, resource.credentials_key}:
             for waiting in self._index.referring_to(secret):
                 self._workers.add(waiting)  # a younger resource may have waited for this target
             if not self._index.is_wanted(secret):
                 self._forget_secret(secret)
 
-    def _take_out(self, namespace: str, name: str, uid: str) -> None:
-        if not self._workers.working:
-            self._postponed.add((namespace, name, uid))
-            return
+    def _clean_up(self, target: SecretKey, removal: Callable[[], Awaitable[None]]) -> None:
+        """Clean up a target after a deleted resource, once this process is the leader."""
+        if self._workers.working:
+            self._start(removal)
+        else:
+            self._postponed[target] = removal
+
+    def _start(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Run something beside the workers; a failure of the API server is logged."""
 
         async def attempt() -> None:
             try:
-                await cleanup.take_out(self._api, namespace, name, uid)
+                await work()
             except ApiError as error:
-                logger.warning(
-                    "Taking the token out of Secret %s/%s failed (%s); the next resync tries again",
-                    namespace,
-                    name,
-                    error,
-                )
+                logger.warning("Failed to clean up (%s); the next resync retries", error)
 
         task = asyncio.create_task(attempt())
-        self._removals.add(task)
-        task.add_done_callback(self._removals.discard)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     # Work
 
-    async def run(self, count: int) -> NoReturn:
-        """Have so many workers work until cancelled."""
+    async def run(self, workers: int) -> NoReturn:
+        """Reconcile with so many workers until cancelled."""
         self._workers.start()
-        for keys_of_one_gone in self._postponed:
-            self._take_out(*keys_of_one_gone)
-        if self._monotonic() - self._listed_at > FRESH.total_seconds():
-            # Whoever led before may have left what no event told.
-            self._list_again.set()
-        await self._workers.run(count)
+        for removal in self._postponed.values():
+            self._start(removal)
+        if self._env.monotonic() - self._listed_at > FRESH.total_seconds():
+            # A former leader may have left what no event reported.
+            self.relist()
+        await self._workers.run(workers)
 
 
-def _is_news(before: PineconeAccessToken, obj: Mapping[str, Any]) -> bool:
+def _ref(kind: str, obj: Object) -> ObjectRef:
+    metadata = obj["metadata"]
+    return ObjectRef(kind, metadata.get("namespace") or "", metadata["name"])
+
+
+def _is_in(ref: ObjectRef, namespace: Namespace) -> bool:
+    return namespace is None or ref.namespace == namespace
+
+
+def _has_changed(before: Resource, obj: Object) -> bool:
     metadata = obj["metadata"]
     return (
         before.metadata.uid != metadata["uid"]

@@ -1,67 +1,137 @@
-"""Which resources there are, and which of them a Secret matters to. In memory only."""
+"""The resources by key, and which of them a Secret matters to. In memory only."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import datetime  # noqa: TC003 - mypy and readers need it
 
-from pinecone_token_operator.api.access_token import PineconeAccessToken
-
-Key = tuple[str, str]
-"""(namespace, name), of a resource or of a Secret."""
+from pinecone_token_operator.controller.reconciler import Resource
+from pinecone_token_operator.keys import ObjectRef, SecretKey
 
 
 class Index:
-    """Resources by key, and their keys by the Secrets that they name."""
+    """Resources by reference, and their references by the Secrets that they name.
 
-    def __init__(self) -> None:
-        self._resources: dict[Key, PineconeAccessToken] = {}
-        self._by_secret: defaultdict[Key, set[Key]] = defaultdict(set)
+    Args:
+        new_owner: called with a resource that turns out to own a target; must not block.
+    """
+
+    def __init__(self, new_owner: Callable[[ObjectRef], None] = lambda _: None) -> None:
+        self._new_owner = new_owner
+        self._resources: dict[ObjectRef, Resource] = {}
+        self._by_credentials: defaultdict[SecretKey, set[ObjectRef]] = defaultdict(set)
+        self._claims: dict[SecretKey, _Claims] = {}
+        self._uids: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._resources)
 
-    def get(self, key: Key) -> PineconeAccessToken | None:
-        """Return a resource, or None if there is none."""
-        return self._resources.get(key)
-
-    def __iter__(self) -> Iterator[Key]:
-        """Iterate over the keys of all resources, as they are now."""
+    def __iter__(self) -> Iterator[ObjectRef]:
+        """Iterate over the references of all resources, as they are now."""
         return iter(list(self._resources))
 
-    def put(self, resource: PineconeAccessToken) -> None:
-        """Add or replace a resource."""
-        self.remove(resource.key)
-        self._resources[resource.key] = resource
-        for secret in (resource.credentials_key, resource.target_key):
-            self._by_secret[secret].add(resource.key)
+    def get(self, ref: ObjectRef) -> Resource | None:
+        """Return a resource, or None if there is none."""
+        return self._resources.get(ref)
 
-    def remove(self, key: Key) -> PineconeAccessToken | None:
+    def put(self, resource: Resource) -> None:
+        """Add or replace a resource."""
+        self.remove(resource.ref)
+        self._resources[resource.ref] = resource
+        self._uids.add(resource.metadata.uid)
+        self._by_credentials[resource.credentials_key].add(resource.ref)
+        for key in resource.target_keys:
+            self._claims.setdefault(key, _Claims()).add(resource)
+
+    def remove(self, ref: ObjectRef) -> Resource | None:
         """Remove a resource and return it, or None if there was none."""
-        resource = self._resources.pop(key, None)
-        if resource is not None:
-            for secret in {resource.credentials_key, resource.target_key}:
-                self._by_secret[secret].discard(key)
-                if not self._by_secret[secret]:
-                    del self._by_secret[secret]
+        resource = self._resources.pop(ref, None)
+        if resource is None:
+            return None
+        self._uids.discard(resource.metadata.uid)
+        users = self._by_credentials[resource.credentials_key]
+        users.discard(ref)
+        if not users:
+            del self._by_credentials[resource.credentials_key]
+        for key in resource.target_keys:
+            claims = self._claims[key]
+            claims.remove(resource)
+            if not claims.by_uid:
+                del self._claims[key]
         return resource
 
-    def is_wanted(self, secret: Key) -> bool:
+    def has(self, uid: str) -> bool:
+        """Return whether there is a resource with this UID."""
+        return uid in self._uids
+
+    def is_wanted(self, secret: SecretKey) -> bool:
         """Return whether some resource names this Secret."""
-        return secret in self._by_secret
+        return secret in self._by_credentials or secret in self._claims
 
-    def referring_to(self, secret: Key) -> list[Key]:
-        """Return the keys of the resources that name this Secret."""
-        return list(self._by_secret.get(secret, ()))
+    def referring_to(self, secret: SecretKey) -> list[ObjectRef]:
+        """Return the resources that name this Secret."""
+        claims = self._claims.get(secret)
+        claimants = [ref for _, ref in claims.by_uid.values()] if claims else []
+        return list(dict.fromkeys([*self._by_credentials.get(secret, ()), *claimants]))
 
-    def older_claimant(self, resource: PineconeAccessToken) -> str | None:
-        """Return the name of the oldest other resource with the same target, if it is older."""
+    def affected_by(self, secret: SecretKey) -> list[ObjectRef]:
+        """Return the resources that a change of this Secret matters to.
 
-        def age(one: PineconeAccessToken) -> tuple[object, str]:
-            return one.metadata.creation_timestamp, one.metadata.name
+        Of those that claim one target, only its owner writes it, or the oldest one after the change
+        has removed the owner's UID; the others wait.
+        """
+        claims = self._claims.get(secret)
+        if claims is None or len(claims.by_uid) == 1 or claims.owner is None:
+            return self.referring_to(secret)
+        writers = claims.owner, claims.find_owner(None)
+        return list(dict.fromkeys([*self._by_credentials.get(secret, ()), *writers]))
 
-        claimants = [
-            self._resources[key]
-            for key in self._by_secret.get(resource.target_key, ())
-            if self._resources[key].target_key == resource.target_key
-        ]
-        oldest = min([*claimants, resource], key=age)
-        return None if oldest.key == resource.key else oldest.metadata.name
+    def rival(self, resource: Resource, target: SecretKey, owner_uid: str | None) -> str | None:
+        """Return the name of another resource that owns a target; None if this one does.
+
+        The resource whose UID is on the target owns it, while it exists and claims it; else the
+        oldest one does.
+
+        Args:
+            resource: the resource that asks.
+            target: a target that it claims.
+            owner_uid: the UID on the target, if it exists and has one.
+        """
+        claims = self._claims.get(target)
+        if claims is None or len(claims.by_uid) == 1:
+            return None
+        owner = claims.find_owner(owner_uid)
+        if owner not in (claims.owner, resource.ref):
+            self._new_owner(owner)
+        claims.owner = owner
+        return None if claims.owner == resource.ref else claims.owner.name
+
+
+class _Claims:
+    """The resources that claim one target.
+
+    Attributes:
+        by_uid: each one's age and reference.
+        owner: the one that owns the target, as far as is known.
+    """
+
+    def __init__(self) -> None:
+        self.by_uid: dict[str, tuple[tuple[datetime, str, str], ObjectRef]] = {}
+        self.owner: ObjectRef | None = None
+        self._oldest: ObjectRef | None = None
+
+    def add(self, resource: Resource) -> None:
+        metadata = resource.metadata
+        age = metadata.creation_timestamp, metadata.name, metadata.uid
+        self.by_uid[metadata.uid] = age, resource.ref
+        self.owner = self._oldest = None
+
+    def remove(self, resource: Resource) -> None:
+        self.by_uid.pop(resource.metadata.uid, None)
+        self.owner = self._oldest = None
+
+    def find_owner(self, owner_uid: str | None) -> ObjectRef:
+        if owner_uid in self.by_uid:
+            return self.by_uid[owner_uid][1]
+        if self._oldest is None:
+            self._oldest = min(self.by_uid.values())[1]
+        return self._oldest

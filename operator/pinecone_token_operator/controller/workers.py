@@ -1,84 +1,87 @@
-"""Works off the queue: several looks at a time, each followed by the next moment to look."""
+"""Worker pool: reconciles queued resources concurrently and schedules the next reconcile."""
 
 import asyncio
 import contextlib
 import logging
-import random
-from collections.abc import Callable
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Final, NoReturn
+from typing import Final, NoReturn, Protocol
 
-from pinecone_token_operator.controller.index import Index, Key
-from pinecone_token_operator.controller.queue import Timers, Urgency, WorkQueue
-from pinecone_token_operator.errors import ApiError
-from pinecone_token_operator.policies import schedule
-from pinecone_token_operator.reconcilers.access_token import Reconciler
-from pinecone_token_operator.telemetry.metrics import Metrics
+from pinecone_token_operator.backoff import retry_delay
+from pinecone_token_operator.controller.index import Index
+from pinecone_token_operator.controller.queue import Urgency, WorkQueue
+from pinecone_token_operator.controller.reconciler import Reconciler
+from pinecone_token_operator.controller.timers import Timers
+from pinecone_token_operator.env import Env
+from pinecone_token_operator.keys import ObjectRef
 
-# One look takes at most a few requests of ten seconds each.
+# One reconcile takes at most a few requests of ten seconds each.
 STUCK_AFTER: Final = timedelta(minutes=2)
 
 logger = logging.getLogger(__name__)
 
 
+class QueueMetrics(Protocol):
+    """What is measured of the queue."""
+
+    def queue_length(self, length: int) -> None:
+        """Set how many resources are queued."""
+        ...
+
+
 class Workers:
-    """What looks at resources, by their urgency.
+    """Reconciles resources, the most urgent first.
 
     Args:
         index: the resources.
-        reconciler: looks at one resource.
-        metrics: counts.
-        now: the clock; aware times in UTC.
-        monotonic: seconds of a clock that never goes back.
-        rng: spreads retries.
+        reconcilers: by the name of their kind.
+        metrics: what is measured.
+        env: the clocks and random numbers.
 
     Attributes:
-        working: whether `start` was called; until then nothing is added.
+        working: whether `start` was called; until then nothing is queued.
     """
 
     def __init__(
         self,
+        *,
         index: Index,
-        reconciler: Reconciler,
-        metrics: Metrics,
-        now: Callable[[], datetime],
-        monotonic: Callable[[], float],
-        rng: random.Random,
+        reconcilers: Mapping[str, Reconciler],
+        metrics: QueueMetrics,
+        env: Env,
     ) -> None:
         self._index = index
-        self._reconciler = reconciler
+        self._reconcilers = reconcilers
         self._metrics = metrics
-        self._now = now
-        self._monotonic = monotonic
-        self._rng = rng
+        self._env = env
         self._queue = WorkQueue(self._urgency)
-        self._timers = Timers(self.add, now)
-        self._failures: dict[Key, int] = {}
-        self._last_progress = monotonic()
+        self._timers = Timers(self.add, env.now)
+        self._failures: dict[ObjectRef, int] = {}
+        self._last_progress = env.monotonic()
         self.working = False
 
     def start(self) -> None:
-        """Take on all resources."""
+        """Queue all resources, and accept more from now on."""
         self.working = True
-        for key in self._index:
-            self.add(key)
+        for ref in self._index:
+            self.add(ref)
 
-    def add(self, key: Key) -> None:
-        """Ask for a look at a resource."""
+    def add(self, ref: ObjectRef) -> None:
+        """Queue a resource."""
         if not self.working:
             return
         if not self._queue.unfinished:
-            self._last_progress = self._monotonic()
-        self._queue.add(key)
+            self._last_progress = self._env.monotonic()
+        self._queue.add(ref)
         self._metrics.queue_length(len(self._queue))
 
-    def forget(self, key: Key) -> None:
+    def forget(self, ref: ObjectRef) -> None:
         """Drop what is known of a resource that is gone."""
-        self._timers.set(key, None)
-        self._failures.pop(key, None)
+        self._timers.set(ref, None)
+        self._failures.pop(ref, None)
 
     async def run(self, count: int) -> NoReturn:
-        """Work until cancelled; a cancelled look leaves nothing half-written."""
+        """Work until cancelled; a cancelled reconcile leaves nothing half-written."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._timers.run(), name="timers")
             for number in range(count):
@@ -86,59 +89,38 @@ class Workers:
         raise AssertionError("workers never end")
 
     async def drain(self, most: timedelta) -> None:
-        """Take no more work, and wait for what is under way, so that nothing is cut in two."""
+        """Start no more reconciles, and wait for those in progress, so that none is cut in two."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(most.total_seconds()):
                 await self._queue.drain()
 
     def problems(self) -> list[str]:
-        """Return what stands still."""
-        stuck = self._monotonic() - self._last_progress > STUCK_AFTER.total_seconds()
+        """Return what is not making progress."""
+        stuck = self._env.monotonic() - self._last_progress > STUCK_AFTER.total_seconds()
         if not self._queue.unfinished or not stuck:
             return []
-        return [f"the queue of {self._queue.unfinished} resources does not move"]
+        return [f"the work queue of {self._queue.unfinished} resources is not making progress"]
 
     async def _work(self) -> NoReturn:
         while True:
-            key = await self._queue.take()
+            ref = await self._queue.take()
             self._metrics.queue_length(len(self._queue))
-            moment = await self._look(key)
-            self._last_progress = self._monotonic()
-            self._timers.set(key, moment if self._index.get(key) else None)
-            self._queue.done(key)
+            time = await self._reconcile(ref)
+            self._last_progress = self._env.monotonic()
+            self._timers.set(ref, time if self._index.get(ref) else None)
+            self._queue.done(ref)
 
-    async def _look(self, key: Key) -> datetime | None:
+    async def _reconcile(self, ref: ObjectRef) -> datetime | None:
         try:
-            moment = await self._reconciler.reconcile(key)
-        except ApiError as error:
-            result, problem = "api_error", f"the API server: {error}"
-        except Exception as error:  # one resource must not stop the others
-            result, problem = "error", type(error).__name__
-            logger.exception("Looking at it failed", extra={"resource": key})
-        else:
-            self._metrics.reconciled("success")
-            self._failures.pop(key, None)
-            return moment
-        self._metrics.reconciled(result)
-        failures = self._failures[key] = self._failures.get(key, 0) + 1
-        resource = self._index.get(key)
-        expires_at = self._reconciler.expires_at(resource) if resource else None
-        life_left = expires_at - self._now() if expires_at else timedelta()
-        wait = schedule.back_off(failures, life_left, self._rng.random())
-        logger.warning("%s; trying again in %s", problem, wait, extra={"resource": key})
-        return self._now() + wait
+            time = await self._reconcilers[ref.kind].reconcile(ref)
+        except Exception:  # one resource must not stop the others
+            failures = self._failures[ref] = self._failures.get(ref, 0) + 1
+            delay = retry_delay(failures, timedelta(), self._env.rng.random())
+            logger.exception("Failed to reconcile; retrying in %s", delay, extra={"resource": ref})
+            return self._env.now() + delay
+        self._failures.pop(ref, None)
+        return time
 
-    def _urgency(self, key: Key) -> Urgency:
-        """No token at all first, the newest of them foremost; then the nearest expiry."""
-        resource = self._index.get(key)
-        if resource is None:
-            return (0.0, 0.0)
-        expires_at = self._reconciler.expires_at(resource)
-        if expires_at is not None:
-            return (1.0, expires_at.timestamp())
-        told = resource.status.get("expiresAt")
-        if isinstance(told, str):
-            # The API server takes the year 0, should somebody else write a status.
-            with contextlib.suppress(ValueError):
-                return (1.0, datetime.fromisoformat(told).timestamp())
-        return (0.0, -resource.metadata.creation_timestamp.timestamp())
+    def _urgency(self, ref: ObjectRef) -> Urgency:
+        resource = self._index.get(ref)
+        return self._reconcilers[ref.kind].urgency(resource) if resource else (0.0,)

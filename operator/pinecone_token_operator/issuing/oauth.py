@@ -15,9 +15,7 @@ from pinecone_token_operator.errors import ExchangeError, ExchangeFailure
 from pinecone_token_operator.issuing import parsing
 from pinecone_token_operator.issuing.credentials import Credentials
 from pinecone_token_operator.issuing.oauth_errors import INTERCEPTED, refusal
-
-# Far beyond any real token, and small enough for date arithmetic; a longer lifetime is cut to this.
-_MAX_LIFETIME = timedelta(days=366)
+from pinecone_token_operator.targets.stored_token import MAX_LIFETIME
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +82,7 @@ def parse_response(
     seconds = _whole_seconds(reply.get("expires_in"))
     if seconds is None or seconds <= 0:
         raise _invalid("the token endpoint's reply has no positive, whole expires_in", status)
-    seconds = min(seconds, int(_MAX_LIFETIME.total_seconds()))
+    seconds = min(seconds, int(MAX_LIFETIME.total_seconds()))
     expiry = _jwt_expiry(token)
     if expiry is not None:
         # By the endpoint's own clock, by which the token was made.

@@ -75,7 +75,7 @@ class TokenClient:
         self._busy: set[_Client] = set()
         self._closing: set[asyncio.Task[None]] = set()
 
-    async def exchange(self, credentials: Credentials) -> oauth.AccessToken:
+    async def issue(self, credentials: Credentials) -> oauth.AccessToken:
         """Request a token once.
 
         Raises:

@@ -1,61 +1,94 @@
-"""Whose the target is: checks that refuse to touch what is not the resource's. No I/O.
+"""Whose a target is: checks that refuse to touch what this resource does not manage. No I/O.
 
-Each returns a decision, or None if it has nothing against the target.
+Each returns a problem, or None if it has nothing against the target.
 """
 
-from datetime import datetime
+from collections.abc import Callable
+from typing import Final
 
-from pinecone_token_operator.api.access_token import CreationPolicy
-from pinecone_token_operator.api.conditions import Reason
-from pinecone_token_operator.policies.decision import Action, Decision
-from pinecone_token_operator.policies.observed import Observed, Problem
-from pinecone_token_operator.targets.target import ALLOW_MERGE, is_owned_by
-
-
-def of_an_older_resource(observed: Observed, _: datetime) -> Decision | None:
-    """Refuse a target that an older resource names, too."""
-    if observed.conflict is None:
-        return None
-    return _refuse(
-        Reason.TARGET_CONFLICT,
-        f"the older PineconeAccessToken {observed.conflict} has the same target Secret "
-        f"{observed.resource.target_name}: delete one of them",
-    )
+from pinecone_token_operator.api.conditions import Problem, Reason
+from pinecone_token_operator.policies.input import TargetInput
+from pinecone_token_operator.targets.names import ALLOW_MERGE
+from pinecone_token_operator.targets.secret import overwritten
+from pinecone_token_operator.targets.target import is_owned_by
 
 
-def of_somebody_else(observed: Observed, _: datetime) -> Decision | None:
-    """Refuse, under `Owner`, a Secret that this resource did not make."""
-    resource, target = observed.resource, observed.target
-    if resource.spec.target.creation_policy is CreationPolicy.MERGE:
-        return None
-    if target is None or is_owned_by(target, resource):
-        return None
-    return _refuse(
-        Reason.TARGET_NOT_OWNED,
-        f"the Secret {resource.target_name} exists and is not this resource's, so it is left "
-        f"alone: delete it, or create this resource anew with another spec.target.name",
-    )
-
-
-def not_to_be_merged_into(observed: Observed, _: datetime) -> Decision | None:
-    """Refuse, under `Merge`, a Secret that is not there or does not allow it."""
-    resource, target = observed.resource, observed.target
-    if resource.spec.target.creation_policy is not CreationPolicy.MERGE:
-        return None
-    if target is None:
-        return _refuse(
-            Reason.TOKEN_MISSING,
-            f"the Secret {resource.target_name} does not exist, and creationPolicy Merge does not "
-            f'create it: create it with the annotation {ALLOW_MERGE}: "true"',
-        )
-    if not target.allows_merge:
-        return _refuse(
-            Reason.TARGET_NOT_OWNED,
-            f"the Secret {resource.target_name} does not allow to be written into: give it the "
-            f'annotation {ALLOW_MERGE}: "true"',
-        )
+def find_obstacle(given: TargetInput) -> Problem | None:
+    """Return why the target must not be written; None if it may be."""
+    for check in _CHECKS:
+        problem = check(given)
+        if problem is not None:
+            return problem
     return None
 
 
-def _refuse(reason: Reason, message: str) -> Decision:
-    return Decision(Action.REST, str(reason), not_ready=Problem(reason, message))
+def _owned_by_a_rival(given: TargetInput) -> Problem | None:
+    if given.rival is None:
+        return None
+    spec = given.spec
+    return Problem(
+        Reason.TARGET_CONFLICT,
+        f"{_secret(given)} is the target of {spec.owner.kind} {given.rival} too, which owns it; "
+        "delete one of the two",
+    )
+
+
+def _not_ours(given: TargetInput) -> Problem | None:
+    if given.spec.merges or given.target is None or is_owned_by(given.target, given.spec.owner):
+        return None
+    if given.target.is_copy:
+        what = "is a copy of another target"
+    else:
+        what = "exists and is not managed by this resource"
+    return Problem(
+        Reason.TARGET_NOT_OWNED,
+        f"{_secret(given)} {what}, so it is left untouched; "
+        "delete it, or recreate this resource with another spec.target.name",
+    )
+
+
+def _nothing_to_merge_into(given: TargetInput) -> Problem | None:
+    if not given.spec.merges or given.target is not None or given.unreadable is not None:
+        return None
+    return Problem(
+        Reason.TOKEN_MISSING,
+        f"{_secret(given)} does not exist, and creationPolicy Merge does not create it; "
+        f'create it with the annotation {ALLOW_MERGE}: "true"',
+    )
+
+
+def _merge_not_allowed(given: TargetInput) -> Problem | None:
+    if not given.spec.merges or given.target is None or given.target.allows_merge:
+        return None
+    return Problem(
+        Reason.TARGET_NOT_OWNED,
+        f'{_secret(given)} does not allow a merge; set its annotation {ALLOW_MERGE} to "true"',
+    )
+
+
+def _merge_would_overwrite(given: TargetInput) -> Problem | None:
+    target = given.target
+    # Without its data only the metadata can be compared, and the data was when it was read.
+    if not given.spec.merges or target is None or target.data is None:
+        return None
+    found = overwritten(target, given.spec)
+    if not found:
+        return None
+    return Problem(
+        Reason.TARGET_CONFLICT,
+        f"{_secret(given)} has {', '.join(found)} already, which a merge would overwrite; "
+        "remove it there, or take it out of spec.target.template",
+    )
+
+
+_CHECKS: Final[tuple[Callable[[TargetInput], Problem | None], ...]] = (
+    _owned_by_a_rival,
+    _not_ours,
+    _nothing_to_merge_into,
+    _merge_not_allowed,
+    _merge_would_overwrite,
+)
+
+
+def _secret(given: TargetInput) -> str:
+    return f"Secret {'/'.join(given.spec.key)}"

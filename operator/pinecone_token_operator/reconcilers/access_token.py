@@ -1,289 +1,346 @@
-"""One look at one resource: observe, decide, apply, and tell in its status."""
+"""Reconciles PineconeAccessTokens: one resource, one target in its own namespace."""
 
 import logging
-import random
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from datetime import datetime, timedelta
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
-from pinecone_token_operator.api.access_token import GROUP, PLURAL, VERSION, PineconeAccessToken
-from pinecone_token_operator.api.conditions import Reason
-from pinecone_token_operator.controller.index import Index, Key
+from pinecone_token_operator.api.access_token import KIND, PineconeAccessToken, parse_resource
+from pinecone_token_operator.api.conditions import Problem, Reason
+from pinecone_token_operator.controller.index import Index
+from pinecone_token_operator.controller.reconciler import Object, Resource
+from pinecone_token_operator.controller.relist import api_resource
+from pinecone_token_operator.env import Env
 from pinecone_token_operator.errors import ApiError
-from pinecone_token_operator.issuing.credentials import Credentials
-from pinecone_token_operator.kube.interfaces import Requests
-from pinecone_token_operator.policies import schedule
-from pinecone_token_operator.policies.chain import decide, is_outdated, wake_at
-from pinecone_token_operator.policies.decision import Action, Decision
-from pinecone_token_operator.policies.observed import Attempts, Observed, Problem
-from pinecone_token_operator.reconcilers.events import News, find_news
-from pinecone_token_operator.reconcilers.exchange import Exchange
-from pinecone_token_operator.reconcilers.gather import Observer, secret_path
-from pinecone_token_operator.reconcilers.state import Memory
-from pinecone_token_operator.reconcilers.status import compute_status, status_patch
-from pinecone_token_operator.targets.secret import desire, secret_patch, secret_to_create
-from pinecone_token_operator.targets.target import StoredToken, Target, read_target
-from pinecone_token_operator.targets.write_errors import explain_refusal
-from pinecone_token_operator.telemetry.metrics import Metrics
+from pinecone_token_operator.keys import ObjectRef, SecretKey
+from pinecone_token_operator.kube.interfaces import RequestsAndLists
+from pinecone_token_operator.kube.media_types import JSON_PATCH
+from pinecone_token_operator.policies.input import Wanted
+from pinecone_token_operator.policies.readiness import find_unready, token_in
+from pinecone_token_operator.reconcilers.assignment import Assignment, FindRival
+from pinecone_token_operator.reconcilers.cleanup import MergeCleanup, resource_exists
+from pinecone_token_operator.reconcilers.events import Transition, find_transitions
+from pinecone_token_operator.reconcilers.outcome import Outcome
+from pinecone_token_operator.reconcilers.refresh import MakeRefresher
+from pinecone_token_operator.reconcilers.state import State
+from pinecone_token_operator.reconcilers.status import (
+    Status,
+    compute_status,
+    find_not_refreshed,
+    invalid_status,
+    reason_of,
+    status_patch,
+)
+from pinecone_token_operator.targets.secret import TargetSpec
+from pinecone_token_operator.targets.target import Owner
+from pinecone_token_operator.telemetry.metrics import Metrics, TokenSample
 
-MERGE_PATCH: Final = "application/merge-patch+json"
-JSON_PATCH: Final = "application/json-patch+json"
-_NOT_FOUND, _CONFLICT, _INVALID = 404, 409, 422
-# What trying again would not change: the request is at fault, or somebody forbids it.
-_REFUSALS: Final = (400, 403, 413, 422)
-# Somebody else wrote between our read and our write; it is read again, but not for ever.
-_TRIES: Final = 4
+# Another controller may have changed the status since it was read.
+_STATUS_TRIES: Final = 3
 
 logger = logging.getLogger(__name__)
 
+Record = Callable[[ObjectRef, str, Transition], None]
+"""Records an Event about a resource, given its UID; must not block."""
 
-class Reconciler:
-    """Brings resources to what they ask for, one call each.
 
-    Args:
-        api: the API server.
-        observer: reads what a decision depends on.
-        exchange: fetches tokens.
+@dataclass(frozen=True, slots=True)
+class Collaborators:
+    """What the reconciler uses.
+
+    Attributes:
+        api: the API server; its write guard keeps a former leader from writing.
         index: the resources.
-        metrics: counts.
-        record: told what people should hear of; must not block.
+        metrics: what is measured.
+        record: records Events.
         missed: called when a resource turns out to be another than the index has.
-        now: the clock; aware times in UTC.
-        rng: spreads retries.
-        keep: how long after its exchange a token is kept in memory, to be put back should the
-            target lose it.
+        env: the clocks and random numbers.
     """
 
-    def __init__(
-        self,
-        api: Requests,
-        observer: Observer,
-        exchange: Exchange,
-        index: Index,
-        metrics: Metrics,
-        record: Callable[[PineconeAccessToken, News], None],
-        missed: Callable[[], None],
-        now: Callable[[], datetime],
-        rng: random.Random,
-        keep: timedelta = timedelta(),
-    ) -> None:
-        self._api = api
-        self._observer = observer
-        self._exchange = exchange
-        self._index = index
-        self._metrics = metrics
-        self._record = record
-        self._missed = missed
-        self._now = now
-        self._rng = rng
-        self._keep = keep
-        self._memories: dict[tuple[Key, str], Memory] = {}
+    api: RequestsAndLists
+    index: Index
+    metrics: Metrics
+    record: Record
+    missed: Callable[[], None]
+    env: Env
 
-    async def reconcile(self, key: Key) -> datetime | None:
-        """Bring one resource to what it asks for; return when time alone asks for another look.
 
-        Raises:
-            ApiError: the API server refused or did not answer; look again later.
-        """
-        resource = self._index.get(key)
+class AccessTokenReconciler:
+    """Brings PineconeAccessTokens to what they ask for.
+
+    Args:
+        uses: what it uses.
+        make_refresher: makes the refresher, given how to check that a resource is still there.
+    """
+
+    kind = KIND
+
+    def __init__(self, uses: Collaborators, make_refresher: MakeRefresher) -> None:
+        self._uses = uses
+        self._cleanup = MergeCleanup(api=uses.api, kind=KIND)
+        self._refresher = make_refresher(is_wanted=self._is_wanted, exists=self._exists)
+        self._states: dict[tuple[ObjectRef, str], State] = {}
+
+    # What the control loop calls
+
+    def parse(self, obj: Object) -> PineconeAccessToken:
+        """Read a resource; see `Reconciler.parse`."""
+        return parse_resource(obj)
+
+    async def reconcile(self, ref: ObjectRef) -> datetime | None:
+        """Reconcile one resource; see `Reconciler.reconcile`."""
+        resource = self._get(ref)
         if resource is None:
             return None
-        memory = self._memory(resource)
-        if memory.kept and self._kept_until(memory.kept) <= self._now():
-            memory.kept = None
-        for tries_left in reversed(range(_TRIES)):
-            observed, credentials = await self._observer.observe(resource, memory)
-            decided_at = self._now()
-            if not isinstance(observed.credentials, Problem):
-                memory.unusable_since = None
-            elif memory.unusable_since is None:
-                memory.unusable_since = decided_at
-            observed = replace(observed, unusable_since=memory.unusable_since)
-            decision = decide(observed, decided_at)
-            if is_outdated(observed, decision):
-                memory.attempts = Attempts()
-            vanished = observed.target is None and memory.had_target
-            try:
-                # Of a resource that goes, its Secret's end may be heard of first.
-                if vanished and decision.action is not Action.REST and await self._goes(resource):
-                    return None
-                observed = await self._apply(observed, decision, credentials, memory)
-                break
-            except ApiError as error:
-                if error.http_status not in (_CONFLICT, _NOT_FOUND) or not tries_left:
-                    raise
-        # Whatever is still to be done needs the data, which is read again then and not kept.
-        settled = observed.times and not observed.attempts.problem and not decision.not_refreshed
-        memory.target = observed.target.without_data() if settled and observed.target else None
-        await self._tell(observed, decision, memory)
-        # As of the decision: what fell due while this look went on asks for another at once.
-        moments = [
-            wake_at(observed, decision, decided_at),
-            self._kept_until(memory.kept) if memory.kept else None,
-        ]
-        return min((moment for moment in moments if moment), default=None)
-
-    def forget(self, resource: PineconeAccessToken) -> None:
-        """Drop what is known of a resource that is gone."""
-        self._memories.pop((resource.key, resource.metadata.uid), None)
-        self._metrics.forget(resource.key)
-
-    def status_seen(self, resource: PineconeAccessToken, status: Mapping[str, Any]) -> None:
-        """Take over the status that the API server has, should somebody have changed it."""
-        self._memory(resource).status = status
-
-    def has_seen(self, key: Key, secret: Key) -> bool:
-        """Return whether the latest look at a resource was at this Secret as it is now."""
-        resource = self._index.get(key)
-        memory = resource and self._memories.get((key, resource.metadata.uid))
-        if not resource or not memory:
-            return False
-        return self._observer.has_seen(resource, memory, secret)
-
-    def expires_at(self, resource: PineconeAccessToken) -> datetime | None:
-        """Return when the resource's token expires, as far as known without asking."""
-        memory = self._memories.get((resource.key, resource.metadata.uid))
-        return memory.times.expires_at if memory and memory.times else None
-
-    def _memory(self, resource: PineconeAccessToken) -> Memory:
-        # By UID, so that nothing of a resource is taken for another of the same name.
-        identity = resource.key, resource.metadata.uid
-        if identity not in self._memories:
-            self._memories[identity] = Memory.of(resource)
-        return self._memories[identity]
-
-    def _kept_until(self, token: StoredToken) -> datetime:
-        return token.refreshed_at + self._keep
-
-    async def _goes(self, resource: PineconeAccessToken) -> bool:
-        """Return whether a resource is about to go or has gone; a successor of it was missed."""
+        state = self._state(resource)
+        assignment = assign(resource, partial(self._uses.index.rival, resource))
+        before = state.known
         try:
-            found = await self._api.request("GET", _path(resource))
-        except ApiError as error:
-            if error.http_status == _NOT_FOUND:
-                return True
-            raise
-        metadata = found["metadata"]
-        if metadata["uid"] != resource.metadata.uid:
-            self._missed()
-            return True
-        return "deletionTimestamp" in metadata
-
-    # Apply
-
-    async def _apply(
-        self,
-        observed: Observed,
-        decision: Decision,
-        credentials: Credentials | None,
-        memory: Memory,
-    ) -> Observed:
-        """Do what was decided; return what is true afterwards."""
-        resource = observed.resource
-        if decision.action is Action.EXCHANGE:
-            logger.info("Fetching a token: %s", decision.why, extra={"resource": resource.key})
-            if decision.planned_at is not None:
-                late = self._now() - decision.planned_at
-                self._metrics.lateness(late.total_seconds())
-            await self._fetch(observed, credentials, memory)
-            if memory.in_hand is not None:
-                await self._write(observed, memory.in_hand, memory)
-        elif decision.action is Action.WRITE and decision.token is not None:
-            logger.info("Writing the target: %s", decision.why, extra={"resource": resource.key})
-            await self._write(observed, decision.token, memory)
-        return replace(
-            observed,
-            target=memory.target,
-            times=memory.times,
-            in_hand=memory.in_hand,
-            attempts=memory.attempts,
-            credentials=memory.credentials or observed.credentials,
-        )
-
-    async def _fetch(
-        self, observed: Observed, credentials: Credentials | None, memory: Memory
-    ) -> None:
-        """Take a token into the hand, unless that fails, which is then noted."""
-        memory.in_hand = None
-        if credentials is None:
-            read = await self._observer.read_credentials(observed.resource, memory)
-            if isinstance(read, Problem):
-                memory.failed(observed, read, self._now() + timedelta(seconds=1))
-                return
-            credentials = read
-        memory.in_hand = await self._exchange.fetch(observed, credentials, memory)
-
-    async def _write(self, observed: Observed, token: StoredToken, memory: Memory) -> None:
-        """Write a token into the target; a refusal is noted, and the token stays in hand."""
-        resource = observed.resource
-        desired = desire(resource, token)
-        namespace, name = resource.target_key
-        target = memory.target
-        patch = secret_patch(target, desired, resource.metadata.uid) if target else None
-        if target is not None and patch is None:
-            # A write whose reply was lost: the token is there already.
-            self._written(memory, target, token)
-            return
-        try:
-            if target is None:
-                body = secret_to_create(resource, desired)
-                secret = await self._api.request("POST", secret_path(namespace), body=body)
-            else:
-                secret = await self._api.request(
-                    "PATCH", secret_path(namespace, name), body=patch, content_type=MERGE_PATCH
-                )
-        except ApiError as error:
-            if error.http_status in _REFUSALS:
-                self._write_refused(observed, memory, error)
-                return
-            memory.target = None
-            raise
-        self._observer.note(resource.target_key, secret)
-        self._written(memory, read_target(secret), token)
-
-    def _written(self, memory: Memory, target: Target, token: StoredToken) -> None:
-        memory.written(target, token)
-        memory.kept = token if self._kept_until(token) > self._now() else None
-
-    def _write_refused(self, observed: Observed, memory: Memory, error: ApiError) -> None:
-        message = explain_refusal(error, observed.resource.target_name, memory.target)
-        now = self._now()
-        life_left = memory.times.expires_at - now if memory.times else timedelta()
-        wait = schedule.back_off(memory.attempts.failures + 1, life_left, self._rng.random())
-        memory.failed(observed, Problem(Reason.TARGET_NOT_WRITABLE, message), now + wait)
-
-    # Tell
-
-    async def _tell(self, observed: Observed, decision: Decision, memory: Memory) -> None:
-        resource = observed.resource
-        times = None if decision.not_ready else observed.times
-        self._metrics.token(
-            resource.key,
-            times.expires_at if times else None,
-            # While suspended nothing is planned; alerts tell by that what is meant to expire.
-            times.refresh_at if times and not resource.spec.suspend else None,
-            times.refreshed_at if times else None,
-        )
-        status = compute_status(observed, decision, memory.status, self._now())
-        patch = status_patch(status, memory.status, resource.metadata.uid)
-        if patch is None:
-            return
-        try:
-            await self._api.request(
-                "PATCH", f"{_path(resource)}/status", body=patch, content_type=JSON_PATCH
+            known = await self._refresher.refresh(assignment, before)
+        except Exception as error:  # one resource must not stop the others
+            logger.exception("Failed to reconcile", extra={"resource": ref})
+            known = self._refresher.with_trouble(
+                before,
+                Problem(
+                    Reason.INTERNAL_ERROR,
+                    f"the operator failed unexpectedly ({type(error).__name__}); see its log",
+                ),
             )
+        if known is None or not self._is_wanted(assignment):
+            self._forget_gone(resource)
+            return None
+        state.apply(known, self._uses.env.now())
+        outcome = self._refresher.evaluate(assignment, known)
+        self._uses.metrics.reconciled(_result(outcome))
+        if not await self._report(resource, assignment, outcome, state):
+            known = self._refresher.with_trouble(known, _STATUS_NOT_WRITTEN)
+            state.apply(known, self._uses.env.now())
+            outcome = self._refresher.evaluate(assignment, known)
+        if not self._is_wanted(assignment):
+            self._forget_gone(resource)
+            return None
+        return outcome.wake_at
+
+    async def reject(self, obj: Object, message: str) -> None:
+        """Report that a resource cannot be used; see `Reconciler.reject`."""
+        metadata, env = obj["metadata"], self._uses.env
+        ref = ObjectRef(KIND.name, metadata["namespace"], metadata["name"])
+        problem = Problem(Reason.RESOURCE_INVALID, message)
+        state = State.of(obj.get("status") or {}, metadata.get("generation", 0))
+
+        def compute(previous: Status) -> dict[str, Any]:
+            return invalid_status(problem, metadata.get("generation", 0), previous, env.now())
+
+        await self._write_status(ref, metadata["uid"], state, compute)
+
+    def forget(self, resource: Resource) -> None:
+        """Drop what is known of a resource that is gone."""
+        self._states.pop((resource.ref, resource.metadata.uid), None)
+        self._uses.metrics.forget(resource.ref)
+
+    def removal(self, resource: Resource) -> Callable[[], Awaitable[None]] | None:
+        """Return how to clean up after a deleted resource; see `Reconciler.removal`."""
+        if not isinstance(resource, PineconeAccessToken) or not _merges_and_deletes(resource):
+            return None
+        uid = resource.metadata.uid
+        return partial(self._cleanup.remove_keys, resource.target_key, uid)
+
+    async def find_orphans(
+        self, namespace: str | None, living: frozenset[str]
+    ) -> Mapping[SecretKey, Callable[[], Awaitable[None]]]:
+        """Return how to clean up after resources whose deletion was missed."""
+        orphans = await self._cleanup.find_orphans(namespace, living)
+        return {
+            key: partial(self._cleanup.remove_keys, key, uid)
+            for key, uid in orphans.items()
+            # A copy of a target in another namespace carries the UID of a living resource.
+            if not self._uses.index.has(uid)
+        }
+
+    def status_seen(self, resource: Resource, status: Mapping[str, Any]) -> None:
+        """Take over the status that the API server has."""
+        if isinstance(resource, PineconeAccessToken):
+            self._state(resource).status = status
+
+    def urgency(self, resource: Resource) -> tuple[float, ...]:
+        """No token and no failure yet first, the newest resource foremost; then by expiry.
+
+        What keeps failing without a token comes last: it must not hold up refreshes.
+        """
+        metadata = resource.metadata
+        state = self._states.get((resource.ref, metadata.uid))
+        times = state.known.times if state else None
+        if times is not None:
+            return (1.0, times.expires_at.timestamp())
+        reported = _expiry(resource)
+        if reported is not None:
+            return (1.0, reported.timestamp())
+        has_failed = state is not None and bool(state.known.attempts.failures or state.status)
+        return (2.0 if has_failed else 0.0, -metadata.creation_timestamp.timestamp())
+
+    # One resource
+
+    def _get(self, ref: ObjectRef) -> PineconeAccessToken | None:
+        resource = self._uses.index.get(ref)
+        return resource if isinstance(resource, PineconeAccessToken) else None
+
+    def _state(self, resource: PineconeAccessToken) -> State:
+        # By UID, so that nothing of a resource is taken for another of the same name.
+        identity = resource.ref, resource.metadata.uid
+        if identity not in self._states:
+            self._states[identity] = State.of(resource.status, resource.metadata.generation)
+        return self._states[identity]
+
+    def _is_wanted(self, assignment: Assignment) -> bool:
+        resource = self._uses.index.get(assignment.ref)
+        return resource is not None and resource.metadata.uid == assignment.uid
+
+    def _forget_gone(self, resource: PineconeAccessToken) -> None:
+        """Drop what a reconcile of a resource has left that was deleted meanwhile."""
+        if self._uses.index.get(resource.ref) is None:
+            self.forget(resource)
+        else:
+            self._states.pop((resource.ref, resource.metadata.uid), None)
+
+    async def _exists(self, assignment: Assignment) -> bool:
+        """Ask whether a resource is there; a successor of it was missed."""
+        ref = assignment.ref
+        return await resource_exists(
+            self._uses.api, KIND, ref.namespace, ref.name, assignment.uid, self._uses.missed
+        )
+
+    # Report
+
+    async def _report(
+        self,
+        resource: PineconeAccessToken,
+        assignment: Assignment,
+        outcome: Outcome,
+        state: State,
+    ) -> bool:
+        """Write the status, record Events and set the metrics; return whether that worked."""
+        now = self._uses.env.now()
+        ((target, plan),) = outcome.targets
+        times, wanted = token_in(target), assignment.wanted
+        not_refreshed = find_not_refreshed(outcome, target, plan)
+        self._uses.metrics.token(
+            resource.ref,
+            TokenSample(
+                ready=find_unready(target, not_refreshed, now) is None,
+                reason=str(reason_of(target, not_refreshed)),
+                refreshed=not_refreshed is None,
+                expires_at=times.expires_at if times else None,
+                # While suspended nothing is scheduled; alerts tell by that what is meant to expire.
+                refresh_at=times.refresh_at if times and not wanted.suspend else None,
+                refreshed_at=times.refreshed_at if times else None,
+            ),
+        )
+        trouble = outcome.known.trouble
+        passing = trouble.problem and trouble.problem.reason is Reason.API_SERVER_ERROR
+        if passing and trouble.failures == 1:
+            return True  # one failed request is retried before it is reported
+
+        def compute(previous: Status) -> dict[str, Any]:
+            return compute_status(outcome, wanted, previous, self._uses.env.now())
+
+        try:
+            await self._write_status(resource.ref, resource.metadata.uid, state, compute)
         except ApiError as error:
-            if error.http_status == _NOT_FOUND:
-                return  # its event is on the way
-            if error.http_status == _INVALID and await self._goes(resource):
+            logger.warning(
+                "Failed to write the status (%s); retrying", error, extra={"resource": resource.ref}
+            )
+            return False
+        return True
+
+    async def _write_status(
+        self,
+        ref: ObjectRef,
+        uid: str,
+        state: State,
+        compute: Callable[[Status], dict[str, Any]],
+    ) -> None:
+        """Write a status, and record its transitions as Events.
+
+        Raises:
+            ApiError: the API server refused or did not answer.
+        """
+        path = api_resource(KIND).item(ref.namespace, ref.name)
+        for tries_left in reversed(range(_STATUS_TRIES)):
+            status = compute(state.status)
+            patch = status_patch(status, state.status, uid)
+            if patch is None:
                 return
-            raise
-        for news in find_news(status, memory.status):
-            self._record(resource, news)
-        memory.status = status
+            try:
+                await self._uses.api.request(
+                    "PATCH", f"{path}/status", body=patch, content_type=JSON_PATCH
+                )
+            except ApiError as error:
+                if error.not_found:
+                    return  # its event is on the way
+                if not error.invalid or not tries_left:
+                    raise
+                # A test in the patch failed: another resource, or another controller's condition.
+                found = await self._uses.api.request("GET", path)
+                if found["metadata"]["uid"] != uid:
+                    self._uses.missed()
+                    return
+                state.status = found.get("status") or {}
+            else:
+                for transition in find_transitions(status, state.status):
+                    self._uses.record(ref, uid, transition)
+                state.status = status
+                return
 
 
-def _path(resource: PineconeAccessToken) -> str:
-    namespace, name = resource.key
-    return f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}/{name}"
+def assign(resource: PineconeAccessToken, find_rival: FindRival) -> Assignment:
+    """Return what a resource asks for."""
+    metadata, spec = resource.metadata, resource.spec
+    target = TargetSpec(
+        key=resource.target_key,
+        ref=resource.ref,
+        owner=Owner(KIND.name, metadata.name, metadata.uid),
+        creation_policy=spec.target.creation_policy,
+        deletion_policy=spec.target.deletion_policy,
+        template=spec.target.template,
+    )
+    return Assignment(
+        ref=resource.ref,
+        uid=metadata.uid,
+        wanted=Wanted(
+            metadata.generation, spec.refresh_before, spec.suspend, metadata.refresh_request
+        ),
+        credentials_key=resource.credentials_key,
+        client_id_key=spec.credentials_secret_ref.client_id_key,
+        client_secret_key=spec.credentials_secret_ref.client_secret_key,
+        specs=(target,),
+        find_rival=find_rival,
+    )
+
+
+_STATUS_NOT_WRITTEN: Final = Problem(
+    Reason.API_SERVER_ERROR, "the API server failed to store the status; retrying"
+)
+
+
+def _result(outcome: Outcome) -> str:
+    problem = outcome.known.trouble.problem
+    if problem is None:
+        return "success"
+    return "error" if problem.reason is Reason.INTERNAL_ERROR else "api_error"
+
+
+def _merges_and_deletes(resource: PineconeAccessToken) -> bool:
+    target = resource.spec.target
+    return target.merges and target.deletes
+
+
+def _expiry(resource: Resource) -> datetime | None:
+    """Return the expiry that the status reported when the resource was last read."""
+    status = resource.status if isinstance(resource, PineconeAccessToken) else {}
+    reported = status.get("expiresAt")
+    try:
+        return datetime.fromisoformat(reported) if isinstance(reported, str) else None
+    except ValueError:  # the API server takes the year 0, if somebody else writes a status
+        return None

@@ -1,56 +1,66 @@
-"""What a person should hear of: the changes of a status that are worth an Event. No I/O.
+"""Selects the status transitions that are recorded as Events. No I/O.
 
-Routine success is none. A failure is told once, when it begins or becomes another, and once more
-when it is over.
+Routine success is none. A failure is recorded once, when it begins or becomes another, and once
+more when it is over.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pinecone_token_operator.api.conditions import Reason
-from pinecone_token_operator.reconcilers.status import READY, REFRESHED
+from pinecone_token_operator.api.conditions import READY, REFRESHED, Reason
 
 ISSUED: Final = "Issued"
 RECOVERED: Final = "Recovered"
 
-# What Ready alone tells; its other reasons repeat what Refreshed says.
-_TOLD_OF_READY: Final = (Reason.TOKEN_EXPIRED, Reason.TARGET_CONFLICT, Reason.TARGET_NOT_OWNED)
+# What Ready alone reports; its other reasons repeat what Refreshed says.
+_REPORTED_BY_READY: Final = (
+    Reason.TOKEN_EXPIRED,
+    Reason.TARGET_CONFLICT,
+    Reason.TARGET_NOT_OWNED,
+    Reason.RESOURCE_INVALID,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class News:
-    """One Event: Normal or Warning, a reason in one word, and a sentence of our own words."""
+class Transition:
+    """One Event to record: Normal or Warning, a CamelCase reason, and our own sentence."""
 
     type: str
     reason: str
     message: str
 
 
-def find_news(status: Mapping[str, Any], previous: Mapping[str, Any]) -> list[News]:
-    """Return what is new in a status."""
+def find_transitions(status: Mapping[str, Any], previous: Mapping[str, Any]) -> list[Transition]:
+    """Return the transitions from one status to the next."""
     ready, refreshed = _condition(status, READY), _condition(status, REFRESHED)
     was_ready, was_refreshed = _condition(previous, READY), _condition(previous, REFRESHED)
     found = [
-        News("Warning", now["reason"], now["message"])
+        Transition("Warning", now["reason"], now["message"])
         for now, before in ((refreshed, was_refreshed), (ready, was_ready))
         if _is_trouble(now, refreshed) and now.get("reason") != before.get("reason")
     ]
     good = ready.get("status") == "True" and refreshed.get("status") == "True"
     if good and "lastRefreshAt" not in previous:
-        found.append(News("Normal", ISSUED, ready["message"]))
-    elif good and (_is_trouble(was_refreshed, {}) or was_ready.get("status") == "False"):
-        found.append(News("Normal", RECOVERED, ready["message"]))
+        found.append(Transition("Normal", ISSUED, ready["message"]))
+    elif good and (_is_failure(was_refreshed) or was_ready.get("status") == "False"):
+        found.append(Transition("Normal", RECOVERED, ready["message"]))
     return found
 
 
 def _is_trouble(condition: Mapping[str, Any], refreshed: Mapping[str, Any]) -> bool:
-    if condition.get("status") != "False" or condition["reason"] == Reason.SUSPENDED:
-        return False
-    if condition["type"] == REFRESHED or condition["reason"] in _TOLD_OF_READY:
+    if condition.get("reason") == Reason.TARGET_INCOMPLETE:
         return True
-    # A target to merge into that is not there: no attempt is made that could fail.
+    if not _is_failure(condition):
+        return False
+    if condition["type"] == REFRESHED or condition["reason"] in _REPORTED_BY_READY:
+        return True
+    # There is nothing to merge into: no attempt is made that could fail.
     return refreshed.get("status") != "False"
+
+
+def _is_failure(condition: Mapping[str, Any]) -> bool:
+    return condition.get("status") == "False" and condition["reason"] != Reason.SUSPENDED
 
 
 def _condition(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:

@@ -1,181 +1,215 @@
 """Reads what a decision depends on, and no more than may have changed."""
 
 import asyncio
-import random
-from collections.abc import Callable, Mapping
-from typing import Any, Final, Protocol
+from collections.abc import Coroutine
+from dataclasses import dataclass, replace
+from typing import Any
 
-from pinecone_token_operator.api.access_token import PineconeAccessToken
-from pinecone_token_operator.api.conditions import Reason
-from pinecone_token_operator.controller.index import Index, Key
+from pinecone_token_operator.api.conditions import Problem, Reason
+from pinecone_token_operator.env import Env
 from pinecone_token_operator.errors import ApiError, CredentialsInvalid
 from pinecone_token_operator.issuing.credentials import Credentials, fingerprint, read_credentials
+from pinecone_token_operator.keys import SecretKey
 from pinecone_token_operator.kube.interfaces import Requests
-from pinecone_token_operator.policies.observed import Observed, Problem
-from pinecone_token_operator.reconcilers.state import Memory
-from pinecone_token_operator.targets.target import StoredToken, read_target, stored_token, times_of
-
-_NOT_FOUND: Final = 404
-
-
-class Secrets(Protocol):
-    """What is needed of `secrets_metadata.SecretReflector`."""
-
-    def resource_version(self, key: Key) -> str | None:
-        """Return a Secret's resourceVersion as last seen."""
-        ...
-
-    def note(self, key: Key, uid: str, resource_version: str) -> None:
-        """Remember what was just read or written."""
-        ...
+from pinecone_token_operator.kube.paths import SECRETS
+from pinecone_token_operator.reconcilers.assignment import Assignment
+from pinecone_token_operator.reconcilers.state import Known, KnownTarget
+from pinecone_token_operator.targets.secret_store import Versions
+from pinecone_token_operator.targets.store import TargetStore
+from pinecone_token_operator.targets.stored_token import StoredToken
+from pinecone_token_operator.targets.target import Target, stored_token
 
 
-class Observer:
-    """Looks at resources.
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """What a fingerprint covers besides the credentials.
+
+    Attributes:
+        audience: the tokens' audience.
+        token_url: the token endpoint's address.
+    """
+
+    audience: str
+    token_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a read of the credentials found.
+
+    Attributes:
+        known: the same knowledge with what was found.
+        credentials: the credentials; None if they are unusable or were not read.
+        error: why the read failed, if it did.
+    """
+
+    known: Known
+    credentials: Credentials | None = None
+    error: ApiError | None = None
+
+
+class Gatherer:
+    """Reads credentials and targets.
 
     A Secret whose resourceVersion is the one that was read or written last is not read again.
 
     Args:
         api: the API server.
-        secrets: knows which Secrets changed, by namespace.
-        index: the resources.
-        rng: gives each observation its random number.
-        audience: the tokens' audience, part of the fingerprint.
-        token_url: the token endpoint's address, part of the fingerprint.
+        store: where tokens are stored.
+        versions: the versions of credentials Secrets.
+        audience: what a fingerprint covers besides the credentials.
+        env: the clocks.
     """
 
     def __init__(
         self,
+        *,
         api: Requests,
-        secrets: Callable[[str], Secrets],
-        index: Index,
-        rng: random.Random,
-        audience: str,
-        token_url: str,
+        store: TargetStore,
+        versions: Versions,
+        audience: Audience,
+        env: Env,
     ) -> None:
         self._api = api
-        self._secrets = secrets
-        self._index = index
-        self._rng = rng
+        self._store = store
+        self._versions = versions
         self._audience = audience
-        self._token_url = token_url
+        self._env = env
 
-    async def observe(
-        self, resource: PineconeAccessToken, memory: Memory
-    ) -> tuple[Observed, Credentials | None]:
-        """Look at everything that matters; also return the credentials if they were read.
+    async def gather(self, assignment: Assignment, known: Known) -> Reading:
+        """Return the knowledge of a resource as of now.
 
-        Raises:
-            ApiError: the API server refused or did not answer.
+        What cannot be read is in it as a problem; `error` is one of those, if there are any.
         """
-        if memory.generation != resource.metadata.generation:
-            memory.generation = resource.metadata.generation
-            memory.target = memory.credentials = None
-        conflict = self._index.older_claimant(resource)
-        stored: StoredToken | None = None
-        found: str | Problem = ""
-        credentials: Credentials | None = None
-        if conflict is None:
-            stored, (found, credentials) = await asyncio.gather(
-                self._target(resource, memory), self._credentials(resource, memory)
+        if known.generation != assignment.wanted.generation:
+            targets = {key: replace(one, target=None) for key, one in known.targets.items()}
+            known = replace(
+                known,
+                generation=assignment.wanted.generation,
+                credentials_version=None,
+                targets=targets,
             )
-        observed = Observed(
-            resource=resource,
-            conflict=conflict,
-            target=memory.target,
-            stored=stored,
-            times=memory.times,
-            credentials=found,
-            in_hand=memory.in_hand,
-            attempts=memory.attempts,
-            fraction=self._rng.random(),
-            kept=memory.kept,
-        )
-        return observed, credentials
+        stale = [spec.key for spec in assignment.specs if self._is_stale(known, spec.key)]
+        reading = Reading(known)
+        if stale:
+            reading = await self._read_targets(assignment, known, stale)
+        if self._has_current_credentials(assignment, known):
+            return reading
+        read = await self.read_credentials(assignment, reading.known)
+        return replace(read, error=reading.error or read.error)
 
-    def has_seen(self, resource: PineconeAccessToken, memory: Memory, secret: Key) -> bool:
-        """Return whether the latest look was at a Secret as it is now."""
-        now = self._secrets(secret[0]).resource_version(secret)
-        seen = set()
-        if secret == resource.target_key:
-            seen.add(memory.target.resource_version if memory.target else None)
-        if secret == resource.credentials_key:
-            seen.add(memory.credentials_version if memory.credentials else None)
-        return now is not None and seen == {now}
-
-    async def read_credentials(
-        self, resource: PineconeAccessToken, memory: Memory
-    ) -> Credentials | Problem:
-        """Read the credentials and remember their fingerprint.
-
-        Raises:
-            ApiError: the API server refused or did not answer.
-        """
-        namespace, name = resource.credentials_key
-        memory.credentials = memory.credentials_version = None
-        secret = await self._read_secret(namespace, name)
-        if secret is None:
-            return Problem(
-                Reason.CREDENTIALS_NOT_FOUND,
-                f"the Secret {name} does not exist: create it with the service account's client id "
-                f"and client secret",
-            )
-        reference = resource.spec.credentials_secret_ref
+    async def read_credentials(self, assignment: Assignment, known: Known) -> Reading:
+        """Read the credentials."""
+        namespace, name = key = assignment.credentials_key
+        error, version, credentials = None, None, None
+        found: str | Problem
         try:
+            secret = await self._api.request("GET", SECRETS.item(namespace, name))
+            metadata = secret["metadata"]
+            self._versions.note(
+                key, metadata["uid"], metadata["resourceVersion"], by=assignment.ref
+            )
             credentials = read_credentials(
-                secret.get("data") or {}, reference.client_id_key, reference.client_secret_key
+                secret.get("data") or {}, assignment.client_id_key, assignment.client_secret_key
             )
-        except CredentialsInvalid as error:
-            return Problem(Reason.CREDENTIALS_INVALID, f"Secret {name}: {error}")
-        memory.credentials_version = secret["metadata"]["resourceVersion"]
-        memory.credentials = fingerprint(
-            credentials, resource.metadata.uid, self._audience, self._token_url
+        except ApiError as failure:
+            if failure.not_found:
+                found = Problem(
+                    Reason.CREDENTIALS_NOT_FOUND,
+                    f"Secret {namespace}/{name} does not exist; create it with the service "
+                    "account's client id and client secret",
+                )
+            else:
+                error, found = failure, read_problem(failure, key)
+        except CredentialsInvalid as invalid:
+            found = Problem(Reason.CREDENTIALS_INVALID, f"Secret {namespace}/{name}: {invalid}")
+        else:
+            version = metadata["resourceVersion"]
+            found = fingerprint(
+                credentials, assignment.uid, self._audience.audience, self._audience.token_url
+            )
+        unusable_since = None
+        if isinstance(found, Problem):
+            unusable_since = known.unusable_since or self._env.now()
+        known = replace(
+            known,
+            credentials=found,
+            credentials_version=version,
+            unusable_since=unusable_since,
         )
-        return credentials
+        return Reading(known, credentials, error)
 
-    def note(self, key: Key, secret: Mapping[str, Any]) -> None:
-        """Remember a Secret that was just read or written, so that its event is no news."""
-        metadata = secret["metadata"]
-        self._secrets(key[0]).note(key, metadata["uid"], metadata["resourceVersion"])
+    def _is_stale(self, known: Known, key: SecretKey) -> bool:
+        target = known.targets.get(key, KnownTarget()).target
+        return target is None or not self._store.is_current(target)
 
-    async def _target(self, resource: PineconeAccessToken, memory: Memory) -> StoredToken | None:
-        namespace, name = resource.target_key
-        version = self._secrets(namespace).resource_version(resource.target_key)
-        if memory.target is not None and memory.target.resource_version == version:
-            return None
-        memory.target = memory.times = None
-        secret = await self._read_secret(namespace, name)
-        if secret is None:
-            return None
-        memory.target = read_target(secret)
-        stored = stored_token(memory.target, resource.metadata.uid)
-        memory.times = times_of(stored) if stored else None
-        memory.had_target = stored is not None
-        return stored
+    def _has_current_credentials(self, assignment: Assignment, known: Known) -> bool:
+        version = known.credentials_version
+        current = self._versions.resource_version(assignment.credentials_key)
+        return version is not None and version == current
 
-    async def _credentials(
-        self, resource: PineconeAccessToken, memory: Memory
-    ) -> tuple[str | Problem, Credentials | None]:
-        namespace, _ = resource.credentials_key
-        version = self._secrets(namespace).resource_version(resource.credentials_key)
-        if memory.credentials is not None and memory.credentials_version == version:
-            return memory.credentials, None
-        credentials = await self.read_credentials(resource, memory)
-        if isinstance(credentials, Problem):
-            return credentials, None
-        return memory.credentials or "", credentials
+    async def _read_targets(
+        self, assignment: Assignment, known: Known, keys: list[SecretKey]
+    ) -> Reading:
+        async def read(key: SecretKey) -> Target | ApiError | None:
+            try:
+                return await self._store.read(key, assignment.ref)
+            except ApiError as error:
+                return error
 
-    async def _read_secret(self, namespace: str, name: str) -> dict[str, Any] | None:
-        try:
-            secret = await self._api.request("GET", secret_path(namespace, name))
-        except ApiError as error:
-            if error.http_status == _NOT_FOUND:
-                return None
-            raise
-        self.note((namespace, name), secret)
-        return secret
+        found = await _all([read(key) for key in keys])
+        error = None
+        for key, target in zip(keys, found, strict=True):
+            before = known.targets.get(key, KnownTarget())
+            if isinstance(target, ApiError):
+                error = target
+                after = replace(before, target=None, unreadable=read_problem(target, key))
+            else:
+                after = _with_read(before, target, assignment.uid, known)
+            known = known.with_target(key, after)
+        return Reading(known, error=error)
 
 
-def secret_path(namespace: str, name: str = "") -> str:
-    """Return the API's path of a Secret; without a name, of all in the namespace."""
-    return f"/api/v1/namespaces/{namespace}/secrets" + (f"/{name}" if name else "")
+def read_problem(error: ApiError, key: SecretKey) -> Problem:
+    """Return what a failed read of a Secret means."""
+    secret = "/".join(key)
+    if error.forbidden:
+        return Problem(
+            Reason.ACCESS_DENIED,
+            f"the operator's ServiceAccount lacks get on secrets in namespace {key[0]}; check its "
+            "Role or ClusterRole and their bindings",
+        )
+    status = f"{error.http_status} {error.reason}" if error.http_status else error.reason
+    return Problem(
+        Reason.API_SERVER_ERROR,
+        f"the API server failed to return Secret {secret} ({status}); retrying",
+    )
+
+
+def _with_read(before: KnownTarget, target: Target | None, uid: str, known: Known) -> KnownTarget:
+    stored = None
+    if target is not None:
+        # Annotations may be refused by a policy: a token in memory proves what is stored, too.
+        in_memory = (one for one in (known.pending, known.cached) if one and _holds(target, one))
+        stored = stored_token(target, uid) or next(in_memory, None)
+    return replace(
+        before,
+        target=target,
+        stored=stored,
+        times=stored.times if stored else None,
+        had_token=before.had_token or stored is not None,
+        unreadable=None,
+    )
+
+
+def _holds(target: Target, token: StoredToken) -> bool:
+    return not target.is_copy and target.access_token == token.access_token
+
+
+async def _all(reads: list[Coroutine[Any, Any, Target | ApiError | None]]) -> list[Any]:
+    """Await all; a task group costs more than a single read."""
+    if len(reads) == 1:
+        return [await reads[0]]
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(read) for read in reads]
+    return [task.result() for task in tasks]

@@ -1,86 +1,242 @@
-"""What is remembered of one resource between two looks at it; losing it costs reads only."""
+"""What is known of one resource between two reconciles; losing it costs reads only."""
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pinecone_token_operator.api.access_token import PineconeAccessToken
-from pinecone_token_operator.api.conditions import Reason
-from pinecone_token_operator.policies.observed import Attempts, Observed, Problem
-from pinecone_token_operator.targets.target import StoredToken, Target, TokenTimes, times_of
+from pinecone_token_operator.api.conditions import REFRESHED, Problem, Reason
+from pinecone_token_operator.keys import SecretKey
+from pinecone_token_operator.policies.contention import Damping
+from pinecone_token_operator.policies.input import (
+    UNKNOWN_BASIS,
+    Attempts,
+    TargetInput,
+    TokenInput,
+    is_reverted,
+)
+from pinecone_token_operator.policies.target_chain import is_deliverable
+from pinecone_token_operator.reconcilers.assignment import Assignment
+from pinecone_token_operator.targets.secret import TargetSpec
+from pinecone_token_operator.targets.stored_token import StoredToken, TokenTimes
+from pinecone_token_operator.targets.target import Target
 
-logger = logging.getLogger(__name__)
+_NO_CREDENTIALS = Problem(Reason.API_SERVER_ERROR, "the credentials were not read yet")
+
+
+@dataclass(frozen=True, slots=True)
+class KnownTarget:
+    """What is known of one target.
+
+    Attributes:
+        target: as it was read or written last; its data during a reconcile only.
+        stored: the intact token in it; during a reconcile only.
+        times: the times of the intact token in it.
+        had_token: whether it held one before.
+        unreadable: why it could not be read, if it could not.
+        attempts: which deliveries of a token failed lately.
+        repairs: which repairs of anything else failed lately.
+        damping: repairs that another writer caused.
+    """
+
+    target: Target | None = None
+    stored: StoredToken | None = None
+    times: TokenTimes | None = None
+    had_token: bool = False
+    unreadable: Problem | None = None
+    attempts: Attempts = field(default_factory=Attempts)
+    repairs: Attempts = field(default_factory=Attempts)
+    damping: Damping = field(default_factory=Damping)
+
+    def settled(self, now: datetime, *, keep: bool) -> "KnownTarget":
+        """Return what may be kept in memory, without any secret.
+
+        Args:
+            now: the time.
+            keep: whether the metadata is kept; else the target is read again next time.
+        """
+        held_until = self.damping.held_until
+        # A repair that is still to be made needs the data, which is read again then and not kept.
+        pending = self.attempts.problem or self.repairs.problem or (held_until and held_until > now)
+        # Whether a merge would overwrite something shows in the data alone.
+        merges = self.target is not None and self.target.allows_merge
+        if not keep or merges or pending:
+            return self.uncertain()
+        return replace(self, target=self.target and self.target.without_data(), stored=None)
+
+    def uncertain(self) -> "KnownTarget":
+        """Return the same where the target has to be read again before its next use."""
+        return replace(self, target=self.target and self.target.stale(), stored=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of one resource, as one value that each step of a reconcile replaces.
+
+    Attributes:
+        generation: of the spec that the rest belongs to.
+        credentials: the fingerprint of the credentials, or why there are none.
+        credentials_version: the resourceVersion of the Secret that they were read from; None if
+            they have to be read.
+        unusable_since: since when the credentials cannot be used, if they can't.
+        pending: a token that was issued and could not be written yet.
+        cached: the token that was written last, where it is kept to restore a target.
+        delivered: the times of the token that was written last.
+        handled_request: the latest requested refresh that was served.
+        attempts: which token requests failed lately.
+        damping: unscheduled token requests that another writer caused.
+        trouble: which reconciles failed lately because of the API server or a bug.
+        targets: what is known of each target.
+    """
+
+    generation: int = -1
+    credentials: str | Problem = _NO_CREDENTIALS
+    credentials_version: str | None = None
+    unusable_since: datetime | None = None
+    pending: StoredToken | None = None
+    cached: StoredToken | None = None
+    delivered: TokenTimes | None = None
+    handled_request: str = ""
+    attempts: Attempts = field(default_factory=Attempts)
+    damping: Damping = field(default_factory=Damping)
+    trouble: Attempts = field(default_factory=Attempts)
+    targets: Mapping[SecretKey, KnownTarget] = field(default_factory=dict)
+
+    @property
+    def times(self) -> TokenTimes | None:
+        """Return the times of the newest intact token in a target."""
+        found = [known.times for known in self.targets.values() if known.times]
+        return max(found, key=lambda times: times.expires_at, default=None)
+
+    def with_target(self, key: SecretKey, target: KnownTarget) -> "Known":
+        """Return the same with another knowledge of one target."""
+        return replace(self, targets={**self.targets, key: target})
+
+    def remaining(self, now: datetime) -> timedelta:
+        """Return the remaining lifetime of the current token; zero or less without a valid one."""
+        return self.times.expires_at - now if self.times else timedelta()
+
+    def cached_until(self, keep: timedelta) -> datetime:
+        """Return until when the cached token is kept.
+
+        Where somebody else changes or removes what is written, it proves what is stored, and
+        restores it without another token request, as long as it is valid.
+
+        Args:
+            keep: how long after its issue it is kept otherwise.
+        """
+        token = self.cached
+        if token is None:
+            raise AssertionError("no token is cached")
+        disputed = any(
+            one.repairs.problem is not None or one.damping.count > 1
+            for one in self.targets.values()
+        )
+        return token.expires_at if disputed else token.refreshed_at + keep
+
+    def token_input(self, assignment: Assignment, fraction: float) -> TokenInput:
+        """Return what the decision about the token depends on."""
+        inputs = [self.target_input(spec, assignment) for spec in assignment.specs]
+        writers = [known.target.writer for known in self.targets.values() if known.target]
+        return TokenInput(
+            wanted=assignment.wanted,
+            credentials=self.credentials,
+            times=self.times,
+            pending=self.pending,
+            cached=self.cached,
+            delivered=self.delivered,
+            handled_request=self.handled_request,
+            attempts=self.attempts,
+            damping=self.damping,
+            deliverable=any(is_deliverable(one) for one in inputs),
+            had_token=any(known.had_token for known in self.targets.values()),
+            writer=next(iter(writers), ""),
+            unusable_since=self.unusable_since,
+            fraction=fraction,
+        )
+
+    def target_input(self, spec: TargetSpec, assignment: Assignment) -> TargetInput:
+        """Return what the decision about one target depends on."""
+        known = self.targets.get(spec.key) or KnownTarget()
+        owner_uid = known.target.owner_uid if known.target else None
+        return TargetInput(
+            spec=spec,
+            target=known.target,
+            stored=known.stored,
+            times=known.times,
+            rival=assignment.find_rival(spec.key, owner_uid),
+            unreadable=known.unreadable,
+            had_token=known.had_token,
+            reverted=is_reverted(known.times, self.delivered),
+            attempts=known.attempts,
+            repairs=known.repairs,
+            damping=known.damping,
+        )
+
+    def settled(self, now: datetime) -> "Known":
+        """Return what may be kept between reconciles; no secret but pending and cached tokens."""
+        keep = not (
+            isinstance(self.credentials, Problem) or self.attempts.problem or self.trouble.problem
+        )
+        return replace(
+            self, targets={key: one.settled(now, keep=keep) for key, one in self.targets.items()}
+        )
 
 
 @dataclass(slots=True)
-class Memory:
-    """One resource's memory.
-
-    It holds no secret, but for a token that waits to be written and, where that is set, the last
-    one that was.
+class State:
+    """One resource's state; only its reconciler changes it, and only by `apply`.
 
     Attributes:
+        known: what is known of the resource.
         status: the status that the API server has.
-        generation: of the spec that the rest belongs to.
-        target: the target as it was read or written last; its data only during a look.
-        had_target: whether a token was in the target at an earlier look.
-        times: the times of the token in it, if they were proven.
-        credentials_version: the resourceVersion of the credentials Secret as it was read last.
-        credentials: the fingerprint of what it held.
-        unusable_since: since when it held nothing that can be used, if it doesn't.
-        in_hand: a token that was fetched and could not be written yet.
-        kept: the one that was written last, if it is to be put back should it get lost.
-        attempts: what failed lately.
     """
 
+    known: Known
     status: Mapping[str, Any]
-    generation: int = -1
-    target: Target | None = None
-    had_target: bool = False
-    times: TokenTimes | None = None
-    credentials_version: str | None = None
-    credentials: str | None = None
-    unusable_since: datetime | None = None
-    in_hand: StoredToken | None = None
-    kept: StoredToken | None = None
-    attempts: Attempts = field(default_factory=Attempts)
 
     @classmethod
-    def of(cls, resource: PineconeAccessToken) -> "Memory":
-        """Return what the status of a resource tells of earlier looks, before a restart say."""
-        failures = resource.status.get("failedAttempts") or 0
-        problem = _problem_told(resource.status) if failures else None
-        return cls(resource.status, attempts=Attempts(failures, None, problem))
+    def of(cls, status: Mapping[str, Any], generation: int) -> "State":
+        """Return what a status says about earlier reconciles, for example before a restart.
 
-    def written(self, target: Target, token: StoredToken) -> None:
-        """Remember that a token is in the target now."""
-        problem = self.attempts.problem
-        # A mere repair says nothing about the exchange that may have failed lately.
-        if token is self.in_hand or (problem and problem.reason is Reason.TARGET_NOT_WRITABLE):
-            self.attempts = Attempts()
-        self.target = target.without_data()
-        self.had_target = True
-        self.times = times_of(token)
-        self.in_hand = None
+        Args:
+            status: the status that the API server has.
+            generation: the resource's; what failed with an earlier one is not waited for.
+        """
+        failures = status.get("failedAttempts") or 0
+        attempts = Attempts()
+        # What a rate limit held back was no attempt, and has to wait all the same.
+        problem = _reported_problem(status)
+        if failures or (problem is not None and problem.reason is Reason.THROTTLED):
+            current = status.get("observedGeneration") == generation
+            retry_at = _reported_retry_at(status) if current else None
+            attempts = Attempts(failures, retry_at, problem, UNKNOWN_BASIS)
+        handled = str(status.get("lastHandledRefreshRequest") or "")
+        return cls(Known(attempts=attempts, handled_request=handled), status)
 
-    def failed(self, observed: Observed, problem: Problem, retry_at: datetime) -> None:
-        """Count a failure."""
-        self.attempts = replace(self.attempts, failures=self.attempts.failures + 1)
-        self.wait(observed, problem, retry_at)
-        logger.warning("%s", problem.message, extra={"resource": observed.resource.key})
-
-    def wait(self, observed: Observed, problem: Problem, retry_at: datetime) -> None:
-        """Make no attempt before that time, as long as nothing else changes."""
-        # The credentials may have been read again since the observation.
-        basis = replace(observed, credentials=self.credentials or observed.credentials).basis
-        self.attempts = Attempts(self.attempts.failures, retry_at, problem, basis)
+    def apply(self, known: Known, now: datetime) -> None:
+        """Take over what a reconcile has found and done."""
+        self.known = known.settled(now)
 
 
-def _problem_told(status: Mapping[str, Any]) -> Problem | None:
+def _reported_retry_at(status: Mapping[str, Any]) -> datetime | None:
+    """Return when a status says that the next attempt is.
+
+    Not after a rejection: the credentials may have been corrected since, which nothing records.
+    """
+    problem, text = _reported_problem(status), status.get("refreshAt")
+    if problem is None or problem.reason is Reason.REJECTED or not isinstance(text, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:  # the API server takes the year 0, if somebody else writes a status
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _reported_problem(status: Mapping[str, Any]) -> Problem | None:
     for condition in status.get("conditions") or ():
-        if condition.get("type") == "Refreshed" and condition.get("status") == "False":
+        if condition.get("type") == REFRESHED and condition.get("status") == "False":
             try:
                 return Problem(Reason(condition["reason"]), condition["message"])
             except (KeyError, ValueError):

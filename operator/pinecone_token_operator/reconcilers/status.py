@@ -1,138 +1,166 @@
 """The status of a resource, as users read it. No I/O."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
-from pinecone_token_operator.api.access_token import CreationPolicy, PineconeAccessToken
-from pinecone_token_operator.api.conditions import Reason
-from pinecone_token_operator.policies import schedule
-from pinecone_token_operator.policies.decision import Decision
-from pinecone_token_operator.policies.observed import Observed, Problem
-from pinecone_token_operator.targets.target import TokenTimes, format_time
+from pinecone_token_operator.api.conditions import READY, REFRESHED, Problem, Reason
+from pinecone_token_operator.policies.input import TargetInput, Wanted
+from pinecone_token_operator.policies.ownership import find_obstacle
+from pinecone_token_operator.policies.plan import TargetPlan
+from pinecone_token_operator.policies.readiness import find_unready, token_in
+from pinecone_token_operator.policies.schedule import margin
+from pinecone_token_operator.reconcilers.outcome import Outcome
+from pinecone_token_operator.targets.stored_token import TokenTimes, format_time
 
-READY = "Ready"
-REFRESHED = "Refreshed"
+Status = Mapping[str, Any]
+
+_OURS: Final = (READY, REFRESHED)
 
 
 def compute_status(
-    observed: Observed, decision: Decision, previous: Mapping[str, Any], now: datetime
+    outcome: Outcome, wanted: Wanted, previous: Status, now: datetime
 ) -> dict[str, Any]:
-    """Return the whole status; a field that does not apply is left out."""
-    resource, attempts = observed.resource, observed.attempts
-    times = None if decision.not_ready else observed.times
-    not_refreshed = decision.not_refreshed or attempts.problem
+    """Return the whole status of a resource with one target.
+
+    A field that does not apply is left out; conditions of other controllers stay.
+    """
+    ((target, plan),) = outcome.targets
+    times = token_in(target)
+    not_refreshed = find_not_refreshed(outcome, target, plan)
+    known = outcome.known
     status: dict[str, Any] = {
-        "observedGeneration": resource.metadata.generation,
-        "failedAttempts": attempts.failures,
-        "conditions": [],
+        "observedGeneration": wanted.generation,
+        "failedAttempts": known.attempts.failures + target.attempts.failures,
     }
     if times is not None:
-        status["secretName"] = resource.target_name
+        status["secretName"] = target.spec.key[1]
         status["expiresAt"] = format_time(times.expires_at)
         status["lastRefreshAt"] = format_time(times.refreshed_at)
-    next_attempt = _next_attempt(observed, decision, times)
+    next_attempt = _next_attempt(outcome, target, plan, times)
     if next_attempt is not None:
         status["refreshAt"] = format_time(next_attempt)
-    ready = decision.not_ready or _not_ready(resource, times, not_refreshed, now)
-    valid = _valid(observed, times) if times else ""
-    _add(status, READY, ready, valid, now, previous)
+    if known.handled_request:
+        status["lastHandledRefreshRequest"] = known.handled_request
+    unready = find_unready(target, not_refreshed, now)
+    valid = _valid(target, wanted, times) if times else ""
+    conditions = [_condition(READY, unready, Reason.TOKEN_VALID, valid)]
     if not_refreshed or times:
-        message = f"the token was fetched at {format_time(times.refreshed_at)}" if times else ""
-        _add(status, REFRESHED, not_refreshed, message, now, previous)
-    return status
+        incomplete = target.repairs.problem
+        good = reason_of(target, None)
+        message = f"the token was issued at {format_time(times.refreshed_at)}" if times else ""
+        message += f"; {incomplete.message}" if incomplete else ""
+        conditions.append(_condition(REFRESHED, not_refreshed, good, message))
+    return with_conditions(status, conditions, previous, now)
 
 
-def status_patch(
-    status: Mapping[str, Any], previous: Mapping[str, Any], uid: str
-) -> list[dict[str, Any]] | None:
+def find_not_refreshed(outcome: Outcome, target: TargetInput, plan: TargetPlan) -> Problem | None:
+    """Return why the latest refresh did not work; None if it did."""
+    known = outcome.known
+    trouble = known.trouble.problem
+    if trouble is not None and trouble.reason is Reason.INTERNAL_ERROR:
+        return trouble
+    from_target = None if find_obstacle(target) else plan.problem
+    return (
+        outcome.token_plan.problem
+        or from_target
+        or known.attempts.problem
+        or target.attempts.problem
+        or trouble
+    )
+
+
+def reason_of(target: TargetInput, not_refreshed: Problem | None) -> Reason:
+    """Return the reason of the condition Refreshed."""
+    problem = not_refreshed or target.repairs.problem
+    return problem.reason if problem else Reason.SUCCEEDED
+
+
+def invalid_status(
+    problem: Problem, generation: int, previous: Status, now: datetime
+) -> dict[str, Any]:
+    """Return the status of a resource that the operator cannot read."""
+    status: dict[str, Any] = {**previous, "observedGeneration": generation}
+    status.pop("refreshAt", None)
+    condition = _condition(READY, problem, Reason.TOKEN_VALID, "")
+    return with_conditions(status, [condition], previous, now)
+
+
+def with_conditions(
+    status: dict[str, Any], conditions: Sequence[dict[str, Any]], previous: Status, now: datetime
+) -> dict[str, Any]:
+    """Return a status with our conditions; those of other controllers stay as they were.
+
+    `lastTransitionTime` moves only when a condition's status does.
+    """
+    existing: Sequence[Mapping[str, Any]] = previous.get("conditions") or ()
+    before = {one.get("type"): one for one in existing}
+    for condition in conditions:
+        old = before.get(condition["type"], {})
+        moved = old.get("status") != condition["status"]
+        condition["observedGeneration"] = status["observedGeneration"]
+        condition["lastTransitionTime"] = format_time(now) if moved else old["lastTransitionTime"]
+    others = [dict(one) for one in existing if one.get("type") not in _OURS]
+    return {**status, "conditions": [*conditions, *others]}
+
+
+def status_patch(status: Status, previous: Status, uid: str) -> list[dict[str, Any]] | None:
     """Return the JSON patch (RFC 6902) from one status to another, or None if they are equal.
 
-    It is refused by a resource of the same name that was created meanwhile. A merge patch would not
-    be: of what is sent to the status, the API server looks at no other field, the UID included.
+    It is refused by a resource of the same name that was created meanwhile, and where another
+    controller has changed the conditions. A merge patch would not be: of what is sent to the
+    status, the API server considers no other field, the UID included.
     """
     if status == previous:
         return None
-    return [
-        {"op": "test", "path": "/metadata/uid", "value": uid},
-        {"op": "add", "path": "/status", "value": dict(status)},
-    ]
+    patch: list[dict[str, Any]] = [{"op": "test", "path": "/metadata/uid", "value": uid}]
+    if "conditions" in previous:
+        known = previous["conditions"]
+        patch.append({"op": "test", "path": "/status/conditions", "value": known})
+    patch.append({"op": "add", "path": "/status", "value": dict(status)})
+    return patch
+
+
+def _condition(kind: str, problem: Problem | None, good: Reason, message: str) -> dict[str, Any]:
+    return {
+        "type": kind,
+        "status": "False" if problem else "True",
+        "reason": str(problem.reason if problem else good),
+        "message": problem.message if problem else message,
+    }
 
 
 def _next_attempt(
-    observed: Observed, decision: Decision, times: TokenTimes | None
+    outcome: Outcome, target: TargetInput, plan: TargetPlan, times: TokenTimes | None
 ) -> datetime | None:
-    if decision.not_ready or decision.not_refreshed:
+    known, token_plan = outcome.known, outcome.token_plan
+    if find_obstacle(target) or known.trouble.problem:
         return None
-    return observed.attempts.retry_at or (times.refresh_at if times else None)
+    if token_plan.problem:
+        contested = token_plan.problem.reason is Reason.TARGET_CONTESTED
+        return token_plan.wake_at if contested else None
+    blocked = known.attempts.retry_at or target.attempts.retry_at
+    if plan.problem:
+        return plan.wake_at
+    return blocked or (times.refresh_at if times else None)
 
 
-def _not_ready(
-    resource: PineconeAccessToken,
-    times: TokenTimes | None,
-    not_refreshed: Problem | None,
-    now: datetime,
-) -> Problem | None:
-    why = f": {not_refreshed.message}" if not_refreshed else ""
-    if times is None:
-        if not_refreshed and not_refreshed.reason in (
-            Reason.CREDENTIALS_NOT_FOUND,
-            Reason.CREDENTIALS_INVALID,
-        ):
-            return not_refreshed
-        return Problem(
-            Reason.TOKEN_MISSING, f"the Secret {resource.target_name} holds no token yet{why}"
-        )
-    if times.expires_at <= now:
-        expired = f"the token in the Secret {resource.target_name} expired at "
-        return Problem(Reason.TOKEN_EXPIRED, f"{expired}{format_time(times.expires_at)}{why}")
-    return None
-
-
-def _valid(observed: Observed, times: TokenTimes) -> str:
-    resource, target = observed.resource, observed.target
-    message = (
-        f"the token in the Secret {resource.target_name} is valid until "
-        f"{format_time(times.expires_at)}"
-    )
-    wanted, lifetime = resource.spec.refresh_before, times.expires_at - times.refreshed_at
-    if wanted is not None and schedule.margin(lifetime, wanted) < wanted:
+def _valid(target: TargetInput, wanted: Wanted, times: TokenTimes) -> str:
+    secret = f"Secret {'/'.join(target.spec.key)}"
+    message = f"the token in {secret} is valid until {format_time(times.expires_at)}"
+    asked, lifetime = wanted.refresh_before, times.expires_at - times.refreshed_at
+    if asked is not None and margin(lifetime, asked) < asked:
         message += (
-            f"; refreshBefore is more than half of its life of {_seconds(lifetime)}, so it is "
-            f"refreshed {_seconds(schedule.margin(lifetime, wanted))} before its expiry"
+            f"; refreshBefore is more than half of its lifetime of {_seconds(lifetime)}, so it is "
+            f"refreshed {_seconds(margin(lifetime, asked))} before expiry"
         )
-    owned = resource.spec.target.creation_policy is CreationPolicy.OWNER
-    if owned and target is not None and target.type != resource.spec.target.template.type:
+    found, spec = target.target, target.spec
+    if not spec.merges and found is not None and found.type != spec.template.type:
         message += (
-            f"; the Secret's type {target.type} cannot be changed: delete the Secret, and it is "
-            f"made anew with template.type"
+            f"; the Secret's type {found.type} cannot be changed; delete the Secret and the "
+            "operator will recreate it with template.type"
         )
     return message
-
-
-def _add(
-    status: dict[str, Any],
-    kind: str,
-    problem: Problem | None,
-    message: str,
-    now: datetime,
-    previous: Mapping[str, Any],
-) -> None:
-    good = Reason.TOKEN_VALID if kind == READY else Reason.SUCCEEDED
-    value = "False" if problem else "True"
-    conditions: list[dict[str, Any]] = previous.get("conditions") or []
-    before = next((one for one in conditions if one.get("type") == kind), {})
-    moved = before.get("status") != value
-    status["conditions"].append(
-        {
-            "type": kind,
-            "status": value,
-            "observedGeneration": status["observedGeneration"],
-            "lastTransitionTime": format_time(now) if moved else before["lastTransitionTime"],
-            "reason": str(problem.reason if problem else good),
-            "message": problem.message if problem else message,
-        }
-    )
 
 
 def _seconds(duration: timedelta) -> str:

@@ -1,4 +1,4 @@
-"""Puts the operator together and runs it until it is told to stop."""
+"""The process: starts everything, runs until it is stopped, and shuts down gracefully."""
 
 import asyncio
 import contextlib
@@ -9,45 +9,41 @@ import signal
 import socket
 import time
 import uuid
-from collections.abc import Collection, Hashable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final, NoReturn
 
-from pinecone_token_operator.api.access_token import GROUP, PLURAL, VERSION
+from pinecone_token_operator.backoff import backoff
 from pinecone_token_operator.clock import Clock
 from pinecone_token_operator.config.settings import Settings
-from pinecone_token_operator.controller.controller import Controller
-from pinecone_token_operator.controller.index import Index, Key
-from pinecone_token_operator.controller.workers import Workers
+from pinecone_token_operator.controller.relist import api_resource
+from pinecone_token_operator.env import Env
 from pinecone_token_operator.errors import ApiError, LeaseLost
 from pinecone_token_operator.issuing.oauth_client import TokenClient
 from pinecone_token_operator.kube import client
-from pinecone_token_operator.kube.paths import ApiResource
 from pinecone_token_operator.leader_election.elector import Elector
 from pinecone_token_operator.leader_election.write_guard import WriteGuard
-from pinecone_token_operator.reconcilers.access_token import Reconciler
 from pinecone_token_operator.reconcilers.event_recorder import EventRecorder
-from pinecone_token_operator.reconcilers.exchange import Exchange
-from pinecone_token_operator.reconcilers.gather import Observer
+from pinecone_token_operator.reconcilers.gather import Audience
 from pinecone_token_operator.runtime import probes
+from pinecone_token_operator.runtime.assembly import assemble
 from pinecone_token_operator.runtime.liveness import Liveness
 from pinecone_token_operator.telemetry.metrics import Metrics
 from pinecone_token_operator.watch.health import WatchHealth
 from pinecone_token_operator.watch.resources import ResourceWatch
-from pinecone_token_operator.watch.secrets_metadata import SecretReflector
 
 STOPPED, UNEXPECTED, NOT_REACHABLE, LEASE_LOST = 0, 1, 3, 4
 
 _MORE_WORKERS: Final = 8
-# Time for the looks under way to write what they fetched.
+# Time for reconciles in progress to write the tokens that they were issued.
 _DRAIN: Final = timedelta(seconds=4)
-# And, with that, to tell the Events and to give the Lease back; the rest of 10 s is for closing.
-_PARTING: Final = timedelta(seconds=6.5)
+# And, with that, to record Events and to release the Lease; the rest of 10 s is for closing.
+_SHUTDOWN: Final = timedelta(seconds=6.5)
 _FLUSH: Final = timedelta(seconds=0.5)
-# How long to wait for the watch of resources before they are listed.
-_SOON: Final = timedelta(seconds=2)
-# How long the API server may be away at the start.
-_PATIENCE: Final = timedelta(seconds=30)
+# How long to wait for the watches of resources before they are listed.
+_WATCH_FIRST: Final = timedelta(seconds=2)
+_FIRST_LIST_RETRY: Final = timedelta(seconds=1)
+_LONGEST_LIST_RETRY: Final = timedelta(seconds=10)
 
 logger = logging.getLogger(__name__)
 
@@ -61,21 +57,21 @@ def run(settings: Settings) -> int:
         logger.error("The API server cannot be used: %s", error)  # noqa: TRY400 - no bug to trace
         return NOT_REACHABLE
     except LeaseLost as error:
-        logger.error("Leaving: %s", error)  # noqa: TRY400 - no bug to trace
+        logger.error("Lost the Lease: %s", error)  # noqa: TRY400 - no bug to trace
         return LEASE_LOST
     except OSError as error:
         logger.error("Cannot serve probes on %s: %s", settings.health_host, error.strerror)  # noqa: TRY400 - no bug to trace
         return UNEXPECTED
     except Exception:
-        logger.exception("An unexpected error")
+        logger.exception("Unexpected error")
         return UNEXPECTED
 
 
 def _calm_garbage_collection() -> None:
-    """Look for garbage in cycles less often, and never among what was just imported.
+    """Collect cycles less often, and never among what was just imported.
 
-    With the defaults, half of a start with many resources went into looking at them again and
-    again, in pauses of up to a fifth of a second, while almost nothing here is in a cycle.
+    With the defaults, half of a start with many resources went into the collector, in pauses of up
+    to a fifth of a second, while almost nothing here is in a cycle.
     """
     gc.collect()
     gc.freeze()
@@ -85,12 +81,11 @@ def _calm_garbage_collection() -> None:
 class _App:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._namespaces: tuple[str | None, ...] = settings.namespaces or (None,)
         self._metrics = Metrics()
-        self._rng = random.Random()  # noqa: S311 - spreads load, guards nothing
-        self._index = Index()
-        self._health = WatchHealth()
         self._clock = Clock(_time_since_boot, _machine_time)
+        jitter = random.Random()  # noqa: S311 - spreads load, guards nothing
+        self._env = Env(now=self._clock.now, monotonic=time.monotonic, rng=jitter)
+        self._health = WatchHealth(self._metrics.namespace_served)
         self._listed = False
 
     async def run(self) -> int:
@@ -126,89 +121,59 @@ class _App:
         return STOPPED
 
     def _assemble(self, api: client.Api, tokens: TokenClient) -> None:
-        election = self._settings.leader_election
+        settings, env = self._settings, self._env
+        election = settings.leader_election
         self._elector = (
-            Elector(api, election, _identity(), _time_since_boot, self._rng) if election else None
+            Elector(api, election, _identity(), _time_since_boot, env.rng) if election else None
         )
         writable = WriteGuard(api, self._elector.holds) if self._elector else api
-        self._secret_watches = {
-            namespace: SecretReflector(
-                api,
-                namespace,
-                is_wanted=self._index.is_wanted,
-                changed=self._secret_changed,
-                monotonic=time.monotonic,
-                rng=self._rng,
-                health=self._health,
-            )
-            for namespace in self._namespaces
-        }
-        self._events = EventRecorder(writable, self._clock.now)
-        observer = Observer(
-            api,
-            self._secrets,
-            self._index,
-            self._rng,
-            self._settings.endpoint.audience,
-            self._settings.endpoint.token_url,
-        )
-        reconciler = Reconciler(
-            writable,
-            observer,
-            Exchange(tokens, self._metrics, self._clock.now, self._rng),
-            self._index,
-            self._metrics,
-            self._events.record,
-            self._list_again,
-            self._clock.now,
-            self._rng,
-            self._settings.keep_tokens,
-        )
-        self._workers = Workers(
-            self._index, reconciler, self._metrics, self._clock.now, time.monotonic, self._rng
-        )
-        self._controller = Controller(
-            writable,
-            self._namespaces,
-            self._settings.shard,
-            self._index,
-            reconciler,
-            self._workers,
-            self._forget_secret,
-            time.monotonic,
-            self._rng,
-        )
-        self._resources = ResourceWatch(
-            api,
-            ApiResource(GROUP, VERSION, PLURAL),
-            self._settings.namespaces,
-            feed=self._controller.resource_event,
-            missed=lambda _namespace: self._controller.list_again(),
-            predicate=self._controller.is_news,
-            monotonic=time.monotonic,
-            rng=self._rng,
+        self._events = EventRecorder(writable, env.now)
+        self._loop = assemble(
+            api=api,
+            writable=writable,
+            endpoint=tokens,
+            record=self._events.record,
+            audience=Audience(settings.endpoint.audience, settings.endpoint.token_url),
+            namespaces=settings.namespaces or (None,),
+            shard=settings.shard,
+            keep_tokens=settings.keep_tokens,
+            metrics=self._metrics,
+            env=env,
             health=self._health,
         )
-
+        self._resources = [
+            ResourceWatch(
+                api,
+                api_resource(reconciler.kind),
+                settings.namespaces,
+                feed=partial(self._loop.controller.resource_event, kind),
+                missed=self._loop.controller.relist,
+                predicate=partial(self._loop.controller.is_relevant, kind),
+                monotonic=env.monotonic,
+                rng=env.rng,
+                health=self._health,
+            )
+            for kind, reconciler in self._loop.reconcilers.items()
+        ]
         self._liveness = Liveness(
-            [self._resources, *self._secret_watches.values()],
-            self._workers.problems,
-            time.monotonic,
+            [*self._resources, *self._loop.reflectors.values()],
+            self._loop.workers.problems,
+            env.monotonic,
         )
 
     async def _serve_until(self, stop: asyncio.Event) -> None:
-        """Work until told to stop; what is under way is then brought to its end."""
+        """Serve until told to stop; reconciles in progress are then completed."""
         serving = asyncio.create_task(self._serve())
         stopping = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if not serving.done():
                 logger.info("Stopping")
-                parting = time.monotonic() + _PARTING.total_seconds()
-                await self._workers.drain(_DRAIN)
+                deadline = time.monotonic() + _SHUTDOWN.total_seconds()
+                await self._loop.workers.drain(_DRAIN)
                 await self._events.flush(_FLUSH)
                 if self._elector:
-                    left = parting - time.monotonic()
+                    left = deadline - time.monotonic()
                     await self._elector.release(timedelta(seconds=left))
         finally:
             stopping.cancel()
@@ -220,63 +185,64 @@ class _App:
     async def _serve(self) -> NoReturn:
         try:
             async with asyncio.TaskGroup() as group:
-                await self._start_and_work(group)
+                await self._start(group)
         except BaseExceptionGroup as errors:
             known = errors.subgroup((LeaseLost, ApiError))
             raise known.exceptions[0] if known else errors from None
         raise AssertionError("the watches never end")
 
-    async def _start_and_work(self, group: asyncio.TaskGroup) -> None:
-        group.create_task(self._resources.run(), name="resource watch")
+    async def _start(self, group: asyncio.TaskGroup) -> None:
+        for watch in self._resources:
+            group.create_task(watch.run(), name="resource watch")
         # What is listed before is listed again then.
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_SOON.total_seconds()):
-                await self._resources.begun.wait()
+            async with asyncio.timeout(_WATCH_FIRST.total_seconds()):
+                for watch in self._resources:
+                    await watch.begun.wait()
         # Before the Secrets are watched, so that it is known which ones matter.
         await self._list()
-        for watch in self._secret_watches.values():
-            group.create_task(watch.run(), name="secret watch")
-        group.create_task(self._controller.resync(self._settings.resync_interval), name="resync")
+        reflectors = self._loop.reflectors.values()
+        for reflector in reflectors:
+            group.create_task(reflector.run(), name="secret reflector")
+        controller = self._loop.controller
+        group.create_task(controller.resync(self._settings.resync_interval), name="resync")
         group.create_task(self._events.run(), name="events")
-        for watch in self._secret_watches.values():
-            await watch.synced.wait()
+        for reflector in reflectors:
+            await reflector.begun.wait()
         logger.info("Watching %s", ", ".join(self._settings.namespaces) or "all namespaces")
         if self._elector:
             group.create_task(self._elector.run(), name="leader election")
             await self._elector.leading.wait()
         self._metrics.leading(leads=True)
-        # A look is a few requests: some may wait for the API server while others exchange.
-        await self._controller.run(self._settings.max_concurrent_exchanges + _MORE_WORKERS)
+        # A reconcile is a few requests: some may wait for the API server while others exchange.
+        await controller.run(self._settings.max_concurrent_exchanges + _MORE_WORKERS)
 
     async def _list(self) -> None:
-        """List all resources; an API server that just starts is given a while."""
-        deadline = time.monotonic() + _PATIENCE.total_seconds()
-        while not self._listed:
-            try:
-                await self._controller.list_all()
-                self._listed = True
-            except ApiError as error:
-                if time.monotonic() > deadline:
-                    raise
-                logger.warning("Listing the resources failed (%s); trying on", error)
-                await asyncio.sleep(1.0)
+        """List all resources; wait for an API server that does not answer.
 
-    def _secrets(self, namespace: str) -> SecretReflector:
-        return self._secret_watches.get(namespace) or self._secret_watches[None]
-
-    def _list_again(self) -> None:
-        self._controller.list_again()
-
-    def _secret_changed(self, secret: Key, _seen_by: Collection[Hashable]) -> None:
-        self._controller.secret_changed(secret)
-
-    def _forget_secret(self, secret: Key) -> None:
-        self._secrets(secret[0]).forget(secret)
+        A namespace that cannot be listed holds up nothing as long as another can.
+        """
+        failures = 0
+        controller = self._loop.controller
+        while True:
+            await controller.list_all()
+            errors = controller.unlisted.values()
+            waits = len(errors) == len(self._settings.namespaces or (None,))
+            if not waits or not all(error.is_transient for error in errors):
+                break
+            delay = backoff(
+                failures,
+                first=_FIRST_LIST_RETRY,
+                longest=_LONGEST_LIST_RETRY,
+                rng=self._env.rng,
+            )
+            failures += 1
+            await asyncio.sleep(delay.total_seconds())
+        self._listed = True
 
     def _not_ready(self) -> list[str]:
         problems = [] if self._listed else ["the resources are not listed yet"]
-        if not all(watch.synced.is_set() for watch in self._secret_watches.values()):
-            problems.append("the Secrets are not listed yet")
+        problems += self._health.not_ready()
         return problems + (self._elector.not_ready() if self._elector else [])
 
 

@@ -4,114 +4,192 @@ import base64
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from string import Template
 from typing import Any
 
-from pinecone_token_operator.api.access_token import (
-    GROUP,
-    KIND,
-    VERSION,
-    CreationPolicy,
-    DeletionPolicy,
-    PineconeAccessToken,
-)
-from pinecone_token_operator.targets import target as found
-from pinecone_token_operator.targets.target import StoredToken, Target, format_time
+from pinecone_token_operator.api.common import CreationPolicy, DeletionPolicy, Template
+from pinecone_token_operator.api.group import GROUP
+from pinecone_token_operator.keys import ObjectRef, SecretKey
+from pinecone_token_operator.targets import names
+from pinecone_token_operator.targets.rendering import TOKEN_KEYS, render
+from pinecone_token_operator.targets.stored_token import StoredToken, checksum, format_time
+from pinecone_token_operator.targets.target import Owner, Target
+
+Patch = dict[str, Any]
+"""A JSON merge patch (RFC 7396)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSpec:
+    """Where a resource wants its token stored, and how.
+
+    Attributes:
+        key: the Secret's namespace and name.
+        ref: the resource.
+        owner: the resource, as owner references name it.
+        creation_policy: whether we create the Secret or merge into one.
+        deletion_policy: what happens to the token when the resource is deleted.
+        template: what else to store.
+    """
+
+    key: SecretKey
+    ref: ObjectRef
+    owner: Owner
+    creation_policy: CreationPolicy
+    deletion_policy: DeletionPolicy
+    template: Template
+
+    @property
+    def merges(self) -> bool:
+        """Return whether the token is merged into a Secret that somebody else created."""
+        return self.creation_policy is CreationPolicy.MERGE
+
+    @property
+    def owner_reference(self) -> dict[str, Any] | None:
+        """Return the owner reference that the Secret should have, if any."""
+        if self.merges or self.deletion_policy is DeletionPolicy.RETAIN:
+            return None
+        return self.owner.reference
 
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """Our part of the target Secret; whatever else it holds is kept."""
+    """Our part of the target Secret; whatever else it holds is kept.
 
-    data: Mapping[str, str] = field(repr=False)  # base64
+    Attributes:
+        data: base64 by key.
+        labels: by name.
+        annotations: by name.
+    """
+
+    data: Mapping[str, str] = field(repr=False)
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
-    owner: Mapping[str, Any] | None
 
 
-def desire(resource: PineconeAccessToken, token: StoredToken) -> Desired:
+def desire(spec: TargetSpec, token: StoredToken) -> Desired:
     """Return our part of the Secret for a token."""
-    template = resource.spec.target.template
-    data = _data(resource, token)
-    merge = resource.spec.target.creation_policy is CreationPolicy.MERGE
+    metadata = spec.template.metadata
+    data = {
+        key: base64.b64encode(text.encode()).decode()
+        for key, text in render(token, spec.template.data).items()
+    }
     managed = {
         "data": sorted(data),
-        "labels": sorted(template.metadata.labels),
-        "annotations": sorted(template.metadata.annotations),
+        "labels": sorted(metadata.labels),
+        "annotations": sorted(metadata.annotations),
     }
     annotations = {
-        **template.metadata.annotations,
-        found.RESOURCE: resource.metadata.name,
-        found.EXPIRES_AT: format_time(token.expires_at),
-        found.REFRESH_AT: format_time(token.refresh_at),
-        found.REFRESHED_AT: format_time(token.refreshed_at),
-        found.CREDENTIALS: token.credentials,
-        found.SEAL: found.seal(token, resource.metadata.uid),
-        found.MANAGED: json.dumps(managed, separators=(",", ":")),
+        **metadata.annotations,
+        **_token_annotations(spec, token),
+        names.MANAGED: json.dumps(managed, separators=(",", ":")),
     }
-    if merge:
-        annotations[found.DELETION_POLICY] = str(resource.spec.target.deletion_policy)
-    owned = not merge and resource.spec.target.deletion_policy is DeletionPolicy.DELETE
+    if spec.merges:
+        annotations[names.DELETION_POLICY] = str(spec.deletion_policy)
     return Desired(
         data=data,
-        labels={**template.metadata.labels, found.RESOURCE_UID: resource.metadata.uid},
+        labels={**metadata.labels, names.RESOURCE_UID: spec.owner.uid},
         annotations=annotations,
-        owner=owner_reference(resource) if owned else None,
     )
 
 
-def owner_reference(resource: PineconeAccessToken) -> dict[str, Any]:
-    """Return the reference by which Kubernetes deletes the Secret after its resource."""
-    return {
-        "apiVersion": f"{GROUP}/{VERSION}",
-        "kind": KIND,
-        "name": resource.metadata.name,
-        "uid": resource.metadata.uid,
-        "controller": True,
+def essential(spec: TargetSpec, token: StoredToken, target: Target | None) -> Desired:
+    """Return the least that delivers a token: no label and no part of the template.
+
+    Where admission refuses the rest, the token is still delivered.
+    """
+    full = desire(spec, token)
+    managed = {**(target.managed if target else {"labels": [], "annotations": []})}
+    managed["data"] = sorted({*managed.get("data", ()), *TOKEN_KEYS})
+    annotations = {
+        **_token_annotations(spec, token),
+        names.MANAGED: json.dumps(managed, separators=(",", ":")),
     }
+    if spec.merges:
+        annotations[names.DELETION_POLICY] = str(spec.deletion_policy)
+    data = {key: full.data[key] for key in TOKEN_KEYS}
+    return Desired(data=data, labels={}, annotations=annotations)
 
 
-def secret_to_create(resource: PineconeAccessToken, desired: Desired) -> dict[str, Any]:
+def secret_to_create(
+    spec: TargetSpec, desired: Desired, *, with_owner: bool = True
+) -> dict[str, Any]:
     """Return a whole new Secret."""
+    namespace, name = spec.key
     metadata: dict[str, Any] = {
-        "name": resource.target_name,
-        "namespace": resource.metadata.namespace,
+        "name": name,
+        "namespace": namespace,
         "labels": dict(desired.labels),
         "annotations": dict(desired.annotations),
     }
-    if desired.owner:
-        metadata["ownerReferences"] = [dict(desired.owner)]
+    if with_owner and spec.owner_reference:
+        metadata["ownerReferences"] = [spec.owner_reference]
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "type": resource.spec.target.template.type,
+        "type": spec.template.type,
         "metadata": metadata,
         "data": dict(desired.data),
     }
 
 
-def secret_patch(target: Target, desired: Desired, uid: str) -> dict[str, Any] | None:
-    """Return the JSON merge patch (RFC 7396) that makes the target hold what it should.
+def content_patch(target: Target, desired: Desired, *, prune: bool = True) -> Patch | None:
+    """Return the patch that makes the target hold what it should, but for its owner references.
 
     It carries the resourceVersion that was read, so that a change by somebody else in between is a
-    conflict and not lost. None means that there is nothing to change.
+    conflict and not lost. None means that nothing is to be changed.
+
+    Args:
+        target: the Secret as it was read.
+        desired: what it should hold.
+        prune: whether to remove what we wrote earlier and is no longer desired.
     """
-    managed = target.managed
+    managed = target.managed if prune else {}
     data = _changes(target.data, desired.data, managed.get("data", ()))
     labels = _changes(target.labels, desired.labels, managed.get("labels", ()))
-    annotations = _changes(target.annotations, desired.annotations, managed.get("annotations", ()))
-    owners = _owners(target, desired, uid)
-    if not data and not labels and not annotations and owners is None:
+    ours = (*managed.get("annotations", ()), *((names.REFRESH_REQUEST,) if prune else ()))
+    annotations = _changes(target.annotations, desired.annotations, ours)
+    if target.is_legacy:
+        # Not yet written by this version: no reason to write it before its time.
+        new = {names.CHECKSUM, names.TARGET, names.RESOURCE_UID, names.REFRESH_REQUEST}
+        intact = target.annotations[names.LEGACY_CHECKSUM] == desired.annotations[names.CHECKSUM]
+        if intact and not data and not labels and annotations.keys() <= new:
+            return None
+        annotations[names.LEGACY_CHECKSUM] = None
+    if not data and not labels and not annotations:
         return None
-    metadata: dict[str, Any] = {"resourceVersion": target.resource_version, "uid": target.uid}
+    metadata = _preconditions(target)
     metadata |= {"labels": labels} if labels else {}
     metadata |= {"annotations": annotations} if annotations else {}
-    metadata |= {"ownerReferences": owners} if owners is not None else {}
     return {"metadata": metadata} | ({"data": data} if data else {})
 
 
-def removal_patch(target: Target) -> dict[str, Any]:
-    """Return the merge patch that takes everything of ours out of a Secret of somebody else's."""
+def ownership_patch(target: Target, spec: TargetSpec) -> Patch | None:
+    """Return the patch that sets who deletes the token with its resource, or None.
+
+    That is the owner reference under `Owner`, and an annotation under `Merge`. It is apart from the
+    token, because OpenShift refuses a change of owner references without the right to delete.
+    """
+    metadata: dict[str, Any] = {}
+    if (references := _references(target, spec)) is not None:
+        metadata["ownerReferences"] = references
+    policy = str(spec.deletion_policy)
+    if target.is_merged and target.annotations[names.DELETION_POLICY] != policy:
+        metadata["annotations"] = {names.DELETION_POLICY: policy}
+    return {"metadata": _preconditions(target) | metadata} if metadata else None
+
+
+def differs(target: Target, spec: TargetSpec, token: StoredToken) -> bool:
+    """Return whether a target is not what it should be for a token, but for its ownership."""
+    return content_patch(target, desire(spec, token)) is not None
+
+
+def ownership_differs(target: Target, spec: TargetSpec) -> bool:
+    """Return whether who deletes the token is not what it should be."""
+    return ownership_patch(target, spec) is not None
+
+
+def removal_patch(target: Target) -> Patch:
+    """Return the patch that takes everything of ours out of somebody else's Secret."""
     managed = target.managed
     ours = (
         *managed.get("annotations", ()),
@@ -119,27 +197,51 @@ def removal_patch(target: Target) -> dict[str, Any]:
     )
     return {
         "metadata": {
-            "resourceVersion": target.resource_version,
-            "uid": target.uid,
-            "labels": dict.fromkeys((*managed.get("labels", ()), found.RESOURCE_UID)),
+            **_preconditions(target),
+            "labels": dict.fromkeys((*managed.get("labels", ()), names.RESOURCE_UID)),
             # What the Secret's owner wrote stays, also where it is about us.
-            "annotations": {name: None for name in ours if name != found.ALLOW_MERGE},
+            "annotations": {name: None for name in ours if name != names.ALLOW_MERGE},
         },
         "data": dict.fromkeys(managed.get("data", ())),
     }
 
 
-def _data(resource: PineconeAccessToken, token: StoredToken) -> dict[str, str]:
-    values = {
-        "access_token": token.access_token,
-        "token_type": token.token_type,
-        "expires_at": format_time(token.expires_at),
+def overwritten(target: Target, spec: TargetSpec) -> list[str]:
+    """Return what a merge would overwrite that is not ours, in words such as `label app`."""
+    managed = target.managed
+    if target.owner_uid == spec.owner.uid:
+        # Also where the list of what we wrote is gone.
+        managed["data"] = [*managed.get("data", ()), *TOKEN_KEYS]
+    metadata = spec.template.metadata
+    wanted = (
+        ("key", "data", target.data or {}, (*TOKEN_KEYS, *spec.template.data)),
+        ("label", "labels", target.labels, metadata.labels),
+        ("annotation", "annotations", target.annotations, metadata.annotations),
+    )
+    return [
+        f"{word} {name}"
+        for word, part, existing, desired in wanted
+        for name in desired
+        if name in existing and name not in managed.get(part, ())
+    ]
+
+
+def _token_annotations(spec: TargetSpec, token: StoredToken) -> dict[str, str]:
+    annotations = {
+        names.RESOURCE: spec.owner.name,
+        names.RESOURCE_UID: spec.owner.uid,
+        names.TARGET: "/".join(spec.key),
+        names.EXPIRES_AT: format_time(token.expires_at),
+        names.REFRESH_AT: format_time(token.refresh_at),
+        names.REFRESHED_AT: format_time(token.refreshed_at),
+        names.CREDENTIALS: token.credentials,
+        names.CHECKSUM: checksum(token, spec.owner.uid),
     }
-    known = {**values, "expires_at_unix": str(int(token.expires_at.timestamp()))}
-    for key, text in resource.spec.target.template.data.items():
-        # The models have checked that every placeholder is a known one.
-        values[key] = Template(text).substitute(known)
-    return {key: base64.b64encode(text.encode()).decode() for key, text in values.items()}
+    return annotations | ({names.REFRESH_REQUEST: token.request} if token.request else {})
+
+
+def _preconditions(target: Target) -> dict[str, Any]:
+    return {"resourceVersion": target.resource_version, "uid": target.uid}
 
 
 def _changes(
@@ -153,22 +255,14 @@ def _changes(
     return changes | dict.fromkeys(gone)
 
 
-def _owners(target: Target, desired: Desired, uid: str) -> list[Mapping[str, Any]] | None:
+def _references(target: Target, spec: TargetSpec) -> list[Mapping[str, Any]] | None:
     """Return all owner references as they should be, or None if they are."""
-    name = desired.annotations[found.RESOURCE]
-    ours = [reference for reference in target.owner_references if reference.get("uid") == uid]
+    desired = spec.owner_reference
+    ours = [each for each in target.owner_references if each.get("uid") == spec.owner.uid]
     others = [
-        reference
-        for reference in target.owner_references
-        if reference not in ours and not found.is_predecessor(reference, name, uid)
+        each for each in target.owner_references if each not in ours and not spec.owner.was(each)
     ]
-    matching = [
-        reference
-        for reference in ours
-        if desired.owner and desired.owner.items() <= dict(reference).items()
-    ]
-    if len(others) + len(matching) == len(target.owner_references) and (
-        matching or not desired.owner
-    ):
+    matching = [each for each in ours if desired and desired.items() <= dict(each).items()]
+    if len(others) + len(matching) == len(target.owner_references) and (matching or not desired):
         return None
-    return [*others, desired.owner] if desired.owner else others
+    return [*others, desired] if desired else others

@@ -1,66 +1,79 @@
-"""The target Secret as it is found: whose it is and which token it provably holds. No I/O.
+"""The target Secret as it was read: whose it is and which token it holds. No I/O.
 
-The truth about a token is written beside it, as annotations in the same request. A seal over the
-token and its times tells later whether both are still what was written.
+The truth about a token is written beside it, as annotations in the same request, with a checksum
+that tells later whether both are still what was written.
 """
 
 import base64
-import hashlib
 import hmac
 import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from typing import Any, TypeVar
+from datetime import timedelta
+from typing import Any, Final, TypeVar
 
-from pinecone_token_operator.api.access_token import KIND, PREFIX, PineconeAccessToken
+from pinecone_token_operator.api.group import API_VERSION, PREFIX
+from pinecone_token_operator.keys import SecretKey
+from pinecone_token_operator.targets import names
+from pinecone_token_operator.targets.stored_token import (
+    MAX_LIFETIME,
+    StoredToken,
+    TokenTimes,
+    checksum,
+    parse_time,
+)
 
 T = TypeVar("T")
 
-ALLOW_MERGE = f"{PREFIX}allow-merge"
-RESOURCE_UID = f"{PREFIX}resource-uid"
-"""A label: whose the Secret is, or whose our keys in it are."""
-RESOURCE = f"{PREFIX}resource"
-EXPIRES_AT = f"{PREFIX}expires-at"
-REFRESH_AT = f"{PREFIX}refresh-at"
-REFRESHED_AT = f"{PREFIX}refreshed-at"
-CREDENTIALS = f"{PREFIX}credentials"
-SEAL = f"{PREFIX}data"
-MANAGED = f"{PREFIX}managed"
-"""An annotation: which keys, labels and annotations we wrote, so that we can take them out."""
-DELETION_POLICY = f"{PREFIX}deletion-policy"
-"""An annotation on a merged Secret: what becomes of our keys when the resource is deleted."""
-
-_SEAL_DIGITS = 32
+FIELD_MANAGER: Final = "pinecone-token-operator"
+"""What the API server calls our writes, by our User-Agent."""
 
 
 @dataclass(frozen=True, slots=True)
-class StoredToken:
-    """A token and the times that are written beside it, all in UTC and whole seconds."""
+class Owner:
+    """The resource that a target belongs to.
 
-    access_token: str = field(repr=False)
-    token_type: str
-    refreshed_at: datetime
-    expires_at: datetime
-    refresh_at: datetime
-    credentials: str  # fingerprint of what it was exchanged for
+    Attributes:
+        kind: its kind.
+        name: its name.
+        uid: its UID.
+    """
 
+    kind: str
+    name: str
+    uid: str
 
-@dataclass(frozen=True, slots=True)
-class TokenTimes:
-    """What a target says about its token once the token itself is not at hand."""
+    @property
+    def reference(self) -> dict[str, Any]:
+        """The owner reference by which Kubernetes deletes the Secret after its resource."""
+        return {
+            "apiVersion": API_VERSION,
+            "kind": self.kind,
+            "name": self.name,
+            "uid": self.uid,
+            "controller": True,
+        }
 
-    refreshed_at: datetime
-    expires_at: datetime
-    refresh_at: datetime
-    credentials: str
+    def was(self, reference: Mapping[str, Any]) -> bool:
+        """Return whether an owner reference names an earlier resource of this kind and name."""
+        return (
+            reference.get("kind") == self.kind
+            and str(reference.get("apiVersion")).startswith(PREFIX)
+            and reference.get("name") == self.name
+            and reference.get("uid") != self.uid
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A target Secret. `data` is base64 as in the API; None if only the metadata is kept."""
+    """A target Secret. `data` is base64 as in the API; None if only the metadata is kept.
 
+    Attributes:
+        writer: the field manager that changed the Secret last; empty if unknown.
+    """
+
+    key: SecretKey
     uid: str
     resource_version: str
     type: str
@@ -69,33 +82,73 @@ class Target:
     owner_references: Sequence[Mapping[str, Any]]
     immutable: bool
     data: Mapping[str, str] | None = field(repr=False)
+    writer: str = ""
 
     @property
     def times(self) -> TokenTimes | None:
-        """Return what the annotations say, or None if one is missing or damaged."""
+        """Return what the annotations say, or None if one is missing or unusable."""
         try:
             return TokenTimes(
-                refreshed_at=_time(self.annotations[REFRESHED_AT]),
-                expires_at=_time(self.annotations[EXPIRES_AT]),
-                refresh_at=_time(self.annotations[REFRESH_AT]),
-                credentials=self.annotations[CREDENTIALS],
+                refreshed_at=parse_time(self.annotations[names.REFRESHED_AT]),
+                expires_at=parse_time(self.annotations[names.EXPIRES_AT]),
+                refresh_at=parse_time(self.annotations[names.REFRESH_AT]),
+                credentials=self.annotations[names.CREDENTIALS],
+                request=self.annotations.get(names.REFRESH_REQUEST, None if self.is_legacy else ""),
             )
         except (KeyError, ValueError):
             return None
 
     @property
+    def access_token(self) -> str | None:
+        """Return what is stored as the token, intact or not; None without the data."""
+        return _text((self.data or {}).get("access_token"))
+
+    @property
     def managed(self) -> dict[str, list[str]]:
         """Return the names that we wrote: of `data`, `labels` and `annotations`."""
         try:
-            found = json.loads(self.annotations.get(MANAGED, "{}"))
-            return {part: [str(name) for name in names] for part, names in found.items()}
+            found = json.loads(self.annotations.get(names.MANAGED, "{}"))
+            return {
+                part: [str(name) for name in listed]
+                for part, listed in found.items()
+                if isinstance(listed, list)  # a text would list its characters
+            }
         except (ValueError, TypeError, AttributeError, RecursionError):
             return {}
 
     @property
     def allows_merge(self) -> bool:
-        """Return whether its owner lets us write into it."""
-        return self.annotations.get(ALLOW_MERGE) == "true"
+        """Return whether its owner lets us write to it."""
+        return self.annotations.get(names.ALLOW_MERGE) == "true"
+
+    @property
+    def is_merged(self) -> bool:
+        """Return whether our keys were merged into somebody else's Secret."""
+        return names.DELETION_POLICY in self.annotations
+
+    @property
+    def is_legacy(self) -> bool:
+        """Return whether version 0.1.0 wrote it."""
+        return names.CHECKSUM not in self.annotations and names.LEGACY_CHECKSUM in self.annotations
+
+    @property
+    def is_copy(self) -> bool:
+        """Return whether it is a copy of a target, made with our annotations by somebody else."""
+        written_as = self.annotations.get(names.TARGET)
+        return written_as is not None and written_as != "/".join(self.key)
+
+    @property
+    def owner_uid(self) -> str | None:
+        """Return the UID of the resource that it says it belongs to."""
+        if self.is_copy:
+            return None
+        ours = (
+            str(reference.get("uid"))
+            for reference in self.owner_references
+            if str(reference.get("apiVersion")).startswith(PREFIX)
+        )
+        recorded = self.annotations.get(names.RESOURCE_UID) or self.labels.get(names.RESOURCE_UID)
+        return next(ours, recorded)
 
     def without_data(self) -> "Target":
         """Return what may be kept in memory: everything but the data."""
@@ -107,11 +160,16 @@ class Target:
             data=None,
         )
 
+    def stale(self) -> "Target":
+        """Return what is known of the Secret where it has to be read again before its next use."""
+        return replace(self.without_data(), resource_version="")
+
 
 def read_target(secret: Mapping[str, Any]) -> Target:
     """Read a Secret as the API server sends it."""
     metadata = secret["metadata"]
     return Target(
+        key=(metadata["namespace"], metadata["name"]),
         uid=metadata["uid"],
         resource_version=metadata["resourceVersion"],
         type=secret.get("type") or "Opaque",
@@ -120,45 +178,42 @@ def read_target(secret: Mapping[str, Any]) -> Target:
         owner_references=metadata.get("ownerReferences") or (),
         immutable=bool(secret.get("immutable")),
         data=secret.get("data") or {},
+        writer=_last_writer(metadata.get("managedFields") or ()),
     )
 
 
-def is_owned_by(target: Target, resource: PineconeAccessToken) -> bool:
-    """Return whether a Secret is the resource's own.
+def is_owned_by(target: Target, owner: Owner) -> bool:
+    """Return whether the operator created a Secret for this resource.
 
-    Its owner reference or its label says so. What a resource of the same name left behind is taken
-    over, unless it belongs to somebody by now or was only merged into: the garbage collector, which
-    may be about to delete it, looks once more at whose it is.
+    An owner reference, an annotation or a label says so. What a deleted resource of the same name
+    left behind is taken over, unless it belongs to somebody by now or was only merged into: the
+    garbage collector, which may be about to delete it, checks its owners again before it does.
     """
-    uid, name = resource.metadata.uid, resource.metadata.name
-    if any(reference.get("uid") == uid for reference in target.owner_references):
+    if target.is_copy:
+        return False
+    if any(reference.get("uid") == owner.uid for reference in target.owner_references):
         return True
-    owners = [each for each in target.owner_references if not is_predecessor(each, name, uid)]
-    if owners or DELETION_POLICY in target.annotations:
+    others = [each for each in target.owner_references if not owner.was(each)]
+    if others or target.is_merged:
         return False
     return (
-        target.labels.get(RESOURCE_UID) == uid
-        or target.annotations.get(RESOURCE) == name
+        owner.uid in (target.labels.get(names.RESOURCE_UID), target.owner_uid)
+        or target.annotations.get(names.RESOURCE) == owner.name
         or bool(target.owner_references)
     )
 
 
-def is_predecessor(reference: Mapping[str, Any], name: str, uid: str) -> bool:
-    """Return whether an owner reference is of a resource of the same name that is no more."""
-    return (
-        reference.get("kind") == KIND
-        and str(reference.get("apiVersion")).startswith(PREFIX)
-        and reference.get("name") == name
-        and reference.get("uid") != uid
-    )
-
-
 def stored_token(target: Target, uid: str) -> StoredToken | None:
-    """Return the token in a Secret if the seal proves that nobody changed it or its times."""
+    """Return the token in a Secret if the checksum says that it and its times are intact.
+
+    A lifetime that no endpoint gives is not believed, whatever the checksum says.
+    """
     times = target.times
     if times is None or target.data is None:
         return None
-    access_token = _text(target.data.get("access_token"))
+    if not timedelta() < times.expires_at - times.refreshed_at <= MAX_LIFETIME:
+        return None
+    access_token = target.access_token
     if access_token is None:
         return None
     token = StoredToken(
@@ -169,40 +224,32 @@ def stored_token(target: Target, uid: str) -> StoredToken | None:
         expires_at=times.expires_at,
         refresh_at=times.refresh_at,
         credentials=times.credentials,
+        request=times.request,
     )
-    sealed = target.annotations.get(SEAL, "").encode()
-    return token if hmac.compare_digest(seal(token, uid).encode(), sealed) else None
+    name = names.LEGACY_CHECKSUM if target.is_legacy else names.CHECKSUM
+    written = target.annotations.get(name, "").encode()
+    return token if hmac.compare_digest(checksum(token, uid).encode(), written) else None
 
 
-def times_of(token: StoredToken) -> TokenTimes:
-    """Return what may be kept of a token."""
-    return TokenTimes(token.refreshed_at, token.expires_at, token.refresh_at, token.credentials)
+def _last_writer(managed_fields: Sequence[Mapping[str, Any]]) -> str:
+    """Return the manager of the latest entry; of one second, anybody but ourselves.
 
+    A writer that only removed fields has no entry.
 
-def seal(token: StoredToken, uid: str) -> str:
-    """Return 32 hex digits over the token, its life and its origin, keyed by the resource's UID."""
-    parts = (
-        token.access_token,
-        format_time(token.refreshed_at),
-        format_time(token.expires_at),
-        token.credentials,
-    )
-    message = "\n".join(parts).encode()
-    return hmac.new(uid.encode(), message, hashlib.sha256).hexdigest()[:_SEAL_DIGITS]
+    https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management
+    """
+    entries = [
+        (str(entry["time"]), str(entry.get("manager") or ""))
+        for entry in managed_fields
+        if isinstance(entry.get("time"), str)
+    ]
+    _, manager = max(entries, key=lambda one: (one[0], one[1] != FIELD_MANAGER), default=("", ""))
+    return manager
 
 
 def _with_shared_names(mapping: Mapping[str, T]) -> dict[str, T]:
     """Return the same with names that all targets share, because each parsed reply has its own."""
     return {sys.intern(name): value for name, value in mapping.items()}
-
-
-def format_time(moment: datetime) -> str:
-    """Return RFC 3339 in UTC and whole seconds, as Kubernetes writes times."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _time(text: str) -> datetime:
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
 
 
 def _text(encoded: str | None) -> str | None:

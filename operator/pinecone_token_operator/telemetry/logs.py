@@ -1,6 +1,6 @@
 """Log format and levels: JSON or text; below WARNING, only this package logs.
 
-A line about one resource is logged with `extra={"resource": (namespace, name)}`.
+A line about one resource is logged with `extra={"resource": ObjectRef(...)}`.
 """
 
 import json
@@ -8,6 +8,8 @@ import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final, TextIO
+
+from pinecone_token_operator.keys import ObjectRef
 
 OWN_LOGGER: Final = "pinecone_token_operator"
 
@@ -36,7 +38,7 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
         }
         if resource := _resource(record):
-            line["resource"] = {"namespace": resource[0], "name": resource[1]}
+            line["resource"] = resource._asdict()
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False)
@@ -48,7 +50,7 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as text."""
         resource = _resource(record)
-        subject = f"{resource[0]}/{resource[1]}: " if resource else ""
+        subject = f"{resource}: " if resource else ""
         time = _time(record).strftime("%H:%M:%S.%f")[:-3]
         text = f"{time} {record.levelname:<7} {subject}{record.getMessage()}"
         if record.exc_info:
@@ -80,6 +82,6 @@ def _time(record: logging.LogRecord) -> datetime:
     return datetime.fromtimestamp(record.created, UTC)
 
 
-def _resource(record: logging.LogRecord) -> tuple[str, str] | None:
-    resource: tuple[str, str] | None = getattr(record, "resource", None)
+def _resource(record: logging.LogRecord) -> ObjectRef | None:
+    resource: ObjectRef | None = getattr(record, "resource", None)
     return resource

@@ -3,8 +3,10 @@
 docs/metrics.md documents each of them; a test compares the page with this module.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Final
 
 import prometheus_client
@@ -13,21 +15,47 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from pinecone_token_operator.errors import ExchangeFailure
+from pinecone_token_operator.keys import ObjectRef
 
 SUCCESS: Final = "success"
 
-_TOKEN_TIMES: Final = (
+
+@dataclass(frozen=True, slots=True)
+class TokenSample:
+    """What is reported of one resource.
+
+    Attributes:
+        ready: whether its target holds a valid token.
+        refreshed: whether the latest refresh succeeded.
+        reason: of the condition Refreshed.
+        expires_at: when the token expires; None if there is none.
+        refresh_at: when it is to be refreshed; None if that is not scheduled.
+        refreshed_at: when it was requested.
+    """
+
+    ready: bool
+    refreshed: bool
+    reason: str
+    expires_at: datetime | None = None
+    refresh_at: datetime | None = None
+    refreshed_at: datetime | None = None
+
+
+_TOKEN_TIMES: Final[tuple[tuple[str, str, Callable[[TokenSample], datetime | None]], ...]] = (
     (
         "pinecone_token_expiry_timestamp_seconds",
         "Unix time at which the token in the target Secret expires.",
+        attrgetter("expires_at"),
     ),
     (
         "pinecone_token_refresh_timestamp_seconds",
         "Unix time of the next scheduled refresh; absent while the resource is suspended.",
+        attrgetter("refresh_at"),
     ),
     (
         "pinecone_token_last_refresh_timestamp_seconds",
         "Unix time at which the token in the target Secret was fetched.",
+        attrgetter("refreshed_at"),
     ),
 )
 
@@ -36,16 +64,13 @@ prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics:
-    """Records what the operator does and renders it for a scrape.
-
-    Keys are a resource's (namespace, name).
-    """
+    """Records what the operator does and renders it for a scrape."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
-        self._times = _TokenTimes()
-        self._registry.register(self._times)
+        self._tokens = _TokenCollector()
+        self._registry.register(self._tokens)
         self._exchanges = Counter(
             "pinecone_token_exchanges_total",
             "Total requests to the token endpoint, by result.",
@@ -78,11 +103,21 @@ class Metrics:
             registry=self._registry,
         )
 
+        self._namespace_served = Gauge(
+            "pinecone_token_namespace_served",
+            "1 if the operator can watch a namespace, 0 otherwise; empty means all namespaces.",
+            ["namespace"],
+            registry=self._registry,
+        )
         self._leader = Gauge(
             "pinecone_token_leader",
             "1 if this replica is the leader, 0 otherwise.",
             registry=self._registry,
         )
+
+    def namespace_served(self, namespace: str | None, served: bool) -> None:  # noqa: FBT001 - as WatchHealth calls it
+        """Set whether all watches of a namespace, or of all namespaces, are established."""
+        self._namespace_served.labels(namespace or "").set(served)
 
     def leading(self, *, leads: bool) -> None:
         """Set whether this replica is the leader."""
@@ -101,22 +136,13 @@ class Metrics:
         """Record how late a refresh started, in seconds; an early start counts as zero."""
         self._lateness.observe(max(0.0, seconds))
 
-    def token(
-        self,
-        key: tuple[str, str],
-        expires_at: datetime | None,
-        refresh_at: datetime | None,
-        refreshed_at: datetime | None,
-    ) -> None:
-        """Set a token's times; an unknown time has no sample instead of a misleading zero."""
-        self._times.known[key] = tuple(
-            moment.timestamp() if moment else None
-            for moment in (expires_at, refresh_at, refreshed_at)
-        )
+    def token(self, ref: ObjectRef, sample: TokenSample) -> None:
+        """Set the samples of a resource; an unknown time has none rather than a false zero."""
+        self._tokens.samples[ref] = sample
 
-    def forget(self, key: tuple[str, str]) -> None:
-        """Drop the samples of a deleted resource."""
-        self._times.known.pop(key, None)
+    def forget(self, ref: ObjectRef) -> None:
+        """Drop the samples of a resource that is gone."""
+        self._tokens.samples.pop(ref, None)
 
     def queue_length(self, length: int) -> None:
         """Set the length of the work queue."""
@@ -132,27 +158,52 @@ class Metrics:
         return prometheus_client.generate_latest(self._registry.restricted_registry(names))
 
 
-class _TokenTimes(Collector):
-    """Generates three samples per token at scrape time; as gauges they would cost 2.5 kB per token.
+class _TokenCollector(Collector):
+    """Makes the samples of each resource when scraped; a gauge for each would take 2.5 kB.
 
     Attributes:
-        known: expiry, next refresh and last refresh of each token, in Unix seconds.
+        samples: the latest sample of each resource.
     """
 
     def __init__(self) -> None:
-        self.known: dict[tuple[str, str], tuple[float | None, ...]] = {}
+        self.samples: dict[ObjectRef, TokenSample] = {}
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
         """Yield each gauge without samples."""
-        for name, documentation in _TOKEN_TIMES:
+        for name, documentation, *_ in _TOKEN_TIMES:
             yield GaugeMetricFamily(name, documentation, labels=["namespace", "name"])
+        yield _ready_family()
+        yield _refreshed_family()
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Yield each gauge with the samples of all tokens."""
-        known = list(self.known.items())
-        for number, gauge in enumerate(self.describe()):
-            for key, times in known:
-                moment = times[number]
+        """Yield each gauge with the samples of all resources."""
+        samples = [((ref.namespace, ref.name), sample) for ref, sample in self.samples.items()]
+        for name, documentation, read in _TOKEN_TIMES:
+            gauge = GaugeMetricFamily(name, documentation, labels=["namespace", "name"])
+            for labels, sample in samples:
+                moment = read(sample)
                 if moment is not None:
-                    gauge.add_metric(key, moment)
+                    gauge.add_metric(labels, moment.timestamp())
             yield gauge
+        ready, refreshed = _ready_family(), _refreshed_family()
+        for labels, sample in samples:
+            ready.add_metric(labels, float(sample.ready))
+            refreshed.add_metric((*labels, sample.reason), float(sample.refreshed))
+        yield ready
+        yield refreshed
+
+
+def _ready_family() -> GaugeMetricFamily:
+    return GaugeMetricFamily(
+        "pinecone_token_ready",
+        "1 if the target Secret holds a valid token, 0 otherwise.",
+        labels=["namespace", "name"],
+    )
+
+
+def _refreshed_family() -> GaugeMetricFamily:
+    return GaugeMetricFamily(
+        "pinecone_token_refreshed",
+        "1 if the latest refresh succeeded, 0 otherwise; the reason is that of the condition.",
+        labels=["namespace", "name", "reason"],
+    )

@@ -76,7 +76,7 @@ async def test_malformed_reply_is_an_exchange_error(
 ) -> None:
     async with serving(replying(reply), certificates) as url:
         with pytest.raises(ExchangeError) as caught:
-            await make_client(token_url=url).exchange(CREDENTIALS)
+            await make_client(token_url=url).issue(CREDENTIALS)
     assert caught.value.failure is failure
 
 
@@ -88,7 +88,7 @@ async def test_plain_http_on_the_https_port_is_explained(make_client: MakeClient
 
     async with serving(serve, None) as url:
         with pytest.raises(ExchangeError, match="the TLS handshake with the token endpoint failed"):
-            await make_client(token_url=url).exchange(CREDENTIALS)
+            await make_client(token_url=url).issue(CREDENTIALS)
 
 
 async def test_tls_record_that_is_damaged_is_an_exchange_error(
@@ -102,5 +102,5 @@ async def test_tls_record_that_is_damaged_is_an_exchange_error(
 
     async with serving(serve, certificates) as url:
         with pytest.raises(ExchangeError) as caught:
-            await make_client(token_url=url).exchange(CREDENTIALS)
+            await make_client(token_url=url).issue(CREDENTIALS)
     assert caught.value.failure is UNAVAILABLE

@@ -27,7 +27,7 @@ async def test_token_is_valid_for_half_an_hour(
     token_endpoint: TokenEndpoint, make_client: MakeClient, mode: str
 ) -> None:
     token_endpoint.mode = mode
-    token = await make_client().exchange(CREDENTIALS)
+    token = await make_client().issue(CREDENTIALS)
     assert [token.access_token] == token_endpoint.tokens
     # A JWT's `exp` is the endpoint's clock, which may be a second further by then.
     assert timedelta(0) <= token.lifetime - timedelta(minutes=30) <= timedelta(seconds=2)
@@ -64,11 +64,11 @@ async def test_failure_has_its_class_and_the_next_exchange_works(
     code: str | None,
 ) -> None:
     client = make_client()
-    await client.exchange(CREDENTIALS)
+    await client.issue(CREDENTIALS)
     token_endpoint.mode = mode
     started = time.monotonic()
     with pytest.raises(ExchangeError) as caught:
-        await client.exchange(CREDENTIALS)
+        await client.issue(CREDENTIALS)
     assert time.monotonic() - started < 3
     error = caught.value
     assert (error.failure, error.http_status, error.oauth_error) == (failure, status, code)
@@ -82,7 +82,7 @@ async def test_failure_has_its_class_and_the_next_exchange_works(
     requests = len(token_endpoint.requests)
     assert requests == (1 if mode == "down" else 2), "one request per exchange"
     token_endpoint.mode = "ok"
-    await client.exchange(CREDENTIALS)
+    await client.issue(CREDENTIALS)
 
 
 async def test_wrong_credentials_are_rejected(
@@ -90,7 +90,7 @@ async def test_wrong_credentials_are_rejected(
 ) -> None:
     token_endpoint.credentials = {"client-1": "another"}
     with pytest.raises(ExchangeError) as caught:
-        await make_client().exchange(CREDENTIALS)
+        await make_client().issue(CREDENTIALS)
     assert caught.value.failure is ExchangeFailure.REJECTED
 
 
@@ -103,15 +103,15 @@ async def test_client_works_after_exchanges_cut_at_any_moment(
         rng = random.Random(7)
         started = time.monotonic()
         for _ in range(20):
-            await client.exchange(CREDENTIALS)
+            await client.issue(CREDENTIALS)
         usual = (time.monotonic() - started) / 20
         for _ in range(800):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(rng.uniform(0, 2 * usual)):
-                    await client.exchange(CREDENTIALS)
+                    await client.issue(CREDENTIALS)
         # A cut while a reply is being closed leaves a connection busy in its pool forever.
         for _ in range(4):
-            await client.exchange(CREDENTIALS)
+            await client.issue(CREDENTIALS)
         await client.aclose()
 
 
@@ -120,7 +120,7 @@ async def test_idle_connection_is_used_again(
 ) -> None:
     client = make_client(max_concurrent=8)
     for _ in range(5):
-        await client.exchange(CREDENTIALS)
+        await client.issue(CREDENTIALS)
     assert token_endpoint.connections == 1
 
 
@@ -144,11 +144,11 @@ async def test_compressed_reply_is_read_or_named(
     content = compress(json.dumps(REPLY).encode())
     token_endpoint.reply = lambda _: (200, {"Content-Encoding": encoding}, content)
     if accepted:
-        token = await make_client().exchange(CREDENTIALS)
+        token = await make_client().issue(CREDENTIALS)
         assert token.access_token == REPLY["access_token"]
         return
     with pytest.raises(ExchangeError, match="compressed in a way that was not asked for"):
-        await make_client().exchange(CREDENTIALS)
+        await make_client().issue(CREDENTIALS)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ async def test_connection_problem_is_explained(
         place = {"token_url": everywhere.url.replace("0.0.0.0", "127.0.0.1")} | place
         place["token_url"] = place["token_url"].format(port=port)
         with pytest.raises(ExchangeError, match=problem) as caught:
-            await make_client(**place).exchange(CREDENTIALS)
+            await make_client(**place).issue(CREDENTIALS)
     assert caught.value.failure is ExchangeFailure.UNAVAILABLE
 
 
@@ -177,7 +177,7 @@ async def test_expired_certificate_is_explained(
 ) -> None:
     token_endpoint.mode = "expired-certificate"
     with pytest.raises(ExchangeError, match="certificate of the token endpoint has expired"):
-        await make_client().exchange(CREDENTIALS)
+        await make_client().issue(CREDENTIALS)
 
 
 async def test_ca_bundle_is_read_again_when_it_changes(
@@ -188,20 +188,20 @@ async def test_ca_bundle_is_read_again_when_it_changes(
     bundle.write_bytes((tmp_path / "other" / "ca.pem").read_bytes())
     client = make_client(ca_bundle=bundle)
     with pytest.raises(ExchangeError, match="unknown CA"):
-        await client.exchange(CREDENTIALS)
+        await client.issue(CREDENTIALS)
 
     bundle.write_bytes(token_endpoint.ca_bundle.read_bytes())
-    await client.exchange(CREDENTIALS)
+    await client.issue(CREDENTIALS)
 
     # What is no bundle replaces nothing, and neither does its absence.
     bundle.write_text("half of a ")
-    await client.exchange(CREDENTIALS)
+    await client.issue(CREDENTIALS)
     bundle.unlink()
-    await client.exchange(CREDENTIALS)
+    await client.issue(CREDENTIALS)
 
     bundle.write_bytes((tmp_path / "other" / "ca.pem").read_bytes())
     with pytest.raises(ExchangeError, match="unknown CA"):
-        await client.exchange(CREDENTIALS)
+        await client.issue(CREDENTIALS)
 
 
 async def test_requests_are_limited_to_the_maximum(
@@ -210,6 +210,6 @@ async def test_requests_are_limited_to_the_maximum(
     token_endpoint.latency = 0.2
     client = make_client(max_concurrent=10)
     started = time.monotonic()
-    tokens = await asyncio.gather(*(client.exchange(CREDENTIALS) for _ in range(30)))
+    tokens = await asyncio.gather(*(client.issue(CREDENTIALS) for _ in range(30)))
     assert time.monotonic() - started >= 0.6
     assert len({token.access_token for token in tokens}) == token_endpoint.exchanges == 30

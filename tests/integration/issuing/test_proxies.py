@@ -48,7 +48,7 @@ async def test_exchange_goes_through_an_http_or_https_proxy(
     proxies = read({"HTTPS_PROXY": with_credentials(proxy)})
     client = make_client(proxy=proxies.for_endpoint(token_endpoint.url))
     for _ in range(3):
-        await client.exchange(CREDENTIALS)
+        await client.issue(CREDENTIALS)
     assert proxy.targets == [target(token_endpoint)], "one tunnel, used again"
 
 
@@ -56,7 +56,7 @@ async def test_host_in_no_proxy_is_reached_directly(
     token_endpoint: TokenEndpoint, make_client: MakeClient, proxy: HttpProxy
 ) -> None:
     proxies = read({"HTTPS_PROXY": proxy.url, "NO_PROXY": "fd00::/8,127.0.0.0/8"})
-    await make_client(proxy=proxies.for_endpoint(token_endpoint.url)).exchange(CREDENTIALS)
+    await make_client(proxy=proxies.for_endpoint(token_endpoint.url)).issue(CREDENTIALS)
     assert proxy.targets == []
 
 
@@ -83,11 +83,11 @@ async def test_refusal_of_the_proxy_is_explained_and_overcome(
     proxy.refusal = refusal
     for _ in range(3):
         with pytest.raises(ExchangeError) as caught:
-            await client.exchange(CREDENTIALS)
+            await client.issue(CREDENTIALS)
         assert str(caught.value) == summary
         assert caught.value.failure is ExchangeFailure.UNAVAILABLE
     proxy.refusal = ""
-    await client.exchange(CREDENTIALS)
+    await client.issue(CREDENTIALS)
 
 
 async def test_wrong_proxy_password_is_not_repeated(
@@ -96,7 +96,7 @@ async def test_wrong_proxy_password_is_not_repeated(
     chosen = read({"HTTPS_PROXY": with_credentials(proxy, "hunter2")})
     client = make_client(proxy=chosen.for_endpoint(token_endpoint.url))
     with pytest.raises(ExchangeError, match="rejected the user name and password") as caught:
-        await client.exchange(CREDENTIALS)
+        await client.issue(CREDENTIALS)
     error: BaseException | None = caught.value
     while error is not None:
         assert "hunter2" not in f"{error} {error!r}"
@@ -110,7 +110,7 @@ async def test_proxy_that_is_down_is_named(
     chosen = read({"HTTPS_PROXY": f"http://127.0.0.1:{unused_tcp_port}"})
     client = make_client(proxy=chosen.for_endpoint(token_endpoint.url))
     with pytest.raises(ExchangeError, match="could not connect to the proxy"):
-        await client.exchange(CREDENTIALS)
+        await client.issue(CREDENTIALS)
 
 
 async def test_https_proxy_with_an_unknown_ca_is_named(
@@ -119,12 +119,12 @@ async def test_https_proxy_with_an_unknown_ca_is_named(
     with HttpProxy(tmp_path) as proxy:  # with a CA of its own
         chosen = read({"HTTPS_PROXY": proxy.url}).for_endpoint(token_endpoint.url)
         with pytest.raises(ExchangeError, match="certificate of the proxy or the token endpoint"):
-            await make_client(proxy=chosen).exchange(CREDENTIALS)
+            await make_client(proxy=chosen).issue(CREDENTIALS)
 
         both = tmp_path / "both.pem"
         pems = [path.read_text() for path in (tmp_path / "ca.pem", token_endpoint.ca_bundle)]
         both.write_text("".join(pems))
-        await make_client(proxy=chosen, ca_bundle=both).exchange(CREDENTIALS)
+        await make_client(proxy=chosen, ca_bundle=both).issue(CREDENTIALS)
 
 
 async def test_client_secret_never_goes_to_a_proxy_in_plain_text(
@@ -136,7 +136,7 @@ async def test_client_secret_never_goes_to_a_proxy_in_plain_text(
     ):
         environ = {"HTTP_PROXY": proxy.url, "ALL_PROXY": proxy.url}
         chosen = read(environ).for_endpoint(plain.url)
-        await make_client(token_url=plain.url, proxy=chosen).exchange(CREDENTIALS)
+        await make_client(token_url=plain.url, proxy=chosen).issue(CREDENTIALS)
         assert proxy.targets == []
 
 
@@ -155,7 +155,7 @@ async def test_corporate_certificates_in_the_bundle_are_accepted(
             await asyncio.open_connection(host, int(port), ssl=strict)
 
         client = make_client(token_url=endpoint.url, ca_bundle=bundle)
-        await client.exchange(CREDENTIALS)
+        await client.issue(CREDENTIALS)
 
 
 async def test_certificates_of_a_directory_are_trusted(
@@ -163,4 +163,4 @@ async def test_certificates_of_a_directory_are_trusted(
 ) -> None:
     pem = token_endpoint.ca_bundle.read_bytes()
     (tmp_path / f"{subject_hash(pem)}.0").write_bytes(pem)
-    await make_client(ca_bundle=None, ca_directory=str(tmp_path)).exchange(CREDENTIALS)
+    await make_client(ca_bundle=None, ca_directory=str(tmp_path)).issue(CREDENTIALS)

@@ -1,31 +1,31 @@
-"""One look at one resource, at moments that are hard to hit from outside the process."""
+"""One reconcile of one resource, at moments that are hard to hit from outside the process."""
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Unpack
 
 import pytest
 
-from pinecone_token_operator.api.access_token import parse_resource
 from pinecone_token_operator.config.settings import Endpoint
-from pinecone_token_operator.controller.index import Index
+from pinecone_token_operator.config.shard import Shard
+from pinecone_token_operator.env import Env
 from pinecone_token_operator.errors import ApiError
 from pinecone_token_operator.issuing.oauth_client import TokenClient
+from pinecone_token_operator.keys import ObjectRef
 from pinecone_token_operator.kube import client as operator_kube
 from pinecone_token_operator.kube.interfaces import RequestOptions
-from pinecone_token_operator.reconcilers.access_token import Reconciler
-from pinecone_token_operator.reconcilers.exchange import Exchange
-from pinecone_token_operator.reconcilers.gather import Observer
+from pinecone_token_operator.reconcilers.gather import Audience
+from pinecone_token_operator.runtime.assembly import assemble
 from pinecone_token_operator.telemetry.metrics import Metrics
-from pinecone_token_operator.watch.secrets_metadata import SecretReflector
 from tests.support.api import Kube, secret_path, token_path
 from tests.support.cluster import Cluster
+from tests.support.documented import KIND
 from tests.support.token_endpoint import TokenEndpoint
 
 
-class BadLine:
-    """The real API server, over a line that may lose replies, or be slow.
+class LossyApi:
+    """The real API server, over a connection that may lose replies, or be slow.
 
     Attributes:
         losing: whether the reply to each write of a Secret is lost.
@@ -51,126 +51,125 @@ class BadLine:
             self._passed += self.slowness
         return answer
 
+    def pages(self, path: str, **options: Any) -> AsyncIterator[dict[str, Any]]:
+        return self._api.pages(path, **options)
 
-class Looks:
-    """A reconciler that is told of nothing, so that each look is the test's to ask for."""
+    def watch(self, path: str, **options: Any) -> AsyncGenerator[dict[str, Any], None]:
+        return self._api.watch(path, **options)
+
+
+class Unwatched:
+    """A control loop without watches, so that each reconcile is the test's to ask for."""
 
     def __init__(
         self, api: operator_kube.Api, tokens: TokenClient, namespace: str, token_url: str
     ) -> None:
-        self.api = BadLine(api)
-        self.index = Index()
-        rng, metrics = random.Random(1), Metrics()
-        self.watch = SecretReflector(
-            api,
-            namespace,
-            is_wanted=self.index.is_wanted,
-            changed=lambda _key, _seen_by: None,
-            monotonic=lambda: 0.0,
-            rng=rng,
+        self.api = LossyApi(api)
+        self._loop = assemble(
+            api=self.api,
+            writable=self.api,
+            endpoint=tokens,
+            record=lambda *_: None,
+            audience=Audience("audience", token_url),
+            namespaces=[namespace],
+            shard=Shard(),
+            keep_tokens=timedelta(),
+            metrics=Metrics(),
+            env=Env(now=self.api.now, monotonic=lambda: 0.0, rng=random.Random(1)),
         )
-        observer = Observer(self.api, lambda _: self.watch, self.index, rng, "audience", token_url)
-        exchange = Exchange(tokens, metrics, self.api.now, rng)
-        self._reconciler = Reconciler(
-            self.api,
-            observer,
-            exchange,
-            self.index,
-            metrics,
-            lambda *_: None,
-            lambda: None,
-            self.api.now,
-            rng,
-        )
+        (self.secrets,) = self._loop.reflectors.values()
 
     def put(self, resource: dict[str, Any]) -> None:
-        self.index.put(parse_resource(resource))
+        self._loop.controller.resource_event(KIND, "MODIFIED", resource)
 
-    async def look(self, key: tuple[str, str]) -> datetime | None:
-        return await self._reconciler.reconcile(key)
+    async def reconcile(self, key: tuple[str, str]) -> datetime | None:
+        return await self._loop.reconcilers[KIND].reconcile(ObjectRef(KIND, *key))
 
 
 @pytest.fixture
-async def looks(cluster: Cluster, endpoint: TokenEndpoint, namespace: str) -> AsyncIterator[Looks]:
+async def unwatched(
+    cluster: Cluster, endpoint: TokenEndpoint, namespace: str
+) -> AsyncIterator[Unwatched]:
     api = await operator_kube.connect(cluster.kubeconfig, None)
-    place = Endpoint(endpoint.url, "audience", "2025-04", endpoint.ca_bundle)
-    tokens = TokenClient(place, 1, now)
+    source = Endpoint(endpoint.url, "audience", "2025-04", endpoint.ca_bundle)
+    tokens = TokenClient(source, 1, now)
     try:
-        yield Looks(api, tokens, namespace, endpoint.url)
+        yield Unwatched(api, tokens, namespace, endpoint.url)
     finally:
         await tokens.aclose()
         await api.aclose()
 
 
-@pytest.mark.parametrize("exists", ["a new target", "an older target"])
-async def test_a_write_whose_reply_was_lost_costs_nothing_and_blocks_nothing(
-    kube: Kube, endpoint: TokenEndpoint, namespace: str, looks: Looks, exists: str
+@pytest.mark.parametrize("exists", ["a new target", "an existing target"])
+async def test_lost_reply_to_a_write_costs_no_second_exchange(
+    kube: Kube, endpoint: TokenEndpoint, namespace: str, unwatched: Unwatched, exists: str
 ) -> None:
     key = namespace, "search"
     kube.create_credentials(namespace)
-    looks.put(kube.create_token(namespace))
-    if exists == "an older target":
-        await looks.look(key)
+    unwatched.put(kube.create_token(namespace))
+    if exists == "an existing target":
+        await unwatched.reconcile(key)
         kube.create_credentials(namespace, "other", client_id="other")
         patch = {"spec": {"credentialsSecretRef": {"name": "other"}}}
-        looks.put(kube.patch_token(namespace, "search", patch))
+        unwatched.put(kube.patch_token(namespace, "search", patch))
     exchanges = endpoint.exchanges
-    looks.api.losing = True
-    with pytest.raises(ApiError):
-        await looks.look(key)
-    looks.api.losing = False
+    unwatched.api.losing = True
+    retry_at = await unwatched.reconcile(key)
+    assert retry_at is not None
+    unwatched.api.losing = False
 
-    await looks.look(key)
-    await looks.look(key)
+    await unwatched.reconcile(key)
+    await unwatched.reconcile(key)
 
     assert endpoint.exchanges == exchanges + 1
     assert (kube.secret(namespace, "search") or {})["access_token"] == endpoint.tokens[-1]
     assert (kube.condition(namespace, "search", "Refreshed") or {})["status"] == "True"
 
 
-@pytest.mark.parametrize("cascade", ["it is gone", "it waits for what depends on it"])
-async def test_a_resource_that_goes_gets_no_token_if_its_secrets_end_is_heard_of_first(
-    kube: Kube, endpoint: TokenEndpoint, namespace: str, looks: Looks, cascade: str
+@pytest.mark.parametrize("cascade", ["it is gone", "it waits for its dependents"])
+async def test_deleted_resource_gets_no_token_when_its_secret_goes_first(
+    kube: Kube, endpoint: TokenEndpoint, namespace: str, unwatched: Unwatched, cascade: str
 ) -> None:
     key = namespace, "search"
     kube.create_credentials(namespace)
-    looks.put(kube.create_token(namespace))
-    await looks.look(key)
-    if cascade == "it waits for what depends on it":
+    unwatched.put(kube.create_token(namespace))
+    await unwatched.reconcile(key)
+    if cascade == "it waits for its dependents":
         held = {"metadata": {"finalizers": ["example.com/hold"]}}
         kube.patch_token(namespace, "search", held)
-    kube.delete(token_path(namespace, "search"))
+    # Before its resource, or the garbage collector may have deleted it already.
     kube.delete(secret_path(namespace, "search"))
-    looks.watch.forget(key)
+    kube.delete(token_path(namespace, "search"))
+    unwatched.secrets.forget(key)
 
-    await looks.look(key)
+    await unwatched.reconcile(key)
 
     assert kube.secret(namespace, "search") is None
     assert endpoint.exchanges == 1
-    if cascade == "it waits for what depends on it":
+    if cascade == "it waits for its dependents":
         kube.patch_token(namespace, "search", {"metadata": {"finalizers": None}})
 
 
 @pytest.mark.parametrize("fails", [True, False])
-async def test_what_falls_due_during_a_slow_look_is_due_at_once(
-    kube: Kube, endpoint: TokenEndpoint, namespace: str, looks: Looks, fails: bool
+async def test_refresh_that_falls_due_while_reconciling_is_due_at_once(
+    kube: Kube, endpoint: TokenEndpoint, namespace: str, unwatched: Unwatched, fails: bool
 ) -> None:
     key = namespace, "search"
     endpoint.lifetime = 600
     kube.create_credentials(namespace)
-    looks.put(kube.create_token(namespace))
+    unwatched.put(kube.create_token(namespace))
     if fails:
-        await looks.look(key)
+        await unwatched.reconcile(key)
         endpoint.mode = "503-html"
         kube.patch(secret_path(namespace, "account"), {"data": {"client_id": "b3RoZXI="}})
-        looks.watch.forget((namespace, "account"))
-    # Longer than the first back-off, or than the time until the refresh; not until the expiry.
-    looks.api.slowness = timedelta(seconds=580)
+        unwatched.secrets.forget((namespace, "account"))
+    # Longer than the first backoff, or than the time until the refresh; not until the expiry.
+    unwatched.api.slowness = timedelta(seconds=580)
 
-    moment = await looks.look(key)
+    moment = await unwatched.reconcile(key)
 
     assert moment is not None
-    assert moment <= looks.api.now()
+    assert moment <= unwatched.api.now()
 
 
 def now() -> datetime:

@@ -4,10 +4,10 @@ from collections import Counter
 
 import pytest
 
-from pinecone_token_operator.api.access_token import PLURAL
 from tests.support.api import Kube, eventually, secret_path, token_path
 from tests.support.audit import AuditLog, Request
 from tests.support.cluster import Cluster
+from tests.support.documented import PLURAL
 from tests.support.operator_process import StartOperator
 from tests.support.token_endpoint import TokenEndpoint
 

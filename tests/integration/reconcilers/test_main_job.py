@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pinecone_token_operator.api.access_token import PREFIX
 from tests.support.api import Kube, eventually, secret_path, token_path
+from tests.support.documented import PREFIX
 from tests.support.operator_process import StartOperator
 from tests.support.token_endpoint import TokenEndpoint
 

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from pinecone_token_operator.api.access_token import PREFIX
 from tests.support.api import Kube, eventually, secret_path, token_path
 from tests.support.cluster import Cluster
+from tests.support.documented import PREFIX
 from tests.support.operator_process import StartOperator
 from tests.support.token_endpoint import TokenEndpoint
 
@@ -246,8 +246,6 @@ def test_an_immutable_target_is_named_as_what_it_is_and_costs_one_exchange(
     kube.create_token(namespace)
     kube.until(namespace, "Ready", "TokenValid")
     kube.patch(secret_path(namespace, "search"), {"immutable": True})
-    requested = {f"{PREFIX}refresh-requested-at": "2100-01-01T00:00:00Z"}
-    kube.patch_token(namespace, "search", {"metadata": {"annotations": requested}})
     kube.patch(secret_path(namespace, "account"), {"data": {"client_id": "bmV3LWNsaWVudC1pZA=="}})
 
     eventually(
@@ -267,6 +265,6 @@ def test_an_immutable_target_is_named_as_what_it_is_and_costs_one_exchange(
     kube.until(namespace, "Ready", "TokenValid")
     eventually(
         lambda: (kube.secret(namespace, "search") or {}).get("access_token") == endpoint.tokens[-1],
-        "the token in hand is written",
+        "the pending token is written",
     )
     assert endpoint.exchanges == 2

@@ -1,79 +1,66 @@
-"""/livez fails when a watch is stuck or the queue does not move, and for nothing else."""
+"""/livez fails when a watch is stuck or the queue makes no progress, and for nothing else."""
 
 import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import httpx
 import pytest
 
-from pinecone_token_operator.api.access_token import GROUP, PLURAL, VERSION
 from pinecone_token_operator.config.settings import Endpoint
 from pinecone_token_operator.config.shard import Shard
-from pinecone_token_operator.controller.controller import Controller
-from pinecone_token_operator.controller.index import Index
-from pinecone_token_operator.controller.workers import STUCK_AFTER, Workers
+from pinecone_token_operator.controller.workers import STUCK_AFTER
+from pinecone_token_operator.env import Env
 from pinecone_token_operator.issuing.oauth_client import TokenClient
 from pinecone_token_operator.kube import client as operator_kube
 from pinecone_token_operator.kube.paths import ApiResource
-from pinecone_token_operator.reconcilers.access_token import Reconciler
-from pinecone_token_operator.reconcilers.exchange import Exchange
-from pinecone_token_operator.reconcilers.gather import Observer
+from pinecone_token_operator.reconcilers.gather import Audience
 from pinecone_token_operator.runtime import probes
+from pinecone_token_operator.runtime.assembly import assemble
 from pinecone_token_operator.runtime.liveness import STALE_AFTER, Liveness
 from pinecone_token_operator.telemetry.metrics import Metrics
 from pinecone_token_operator.watch.resources import ResourceWatch
-from pinecone_token_operator.watch.secrets_metadata import SecretReflector
 from tests.support.api import Kube
 from tests.support.api_proxy import ApiProxy, Line
 from tests.support.cluster import Cluster
+from tests.support.documented import GROUP, KIND, PLURAL, VERSION
 from tests.support.token_endpoint import TokenEndpoint
 
 
 class Living:
-    """All that liveness is about, by a clock in the test's hands, behind a line that can stall."""
+    """All that liveness is about, with a clock that the test sets and a connection that stalls."""
 
     def __init__(
         self, api: operator_kube.Api, line: Line, tokens: TokenClient, namespace: str
     ) -> None:
         self.seconds = 0.0
         self.line = line
-        rng, metrics, index = random.Random(1), Metrics(), Index()
-        self.secrets = SecretReflector(
-            api,
-            namespace,
-            is_wanted=index.is_wanted,
-            changed=self._changed,
-            monotonic=self._clock,
-            rng=rng,
+        env = Env(now=now, monotonic=self._clock, rng=random.Random(1))
+        loop = assemble(
+            api=api,
+            writable=api,
+            endpoint=tokens,
+            record=lambda *_: None,
+            audience=Audience("audience", "url"),
+            namespaces=[namespace],
+            shard=Shard(),
+            keep_tokens=timedelta(),
+            metrics=Metrics(),
+            env=env,
         )
-        observer = Observer(api, lambda _: self.secrets, index, rng, "audience", "url")
-        exchange = Exchange(tokens, metrics, now, rng)
-        reconciler = Reconciler(
-            api, observer, exchange, index, metrics, lambda *_: None, lambda: None, now, rng
-        )
-        self.workers = Workers(index, reconciler, metrics, now, self._clock, rng)
-        self.controller = Controller(
-            api,
-            [namespace],
-            Shard(),
-            index,
-            reconciler,
-            self.workers,
-            self.secrets.forget,
-            self._clock,
-            rng,
-        )
+        self.workers, self.controller = loop.workers, loop.controller
+        (self.secrets,) = loop.reflectors.values()
         self.resources = ResourceWatch(
             api,
             ApiResource(GROUP, VERSION, PLURAL),
             (namespace,),
-            feed=self.controller.resource_event,
-            missed=lambda _: self.controller.list_again(),
+            feed=partial(self.controller.resource_event, KIND),
+            missed=self.controller.relist,
             monotonic=self._clock,
-            rng=rng,
+            rng=env.rng,
         )
         liveness = Liveness([self.resources, self.secrets], self.workers.problems, self._clock)
         self.problems = liveness.problems
@@ -81,22 +68,19 @@ class Living:
     def _clock(self) -> float:
         return self.seconds
 
-    def _changed(self, secret: tuple[str, str], _: object) -> None:
-        self.controller.secret_changed(secret)
-
 
 @pytest.fixture
 async def living(
     cluster: Cluster, endpoint: TokenEndpoint, namespace: str, proxy: ApiProxy
 ) -> AsyncIterator[Living]:
     path = proxy.kubeconfig("operator", cluster.token)
-    place = Endpoint(endpoint.url, "audience", "2025-04", endpoint.ca_bundle)
-    tokens = TokenClient(place, 1, now)
+    source = Endpoint(endpoint.url, "audience", "2025-04", endpoint.ca_bundle)
+    tokens = TokenClient(source, 1, now)
     async with aclosing(await operator_kube.connect(path, None)) as api, aclosing(tokens):
         yield Living(api, proxy.lines["operator"], tokens, namespace)
 
 
-async def test_a_watch_that_is_stuck_fails_livez(living: Living) -> None:
+async def test_livez_fails_when_a_watch_is_stuck(living: Living) -> None:
     runner = await probes.serve(
         "127.0.0.1", 0, live=living.problems, ready=list, metrics=lambda _: b""
     )
@@ -110,7 +94,7 @@ async def test_a_watch_that_is_stuck_fails_livez(living: Living) -> None:
 
         await asyncio.wait_for(living.secrets.synced.wait(), 15)
         assert await livez() == (200, "ok\n")
-        for watch in watching:  # a watch that ended is stuck for ever
+        for watch in watching:  # a watch that ended is stuck forever
             watch.cancel()
         await asyncio.wait(watching)
         living.seconds += STALE_AFTER.total_seconds()
@@ -120,7 +104,7 @@ async def test_a_watch_that_is_stuck_fails_livez(living: Living) -> None:
     await runner.cleanup()
 
 
-async def test_a_queue_that_does_not_move_is_told_until_it_does(
+async def test_livez_fails_until_a_stuck_queue_makes_progress(
     kube: Kube, living: Living, namespace: str
 ) -> None:
     kube.create_credentials(namespace)
@@ -132,12 +116,12 @@ async def test_a_queue_that_does_not_move_is_told_until_it_does(
         await asyncio.sleep(0)
         assert living.workers.problems() == []
         living.seconds += STUCK_AFTER.total_seconds() + 1
-        assert living.workers.problems() == ["the queue of 1 resources does not move"]
+        assert living.workers.problems() == ["the work queue of 1 resources is not making progress"]
         living.line.stalled = False
         async with asyncio.timeout(15):
             while living.workers.problems():  # noqa: ASYNC110 - there is no event to wait for
                 await asyncio.sleep(0.02)
-        # And nothing to do is no standstill.
+        # An empty queue is not stuck.
         living.seconds += STUCK_AFTER.total_seconds() + 1
         assert living.workers.problems() == []
     finally:

@@ -1,10 +1,12 @@
-"""Prometheus' own checker finds nothing to complain about in what /metrics shows."""
+"""promtool, Prometheus' own linter, accepts /metrics."""
 
 import subprocess
 from datetime import UTC, datetime, timedelta
 
-from pinecone_token_operator.telemetry.metrics import Metrics
+from pinecone_token_operator.keys import ObjectRef
+from pinecone_token_operator.telemetry.metrics import Metrics, TokenSample
 from tests.support.control_plane import binaries
+from tests.support.documented import KIND
 
 T0 = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
@@ -22,20 +24,30 @@ def complaints(text: bytes) -> tuple[int, str]:
     return done.returncode, done.stdout.decode()
 
 
-def test_the_metrics_are_named_as_prometheus_wants_them() -> None:
+def test_metrics_pass_the_linter_of_prometheus() -> None:
     metrics = Metrics()
     # A metric without a sample is not shown, and so not checked.
-    metrics.token(("team", "app"), T0 + timedelta(minutes=30), T0 + timedelta(minutes=20), T0)
+    metrics.token(
+        ObjectRef(KIND, "team", "app"),
+        TokenSample(
+            ready=True,
+            refreshed=True,
+            reason="Succeeded",
+            expires_at=T0 + timedelta(minutes=30),
+            refresh_at=T0 + timedelta(minutes=20),
+            refreshed_at=T0,
+        ),
+    )
     metrics.exchange("success", 0.05)
-    metrics.reconciled("unchanged")
+    metrics.reconciled("success")
     metrics.lateness(0.2)
     metrics.queue_length(3)
 
     assert complaints(metrics.render()) == (0, "")
 
 
-def test_a_bad_name_would_be_found() -> None:
-    status, said = complaints(b"# TYPE requests counter\nrequests 1\n")
+def test_metrics_linter_finds_a_bad_name() -> None:
+    status, output = complaints(b"# TYPE requests counter\nrequests 1\n")
 
     assert status != 0
-    assert "_total" in said
+    assert "_total" in output

@@ -16,13 +16,13 @@ from typing import Any
 
 import pytest
 
-from pinecone_token_operator.api.access_token import GROUP, PLURAL, VERSION
 from pinecone_token_operator.kube import client
 from pinecone_token_operator.kube.paths import ApiResource
 from pinecone_token_operator.watch.resources import ResourceWatch
 from tests.support.api import Kube, KubeError, token_path
 from tests.support.api_proxy import ApiProxy
 from tests.support.cluster import Cluster
+from tests.support.documented import GROUP, PLURAL, VERSION
 from tests.support.repository import CRD
 from tests.support.watching import DEADLINE, Account, until
 

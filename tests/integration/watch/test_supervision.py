@@ -14,16 +14,17 @@ from typing import NoReturn
 
 import pytest
 
-from pinecone_token_operator.api.access_token import GROUP, PLURAL, VERSION
+from pinecone_token_operator.api.access_token import KIND
+from pinecone_token_operator.controller.relist import list_resources
 from pinecone_token_operator.errors import ApiError
 from pinecone_token_operator.kube import client as operator_kube
 from pinecone_token_operator.kube.paths import ApiResource
-from pinecone_token_operator.reconcilers.cleanup import list_resources
 from pinecone_token_operator.watch.resources import ResourceWatch
 from pinecone_token_operator.watch.secrets_metadata import SecretReflector
 from tests.support.api import Kube, eventually, secret_path, token_path
 from tests.support.api_proxy import ApiProxy, Line
 from tests.support.cluster import Cluster
+from tests.support.documented import GROUP, PLURAL, VERSION
 from tests.support.operator_process import StartOperator
 from tests.support.token_endpoint import TokenEndpoint
 
@@ -99,7 +100,7 @@ class Reported:
             await self.missed.wait()
             self.missed.clear()
             try:
-                async for obj in list_resources(self._api, self._namespace):
+                async for obj in list_resources(self._api, KIND, self._namespace):
                     self.names.add(obj["metadata"]["name"])
             except ApiError:
                 self.missed.set()

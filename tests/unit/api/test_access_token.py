@@ -1,5 +1,5 @@
 import dataclasses
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from types import MappingProxyType
 from typing import Any
 
@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from pydantic_core import PydanticUndefined
 
-from pinecone_token_operator.api import access_token
+from pinecone_token_operator.api import group
 from pinecone_token_operator.api.access_token import (
-    REFRESH_REQUESTED_AT,
-    CreationPolicy,
-    DeletionPolicy,
+    KIND,
     PineconeAccessToken,
     Spec,
     parse_resource,
 )
+from pinecone_token_operator.api.common import CreationPolicy, DeletionPolicy
 from pinecone_token_operator.errors import ResourceInvalid
+from tests.support.documented import REFRESH_REQUESTED_AT
 from tests.support.repository import ROOT
 
 CRD = yaml.safe_load((ROOT / "crds/pineconeaccesstokens.yaml").read_text())
@@ -42,7 +42,7 @@ def with_spec(**fields: object) -> dict[str, Any]:
     return resource({"credentialsSecretRef": {"name": "account"}, **fields})
 
 
-def test_the_least_resource_has_the_documented_defaults() -> None:
+def test_parse_applies_the_documented_defaults() -> None:
     parsed = parse_resource(resource())
     reference, target = parsed.spec.credentials_secret_ref, parsed.spec.target
     assert (reference.client_id_key, reference.client_secret_key) == ("client_id", "client_secret")
@@ -54,7 +54,7 @@ def test_the_least_resource_has_the_documented_defaults() -> None:
     assert parsed.status == {}
 
 
-def test_a_full_resource_is_read_by_its_kubernetes_names() -> None:
+def test_parse_reads_every_field_by_its_kubernetes_name() -> None:
     parsed = parse_resource(
         with_spec(
             credentialsSecretRef={"name": "a", "clientIDKey": "i", "clientSecretKey": "s"},
@@ -95,96 +95,105 @@ def test_a_full_resource_is_read_by_its_kubernetes_names() -> None:
     )
 
 
-def test_keys() -> None:
+def test_resource_keys_are_in_its_own_namespace() -> None:
     parsed = parse_resource(resource())
-    assert parsed.key == parsed.target_key == ("shop", "search")
+    assert parsed.ref == ("PineconeAccessToken", "shop", "search")
+    assert str(parsed.ref) == "shop/search"
+    assert parsed.target_key == ("shop", "search")
+    assert parsed.target_keys == (("shop", "search"),)
     assert parsed.credentials_key == ("shop", "account")
     named = parse_resource(with_spec(target={"name": "token"}))
     assert (named.target_name, named.target_key) == ("token", ("shop", "token"))
 
 
-def test_unknown_fields_are_ignored_and_any_mapping_will_do() -> None:
+def test_parse_ignores_unknown_fields_and_takes_any_mapping() -> None:
     obj = resource(managedFields=[{}]) | {"later": 1}
     assert parse_resource(MappingProxyType(obj)) == parse_resource(resource())
 
 
-def test_a_resource_cannot_be_changed() -> None:
+def test_resource_is_immutable() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         parse_resource(resource()).spec.suspend = True  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
-    ("text", "moment"),
+    ("annotations", "request_"),
     [
+        pytest.param(None, "", id="no annotations"),
+        pytest.param({"a": "b"}, "", id="another annotation"),
+        pytest.param({REFRESH_REQUESTED_AT: ""}, "", id="empty"),
+        pytest.param({REFRESH_REQUESTED_AT: " \t\n"}, "", id="blank"),
         pytest.param(
-            "2026-11-25T12:30:00Z", datetime(2026, 11, 25, 12, 30, tzinfo=UTC), id="UTC is read"
+            {REFRESH_REQUESTED_AT: "2026-11-25T12:30:00Z"}, "2026-11-25T12:30:00Z", id="time"
         ),
-        pytest.param(
-            "2026-11-25t13:30:00.5+01:00",
-            datetime(2026, 11, 25, 12, 30, 0, 500000, tzinfo=UTC),
-            id="another zone becomes UTC",
-        ),
-        pytest.param("2026-11-25T12:30:00", None, id="a time without a zone is ignored"),
-        pytest.param("2026-11-25", None, id="a date is ignored"),
-        pytest.param("2026-13-25T12:30:00Z", None, id="a thirteenth month is ignored"),
-        pytest.param("0001-01-01T00:00:00+01:00", None, id="a time before year 1 is ignored"),
-        pytest.param("now", None, id="a word is ignored"),
-        pytest.param("", None, id="an empty annotation is ignored"),
+        pytest.param({REFRESH_REQUESTED_AT: " 1 \n"}, "1", id="number with whitespace"),
+        pytest.param({REFRESH_REQUESTED_AT: "now"}, "now", id="word"),
     ],
 )
-def test_reads_when_a_refresh_was_asked_for(text: str, moment: datetime | None) -> None:
-    requested = parse_resource(resource(annotations={REFRESH_REQUESTED_AT: text}))
-    assert requested.refresh_requested_at == moment
-    assert moment is None or requested.refresh_requested_at.tzinfo is UTC  # type: ignore[union-attr]
+def test_refresh_request_is_any_value_of_its_annotation(
+    annotations: dict[str, str] | None, request_: str
+) -> None:
+    metadata = {} if annotations is None else {"annotations": annotations}
+    assert parse_resource(resource(**metadata)).metadata.refresh_request == request_
 
 
-def test_no_annotation_asks_for_no_refresh() -> None:
-    assert parse_resource(resource()).refresh_requested_at is None
+@given(st.dictionaries(st.text(), st.text(), max_size=3), st.none() | st.text())
+def test_metadata_keeps_only_the_annotation_that_is_read(
+    others: dict[str, str], text: str | None
+) -> None:
+    others.pop(REFRESH_REQUESTED_AT, None)
+    annotations = others if text is None else {**others, REFRESH_REQUESTED_AT: text}
+    metadata = parse_resource(resource(annotations=annotations)).metadata
+    assert metadata.annotations == ({} if text is None else {REFRESH_REQUESTED_AT: text})
+    assert metadata.refresh_request == (text or "").strip()
+
+
+def test_metadata_repr_hides_annotations() -> None:
+    metadata = parse_resource(resource(annotations={REFRESH_REQUESTED_AT: "s3cret"})).metadata
+    assert "s3cret" not in repr(metadata)
 
 
 @pytest.mark.parametrize(
     ("obj", "path"),
     [
-        pytest.param({}, "spec: is required", id="an empty object lacks its spec"),
-        pytest.param(
-            resource({}), "spec.credentialsSecretRef: is required", id="credentials are required"
-        ),
+        pytest.param({}, "spec: is required", id="empty object"),
+        pytest.param(resource({}), "spec.credentialsSecretRef: is required", id="no credentials"),
         pytest.param(
             with_spec(credentialsSecretRef={}),
             "spec.credentialsSecretRef.name: is required",
-            id="their name is required",
+            id="credentials without a name",
         ),
         pytest.param(
             with_spec(credentialsSecretRef={"name": "a", "clientIDKey": ["s3cret"]}),
             "spec.credentialsSecretRef.clientIDKey: ",
-            id="a field is called what Kubernetes calls it",
+            id="named as in Kubernetes",
         ),
         pytest.param(
             with_spec(target={"creationPolicy": "s3cret"}),
             "spec.target.creationPolicy: should be 'Owner' or 'Merge'",
-            id="an enum says what it takes",
+            id="enum",
         ),
         pytest.param(
             with_spec(target={"template": {"data": {"x": {"s3cret": 1}}}}),
             "spec.target.template.data.x: ",
-            id="a template's value is not shown",
+            id="template value",
         ),
         pytest.param(
             with_spec(refreshBefore="s3cret"),
             "spec.refreshBefore: is not a duration",
-            id="a duration says what it takes",
+            id="not a duration",
         ),
         pytest.param(
-            with_spec(refreshBefore=600), "spec.refreshBefore: is not", id="a number is no duration"
+            with_spec(refreshBefore=600), "spec.refreshBefore: is not", id="number for a duration"
         ),
         pytest.param(
             resource(creationTimestamp="0001-01-01T00:00:00+01:00"),
             "metadata.creationTimestamp: is out of range",
-            id="a time that UTC cannot tell",
+            id="time before year 1",
         ),
     ],
 )
-def test_refuses_and_names_the_field(obj: dict[str, Any], path: str) -> None:
+def test_parse_names_the_invalid_field_and_hides_its_value(obj: dict[str, Any], path: str) -> None:
     with pytest.raises(ResourceInvalid) as caught:
         parse_resource(obj)
     assert path in str(caught.value)
@@ -216,24 +225,25 @@ def walk(schema: dict[str, Any], model: type[Any], path: str = "spec") -> list[t
     return differences
 
 
-def test_the_crd_and_the_models_have_the_same_fields_and_defaults() -> None:
+def test_models_have_the_fields_and_defaults_of_the_crd() -> None:
     (version,) = CRD["spec"]["versions"]
     assert walk(version["schema"]["openAPIV3Schema"]["properties"]["spec"], Spec) == []
 
 
-def test_the_crd_and_the_models_have_the_same_names_and_enums() -> None:
+def test_models_have_the_names_and_enums_of_the_crd() -> None:
     spec = CRD["spec"]
     (version,) = spec["versions"]
     target = version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["target"]
-    assert spec["group"] == access_token.GROUP
-    assert version["name"] == access_token.VERSION
-    assert spec["names"]["plural"] == access_token.PLURAL
-    assert spec["names"]["kind"] == access_token.KIND
+    assert spec["group"] == group.GROUP
+    assert version["name"] == group.VERSION
+    assert spec["names"]["plural"] == KIND.plural
+    assert spec["names"]["kind"] == KIND.name
+    assert (spec["scope"] == "Namespaced") is KIND.namespaced
     assert target["properties"]["creationPolicy"]["enum"] == list(CreationPolicy)
     assert target["properties"]["deletionPolicy"]["enum"] == list(DeletionPolicy)
 
 
-def test_every_field_and_rule_is_explained() -> None:
+def test_crd_explains_every_field_and_rule() -> None:
     (version,) = CRD["spec"]["versions"]
 
     def check(schema: dict[str, Any], path: str) -> None:
@@ -246,7 +256,7 @@ def test_every_field_and_rule_is_explained() -> None:
 
 
 @pytest.mark.parametrize("name", ["access-token.yaml", "access-token-template.yaml"])
-def test_the_examples_parse(name: str) -> None:
+def test_examples_are_valid(name: str) -> None:
     example = yaml.safe_load((ROOT / "examples" / name).read_text())
     example["metadata"] |= resource()["metadata"]
     assert parse_resource(example).spec.credentials_secret_ref.name == "pinecone-service-account"
@@ -281,11 +291,12 @@ def mostly(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
         st.fixed_dictionaries({REFRESH_REQUESTED_AT: st.text()}) | anything,
     )
 )
-def test_parsing_raises_nothing_but_resource_invalid(obj: dict[str, Any]) -> None:
+def test_parse_raises_nothing_but_resource_invalid(obj: dict[str, Any]) -> None:
     try:
         parsed = parse_resource(obj)
     except ResourceInvalid:
         return
     assert isinstance(parsed, PineconeAccessToken)
-    requested = parsed.refresh_requested_at
-    assert requested is None or requested.tzinfo is UTC
+    assert isinstance(parsed.metadata.refresh_request, str)
+    assert parsed.metadata.annotations.keys() <= {REFRESH_REQUESTED_AT}
+    assert parsed.metadata.creation_timestamp.tzinfo is UTC

@@ -6,7 +6,12 @@ from hypothesis import strategies as st
 
 from pinecone_token_operator.api.access_token import PineconeAccessToken
 from pinecone_token_operator.controller.index import Index
+from pinecone_token_operator.keys import ObjectRef, SecretKey
 from tests.support.builders import make_resource
+from tests.support.documented import KIND
+
+LATER = "2026-11-25T11:00:01Z"
+TOKEN = ("shop", "token")
 
 
 def named(
@@ -15,16 +20,21 @@ def named(
     credentials: str = "account",
     namespace: str = "shop",
     created: str = "2026-11-25T11:00:00Z",
+    uid: str = "",
 ) -> PineconeAccessToken:
     metadata = {
         "name": name,
         "namespace": namespace,
-        "uid": f"{namespace}-{name}",
+        "uid": uid or f"{namespace}-{name}",
         "creationTimestamp": created,
     }
     return make_resource(
         metadata, credentialsSecretRef={"name": credentials}, target={"name": target}
     )
+
+
+def ref(name: str, namespace: str = "shop") -> ObjectRef:
+    return ObjectRef(KIND, namespace, name)
 
 
 def filled(*resources: PineconeAccessToken) -> Index:
@@ -34,87 +44,217 @@ def filled(*resources: PineconeAccessToken) -> Index:
     return index
 
 
-def test_an_empty_index() -> None:
+# Keys
+
+
+def test_index_is_empty_at_first() -> None:
     index = Index()
     assert len(index) == 0
     assert not index
-    assert index.get(("shop", "a")) is None
-    assert index.remove(("shop", "a")) is None
+    assert index.get(ref("a")) is None
+    assert index.remove(ref("a")) is None
+    assert not index.has("shop-a")
     assert not index.is_wanted(("shop", "a"))
     assert not index.referring_to(("shop", "a"))
+    assert not index.affected_by(("shop", "a"))
 
 
-def test_a_resource_is_found_by_its_key_and_by_both_its_secrets() -> None:
+def test_index_finds_a_resource_by_reference_uid_and_secrets() -> None:
     resource = named("a", target="token")
     index = filled(resource)
-    assert index.get(("shop", "a")) is resource
-    assert list(index) == [("shop", "a")]
-    assert list(index.referring_to(("shop", "token"))) == [("shop", "a")]
-    assert list(index.referring_to(("shop", "account"))) == [("shop", "a")]
+    assert index.get(ref("a")) is resource
+    assert list(index) == [ref("a")]
+    assert index.has("shop-a")
+    assert index.referring_to(TOKEN) == [ref("a")]
+    assert index.referring_to(("shop", "account")) == [ref("a")]
     assert not index.referring_to(("shop", "a"))
     assert not index.is_wanted(("other", "token"))
 
 
-def test_a_secret_of_many_is_wanted_until_the_last_is_gone() -> None:
+def test_index_tells_kinds_namespaces_and_names_apart() -> None:
+    index = filled(named("a"))
+    for other in (ref("b"), ref("a", "mart"), ObjectRef("Other", "shop", "a")):
+        assert index.get(other) is None
+        assert index.remove(other) is None
+    assert list(index) == [ref("a")]
+
+
+def test_index_wants_a_secret_until_its_last_user_is_gone() -> None:
     index = filled(named("a"), named("b"))
-    assert set(index.referring_to(("shop", "account"))) == {("shop", "a"), ("shop", "b")}
-    index.remove(("shop", "a"))
+    assert set(index.referring_to(("shop", "account"))) == {ref("a"), ref("b")}
+    index.remove(ref("a"))
     assert index.is_wanted(("shop", "account"))
-    index.remove(("shop", "b"))
+    index.remove(ref("b"))
     assert not index.is_wanted(("shop", "account"))
 
 
-def test_a_changed_resource_no_longer_wants_its_old_credentials() -> None:
-    index = filled(named("a", credentials="old"), named("a", credentials="new"))
+def test_index_forgets_the_old_secrets_of_a_changed_resource() -> None:
+    index = filled(
+        named("a", target="was", credentials="old"), named("a", target="is", credentials="new")
+    )
     assert len(index) == 1
     assert not index.is_wanted(("shop", "old"))
-    assert list(index.referring_to(("shop", "new"))) == [("shop", "a")]
+    assert not index.is_wanted(("shop", "was"))
+    assert index.referring_to(("shop", "new")) == [ref("a")]
+    assert index.referring_to(("shop", "is")) == [ref("a")]
 
 
-def test_one_secret_for_both_can_be_put_and_removed() -> None:
+def test_index_forgets_the_uid_of_a_recreated_resource() -> None:
+    index = filled(named("a", uid="first"), named("a", uid="second"))
+    assert not index.has("first")
+    assert index.has("second")
+    index.remove(ref("a"))
+    assert not index.has("second")
+
+
+def test_index_takes_one_secret_for_credentials_and_target() -> None:
     index = filled(named("a", target="account"))
-    assert list(index.referring_to(("shop", "account"))) == [("shop", "a")]
-    index.remove(("shop", "a"))
+    assert index.referring_to(("shop", "account")) == [ref("a")]
+    assert index.affected_by(("shop", "account")) == [ref("a")]
+    index.remove(ref("a"))
     assert not index.is_wanted(("shop", "account"))
 
 
-def test_keys_may_be_walked_while_resources_are_removed() -> None:
+def test_index_can_be_changed_while_it_is_iterated() -> None:
     index = filled(named("a"), named("b"))
-    keys = index
-    for key in keys:
-        index.remove(key)
+    for each in index:
+        index.remove(each)
     assert len(index) == 0
 
 
-LATER = "2026-11-25T11:00:01Z"
+# Claims
 
 
 @pytest.mark.parametrize(
-    ("other", "older"),
+    ("other", "owner_uid", "rival"),
     [
-        pytest.param(named("a", target="token"), "a", id="an older one has the same target"),
+        pytest.param(named("a", target="token"), None, "a", id="older"),
         pytest.param(
-            named("c", target="token", created=LATER),
-            "c",
-            id="of two of one second the first by name counts as older",
+            named("c", target="token", created=LATER), None, "c", id="same second, first by name"
         ),
         pytest.param(
-            named("a", target="token", created="2026-11-25T12:00:00Z"), None, id="a younger one"
+            named("e", target="token", created=LATER), None, None, id="same second, last by name"
         ),
-        pytest.param(named("token"), "token", id="a name is a target too"),
-        pytest.param(named("a"), None, id="another target"),
-        pytest.param(named("a", credentials="token"), None, id="credentials are no target"),
-        pytest.param(named("a", target="token", namespace="b"), None, id="another namespace"),
+        pytest.param(
+            named("a", target="token", created="2026-11-25T12:00:00Z"), None, None, id="younger"
+        ),
+        pytest.param(named("token"), None, "token", id="target by its own name"),
+        pytest.param(named("a"), None, None, id="another target"),
+        pytest.param(named("a", credentials="token"), None, None, id="credentials only"),
+        pytest.param(named("a", target="token", namespace="b"), None, None, id="other namespace"),
+        pytest.param(named("a", target="token"), "shop-d", None, id="older without its UID on it"),
+        pytest.param(
+            named("e", target="token", created="2026-11-25T12:00:00Z"),
+            "shop-e",
+            "e",
+            id="younger with its UID on it",
+        ),
+        pytest.param(named("a"), "shop-a", None, id="UID of one that does not claim it"),
+        pytest.param(named("a", target="token"), "gone", "a", id="UID of one that is gone"),
     ],
 )
-def test_who_is_older(other: PineconeAccessToken, older: str | None) -> None:
+def test_index_rival_is_the_other_resource_that_owns_a_target(
+    other: PineconeAccessToken, owner_uid: str | None, rival: str | None
+) -> None:
     resource = named("d", target="token", created=LATER)
     index = filled(resource, other)
-    assert index.older_claimant(resource) == older
-    if older is not None:
-        assert index.older_claimant(other) is None
-        index.remove(other.key)
-        assert index.older_claimant(resource) is None
+    assert index.rival(resource, TOKEN, owner_uid) == rival
+    if rival is not None:
+        assert index.rival(other, TOKEN, owner_uid) is None
+        index.remove(other.ref)
+        assert index.rival(resource, TOKEN, owner_uid) is None
+
+
+def test_index_rival_changes_with_the_claims() -> None:
+    first, second = named("a", target="token"), named("b", target="token", created=LATER)
+    index = filled(second)
+    assert index.rival(second, TOKEN, None) is None
+    index.put(first)
+    assert index.rival(second, TOKEN, None) == "a"
+    third = named("c", target="token", created=LATER)
+    index.put(third)
+    assert index.rival(third, TOKEN, None) == "a"
+    index.put(named("a", target="other"))
+    assert index.rival(second, TOKEN, None) is None
+    assert index.rival(third, TOKEN, None) == "b"
+
+
+claimants = st.lists(
+    st.builds(
+        named,
+        st.sampled_from("abcde"),
+        target=st.just("token"),
+        created=st.sampled_from(["2026-11-25T11:00:00Z", LATER]),
+        uid=st.sampled_from("12345"),
+    ),
+    min_size=1,
+    unique_by=(lambda one: one.metadata.name, lambda one: one.metadata.uid),
+)
+
+
+@given(claimants, st.none() | st.sampled_from(["1", "2", "3", "gone"]), st.randoms())
+def test_index_has_exactly_one_owner_for_any_claimants(
+    resources: list[PineconeAccessToken], owner_uid: str | None, rng: Any
+) -> None:
+    index = filled(*resources)
+    order = list(resources)
+    rng.shuffle(order)
+    rivals = {one.metadata.name: index.rival(one, TOKEN, owner_uid) for one in order}
+    owners = [name for name, rival in rivals.items() if rival is None]
+    assert len(owners) == 1
+    assert {rival for rival in rivals.values() if rival is not None} <= set(owners)
+    on_target = [one.metadata.name for one in resources if one.metadata.uid == owner_uid]
+    oldest = min(
+        resources, key=lambda one: (one.metadata.creation_timestamp, one.metadata.name)
+    ).metadata.name
+    assert owners == (on_target or [oldest])
+
+
+# Events
+
+
+def test_index_change_affects_all_claimants_when_no_owner_is_known() -> None:
+    index = filled(named("a", target="token"), named("b", target="token"))
+    assert set(index.affected_by(TOKEN)) == {ref("a"), ref("b")}
+
+
+def test_index_change_of_a_target_affects_its_owner_only() -> None:
+    first, second = named("a", target="token"), named("b", target="token")
+    index = filled(first, second, named("c", target="token"))
+    assert index.rival(second, TOKEN, "shop-a") == "a"
+    assert index.affected_by(TOKEN) == [ref("a")]
+    assert set(index.referring_to(TOKEN)) == {ref("a"), ref("b"), ref("c")}
+
+
+def test_index_change_of_a_target_affects_the_oldest_too() -> None:
+    # The younger one wrote it first. If it is deleted, the oldest one is to recreate it.
+    first, second = named("a", target="token"), named("b", target="token", created=LATER)
+    index = filled(first, second, named("c", target="token", created=LATER))
+    assert index.rival(first, TOKEN, "shop-b") == "b"
+    assert set(index.affected_by(TOKEN)) == {ref("a"), ref("b")}
+
+
+def test_index_change_of_credentials_affects_all_their_users() -> None:
+    first, second = named("a", credentials="token"), named("b", target="token")
+    index = filled(first, second, named("c", target="token"), named("d", credentials="token"))
+    assert index.rival(second, TOKEN, None) is None
+    assert set(index.affected_by(TOKEN)) == {ref("a"), ref("b"), ref("d")}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda index: index.put(named("0", target="token")), id="new claimant"),
+        pytest.param(lambda index: index.remove(ref("c")), id="claimant gone"),
+        pytest.param(lambda index: index.put(named("a", target="token")), id="owner changed"),
+    ],
+)
+def test_index_owner_is_unknown_again_when_the_claims_change(change: Any) -> None:
+    first, second = named("a", target="token"), named("b", target="token")
+    index = filled(first, second, named("c", target="token"))
+    assert index.rival(second, TOKEN, "shop-a") == "a"
+    change(index)
+    assert set(index.affected_by(TOKEN)) == set(index.referring_to(TOKEN))
 
 
 resources = st.builds(
@@ -127,27 +267,28 @@ resources = st.builds(
 )
 
 
-@given(st.lists(resources), st.lists(st.tuples(st.just("shop"), st.sampled_from("abc"))))
-def test_an_index_tells_what_its_resources_tell(
-    put: list[PineconeAccessToken], removed: list[tuple[str, str]]
+@given(
+    st.lists(resources),
+    st.lists(st.sampled_from("abc").map(ref)),
+    st.none() | st.sampled_from(["shop-a", "shop-b", "gone"]),
+)
+def test_index_agrees_with_a_search_of_all_resources(
+    put: list[PineconeAccessToken], removed: list[ObjectRef], owner_uid: str | None
 ) -> None:
-    index, held = filled(*put), {one.key: one for one in put}
-    for key in removed:
-        assert index.remove(key) == held.pop(key, None)
-    keys = index
-    assert {key: index.get(key) for key in keys} == held
-    secrets = {
-        secret for one in (*put, *held.values()) for secret in (one.target_key, one.credentials_key)
+    index, held = filled(*put), {one.ref: one for one in put}
+    for each in removed:
+        assert index.remove(each) == held.pop(each, None)
+    assert {each: index.get(each) for each in index} == held
+    for one in put:
+        assert index.has(one.metadata.uid) == (one.ref in held)
+    secrets: set[SecretKey] = {
+        secret for one in put for secret in (one.target_key, one.credentials_key)
     }
     for secret in secrets:
-        expected: set[Any] = {
-            one.key for one in held.values() if secret in (one.target_key, one.credentials_key)
-        }
-        assert set(index.referring_to(secret)) == expected
-        assert index.is_wanted(secret) == bool(expected)
-        keepers = [
-            one
-            for one in held.values()
-            if one.target_key == secret and index.older_claimant(one) is None
-        ]
-        assert len(keepers) == any(one.target_key == secret for one in held.values())
+        users = {one.ref for one in held.values() if secret == one.credentials_key}
+        claimants_ = {one.ref for one in held.values() if secret == one.target_key}
+        assert set(index.referring_to(secret)) == users | claimants_
+        assert index.is_wanted(secret) == bool(users | claimants_)
+        owners = {one for one in claimants_ if index.rival(held[one], secret, owner_uid) is None}
+        assert len(owners) == bool(claimants_)
+        assert users | owners <= set(index.affected_by(secret)) <= users | claimants_

@@ -5,20 +5,32 @@ from datetime import UTC, datetime
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from pinecone_token_operator.telemetry.metrics import Metrics
+from pinecone_token_operator.keys import ObjectRef
+from pinecone_token_operator.telemetry.metrics import Metrics, TokenSample
+from tests.support.documented import KIND
 from tests.support.repository import ROOT
 
 PAGE = (ROOT / "docs" / "metrics.md").read_text("utf-8")
 ROWS = re.findall(r"^\| (`pinecone_\w+`) \| (\w+) \| (.*?) ?\| (.+) \|$", PAGE, re.MULTILINE)
+_LABELS = ("namespace", "name", "reason", "result")
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
 
 def rendered() -> str:
     """Return /metrics after everything that has labels was used once."""
     metrics = Metrics()
-    metrics.token(("team", "app"), NOW, NOW, NOW)
+    sample = TokenSample(
+        ready=True,
+        refreshed=True,
+        reason="Succeeded",
+        expires_at=NOW,
+        refresh_at=NOW,
+        refreshed_at=NOW,
+    )
+    metrics.token(ObjectRef(KIND, "team", "app"), sample)
     metrics.exchange("success", 0.1)
     metrics.reconciled("success")
+    metrics.namespace_served("team", served=True)
     return metrics.render().decode()
 
 
@@ -30,7 +42,9 @@ def expected_rows() -> list[tuple[str, str, str, str]]:
         if not name.startswith("pinecone_"):
             continue  # the Prometheus client's own
         labels = {label for sample in family.samples for label in sample.labels} - {"le"}
-        shown = ", ".join(f"`{label}`" for label in sorted(labels, reverse=True))
+        order = [label for label in _LABELS if label in labels]
+        assert set(order) == labels, "add the label to the order in which the page lists them"
+        shown = ", ".join(f"`{label}`" for label in order)
         rows.append((f"`{name}`", family.type, shown, family.documentation))
     return rows
 

@@ -1,4 +1,4 @@
-"""Replays the corpus of `make fuzz`, and tries a few more inputs."""
+"""The corpus that `make fuzz` keeps, and a sample of the inputs that it generates."""
 
 from pathlib import Path
 
@@ -16,12 +16,12 @@ kept = [
 
 
 @pytest.mark.parametrize(("parser", "path"), kept)
-def test_parser_handles_its_corpus(parser: Parser, path: Path) -> None:
+def test_parser_handles_every_input_of_its_corpus(parser: Parser, path: Path) -> None:
     parser.check(path.read_bytes())
 
 
 @pytest.mark.parametrize("parser", PARSERS, ids=lambda parser: parser.name)
-def test_parser_handles_any_input(parser: Parser) -> None:
+def test_parser_keeps_its_promises_for_generated_inputs(parser: Parser) -> None:
     @settings(
         max_examples=100,
         derandomize=True,
@@ -36,5 +36,5 @@ def test_parser_handles_any_input(parser: Parser) -> None:
     check()
 
 
-def test_corpus_has_a_folder_for_each_parser() -> None:
+def test_corpus_has_one_folder_per_parser() -> None:
     assert {path.name for path in CORPUS.iterdir()} == {parser.name for parser in PARSERS}

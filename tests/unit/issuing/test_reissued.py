@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pinecone_token_operator.backoff import retry_delay
 from pinecone_token_operator.errors import ExchangeError, ExchangeFailure
 from pinecone_token_operator.issuing.oauth import AccessToken
 from pinecone_token_operator.issuing.reissued import IssuedTokens
@@ -101,7 +102,7 @@ def test_cached_token_is_never_overrated_and_costs_few_exchanges(
             issued = tokens.limit(endpoint.exchange(now))
         except ExchangeError:
             failures += 1
-            wait = schedule.back_off(failures, held_until - moment, rng.random())
+            wait = retry_delay(failures, held_until - moment, rng.random())
         else:
             failures, held_until = 0, issued.expires_at
             assert expiry(issued) <= endpoint.true_expiry()

@@ -1,46 +1,54 @@
-"""Whatever the API server may hold: no crash, no secret told, and one write is enough."""
+"""Anything the API server may hold: no crash, no leaked secret, and one write is enough."""
 
 import json
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pinecone_token_operator.api.access_token import (
-    REFRESH_REQUESTED_AT,
-    PineconeAccessToken,
-    parse_resource,
-)
-from pinecone_token_operator.api.conditions import Reason
+from pinecone_token_operator.api.access_token import PineconeAccessToken, parse_resource
+from pinecone_token_operator.api.conditions import Problem, Reason
 from pinecone_token_operator.controller.index import Index
 from pinecone_token_operator.errors import ApiError
-from pinecone_token_operator.policies.chain import decide, wake_at
-from pinecone_token_operator.policies.decision import Action
-from pinecone_token_operator.policies.observed import Attempts, Observed, Problem
+from pinecone_token_operator.policies.contention import Damping
+from pinecone_token_operator.policies.input import Attempts
 from pinecone_token_operator.policies.schedule import refresh_at
-from pinecone_token_operator.reconcilers.events import find_news
-from pinecone_token_operator.reconcilers.state import Memory
+from pinecone_token_operator.reconcilers.events import find_transitions
+from pinecone_token_operator.reconcilers.outcome import Outcome, evaluate
+from pinecone_token_operator.reconcilers.state import Known, KnownTarget, State
 from pinecone_token_operator.reconcilers.status import compute_status, status_patch
-from pinecone_token_operator.targets import target as found
-from pinecone_token_operator.targets.secret import desire, secret_patch, secret_to_create
-from pinecone_token_operator.targets.target import (
-    StoredToken,
-    read_target,
-    seal,
-    stored_token,
-    times_of,
+from pinecone_token_operator.targets import names
+from pinecone_token_operator.targets.secret import (
+    content_patch,
+    desire,
+    ownership_patch,
+    secret_to_create,
 )
+from pinecone_token_operator.targets.stored_token import StoredToken, checksum, format_time
+from pinecone_token_operator.targets.target import Target, read_target, stored_token
 from pinecone_token_operator.targets.write_errors import explain_refusal
-from tests.support.builders import UID, after, encode, make_token, merge, stored_secret
+from tests.support.builders import (
+    UID,
+    after,
+    encode,
+    make_assignment,
+    make_spec,
+    make_token,
+    make_wanted,
+    merge,
+    stored_secret,
+)
 from tests.support.crd_strategies import SPEC, STATUS, TIMES, valid
+from tests.support.documented import REFRESH_REQUESTED_AT
 from tests.support.leaks import find_leaks
 
 CANARY = "t0ken-c4n4ry-0123456789"
 OURS = (
-    *(found.EXPIRES_AT, found.REFRESH_AT, found.REFRESHED_AT, found.CREDENTIALS, found.SEAL),
-    *(found.MANAGED, found.RESOURCE, found.ALLOW_MERGE, found.DELETION_POLICY),
+    *(names.EXPIRES_AT, names.REFRESH_AT, names.REFRESHED_AT, names.CREDENTIALS, names.CHECKSUM),
+    *(names.MANAGED, names.RESOURCE, names.ALLOW_MERGE, names.DELETION_POLICY, names.TARGET),
+    *(names.RESOURCE_UID, names.REFRESH_REQUEST, names.LEGACY_CHECKSUM),
 )
 
 quick = settings(
@@ -53,11 +61,11 @@ quick = settings(
 moments = st.integers(-3600, 7200).map(lambda seconds: after(seconds=seconds))
 texts = TIMES | st.sampled_from(["true", "Delete", "{}", '{"data": ["a"]}', "[[", "search"])
 tokens = st.builds(
-    lambda fetched, life, plan: make_token(
+    lambda issued, lifetime, part: make_token(
         access_token=CANARY,
-        refreshed_at=fetched,
-        expires_at=fetched + timedelta(seconds=life),
-        refresh_at=(fetched + timedelta(seconds=life) * plan).replace(microsecond=0),
+        refreshed_at=issued,
+        expires_at=issued + timedelta(seconds=lifetime),
+        refresh_at=(issued + timedelta(seconds=lifetime) * part).replace(microsecond=0),
     ),
     moments,
     st.integers(1, 7200),
@@ -80,9 +88,9 @@ resources = st.builds(
     ),
     valid(SPEC),
     valid(STATUS),
-    TIMES | moments.map(found.format_time) | st.text(),
+    TIMES | moments.map(format_time) | st.text(),
 )
-damages = st.fixed_dictionaries(
+drifts = st.fixed_dictionaries(
     {},
     optional={
         "data": st.dictionaries(
@@ -92,7 +100,7 @@ damages = st.fixed_dictionaries(
         "metadata": st.fixed_dictionaries(
             {},
             optional={
-                "labels": st.dictionaries(st.just(found.RESOURCE_UID), st.none() | texts),
+                "labels": st.dictionaries(st.just(names.RESOURCE_UID), st.none() | texts),
                 "annotations": st.dictionaries(st.sampled_from(OURS), st.none() | texts),
                 "ownerReferences": st.sampled_from([[], [{"uid": "a11", "kind": "Pod"}]]),
             },
@@ -101,62 +109,95 @@ damages = st.fixed_dictionaries(
 )
 
 
-def sealed(secret: dict[str, Any]) -> dict[str, Any]:
+dampings = st.just(Damping()) | st.builds(Damping, st.integers(1, 60), moments)
+
+
+class Case(NamedTuple):
+    """What is known of a resource, and another resource that owns its target."""
+
+    known: Known
+    resource: PineconeAccessToken
+    rival: str | None
+
+    def evaluate(self, now: datetime) -> Outcome:
+        assignment = make_assignment(self.resource, self.rival)
+        return evaluate(assignment, self.known, now, fraction=0.5, keep=timedelta(days=1))
+
+
+def with_checksum(secret: dict[str, Any]) -> dict[str, Any]:
     """Return the Secret as if the operator had written what its annotations say."""
-    target = read_target(secret)
-    if target.times is None or not secret.get("data", {}).get("access_token"):
+    times = read_target(secret).times
+    if times is None or not secret.get("data", {}).get("access_token"):
         return secret
-    times = target.times
     token = StoredToken(
         CANARY, "Bearer", times.refreshed_at, times.expires_at, times.refresh_at, times.credentials
     )
-    patch = {"metadata": {"annotations": {found.SEAL: seal(token, UID)}}}
+    patch = {"metadata": {"annotations": {names.CHECKSUM: checksum(token, UID)}}}
     changed: dict[str, Any] = merge(secret, {**patch, "data": {"access_token": encode(CANARY)}})
     return changed
 
 
-def planned(token: StoredToken, resource: PineconeAccessToken) -> StoredToken:
-    """Return a token as it is fetched for a resource."""
+def scheduled(token: StoredToken, resource: PineconeAccessToken) -> StoredToken:
+    """Return a token as it is issued for a resource."""
     before = resource.spec.refresh_before
-    plan = refresh_at(token.refreshed_at, token.expires_at, before, 0.5)
-    return replace(token, refresh_at=plan)
+    at = refresh_at(token.refreshed_at, token.expires_at, before, 0.5)
+    return replace(token, refresh_at=at, request=resource.metadata.refresh_request)
 
 
 @st.composite
-def observations(draw: st.DrawFn) -> Observed:
+def cases(draw: st.DrawFn) -> Case:
     resource: PineconeAccessToken = draw(resources)
-    secret = stored_secret(secret_to_create(resource, desire(resource, draw(tokens))))
+    rival = draw(st.sampled_from([None, None, None, "elder"]))
+    assignment = make_assignment(resource, rival)
+    (spec,) = assignment.specs
+    secret = secret_in(resource, secret_to_create(spec, desire(spec, draw(tokens))))
     secret = draw(
-        st.sampled_from([None, stored_secret({}), secret])
-        | damages.map(lambda damage: merge(secret, damage))
-        | damages.map(lambda damage: sealed(merge(secret, damage)))
+        st.sampled_from([None, secret_in(resource, {}), secret])
+        | drifts.map(lambda drift: merge(secret, drift))
+        | drifts.map(lambda drift: with_checksum(merge(secret, drift)))
     )
     target = read_target(secret) if secret else None
     stored = stored_token(target, UID) if target else None
     unusable = Problem(Reason.CREDENTIALS_INVALID, "it is blank")
-    credentials = draw(st.sampled_from(["c0ffee", "new"]) | st.just(unusable))
-    observed = Observed(
-        resource=resource,
-        conflict=draw(st.sampled_from([None, None, None, "elder"])),
+    restored = State.of(resource.status, resource.metadata.generation).known
+    known_target = KnownTarget(
         target=target,
         stored=stored,
-        times=times_of(stored) if stored else None,
-        credentials=credentials,
-        in_hand=draw(st.none() | st.none() | tokens.map(lambda one: planned(one, resource))),
-        attempts=Memory.of(resource).attempts,
-        fraction=draw(st.sampled_from([0, 0.5, 0.999])),
+        times=stored.times if stored else None,
+        had_token=stored is not None or draw(st.booleans()),
+        damping=draw(dampings),
     )
-    retry_at = draw(st.none() | moments)
-    if retry_at is not None:
-        reason = draw(st.sampled_from([Reason.UNAVAILABLE, Reason.TARGET_NOT_WRITABLE]))
-        attempts = Attempts(2, retry_at, Problem(reason, "it failed"), observed.basis)
-        observed = replace(observed, attempts=attempts)
-    return observed
+    known = replace(
+        restored,
+        generation=resource.metadata.generation,
+        credentials=draw(st.sampled_from(["c0ffee", "new"]) | st.just(unusable)),
+        pending=draw(st.none() | st.none() | tokens.map(lambda one: scheduled(one, resource))),
+        damping=draw(dampings),
+        targets={resource.target_key: known_target},
+    )
+    if (retry_at := draw(st.none() | moments)) is not None:
+        problem = Problem(Reason.UNAVAILABLE, "it failed")
+        basis = known.token_input(assignment, 0.0).basis
+        known = replace(known, attempts=Attempts(2, retry_at, problem, basis))
+    if (retry_at := draw(st.none() | moments)) is not None:
+        problem = Problem(Reason.TARGET_NOT_WRITABLE, "it failed")
+        basis = known.target_input(spec, assignment).basis
+        attempts = Attempts(2, retry_at, problem, basis)
+        known = known.with_target(resource.target_key, replace(known_target, attempts=attempts))
+    return Case(known, resource, rival)
+
+
+def secret_in(resource: PineconeAccessToken, body: dict[str, Any]) -> dict[str, Any]:
+    """Return a Secret as the API server answers it, at the key of a resource's target."""
+    namespace, name = resource.target_key
+    return stored_secret(merge(body, {"metadata": {"namespace": namespace, "name": name}}))
 
 
 @quick
 @given(valid(SPEC), valid(STATUS))
-def test_whatever_the_crd_takes_is_taken(spec: dict[str, Any], status: dict[str, Any]) -> None:
+def test_resource_is_accepted_when_the_crd_accepts_it(
+    spec: dict[str, Any], status: dict[str, Any]
+) -> None:
     metadata = {"namespace": "shop", "name": "search", "uid": UID}
     resource = parse_resource(
         {
@@ -165,80 +206,103 @@ def test_whatever_the_crd_takes_is_taken(spec: dict[str, Any], status: dict[str,
             "status": status,
         }
     )
-    Memory.of(resource)
+    State.of(resource.status, resource.metadata.generation)
     index = Index()
     index.put(resource)
-    assert index.older_claimant(resource) is None
+    assert index.rival(resource, resource.target_key, None) is None
 
 
 @quick
-@given(observations(), moments)
-def test_whatever_is_observed_is_told_without_a_secret(observed: Observed, now: datetime) -> None:
-    previous = observed.resource.status
-    decision = decide(observed, now)
-    status = compute_status(observed, decision, previous, now)
+@given(cases(), moments)
+def test_anything_is_reported_without_a_secret(case: Case, now: datetime) -> None:
+    previous = case.resource.status
+    outcome = case.evaluate(now)
+    status = compute_status(outcome, make_wanted(case.resource), previous, now)
     patch = status_patch(status, previous, UID)
-    told = {
-        "decision": repr(decision),
-        "observed": repr(observed),
+    reported = {
+        "outcome": repr(outcome),
         "status": json.dumps(status),
         "patch": json.dumps(patch),
-        "news": repr(find_news(status, previous)),
+        "events": repr(find_transitions(status, previous)),
     }
-    assert not find_leaks(told, [CANARY])
+    assert not find_leaks(reported, [CANARY])
     assert status_patch(status, status, UID) is None
-    assert find_news(status, status) == []
-    woken = wake_at(observed, decision, now)
-    # Only what has been written can be due already.
-    assert woken is None or woken > now or (decision.action is Action.WRITE and woken == now)
+    assert find_transitions(status, status) == []
+    acts = bool(outcome.token_plan.why) or any(plan.why for _, plan in outcome.targets)
+    assert outcome.wake_at is None or outcome.wake_at > now or acts
 
 
 @quick
-@given(observations(), moments)
-def test_one_write_is_enough(observed: Observed, now: datetime) -> None:
-    observed = replace(observed, attempts=Attempts())
-    decision = decide(observed, now)
-    if decision.action is Action.WRITE:
-        assert decision.token is not None
-        observed = written(observed, decision.token)
-        woken = wake_at(observed, decision, now)
-        decision = decide(observed, now)
-        assert decision.action is not Action.WRITE
+@given(cases(), moments)
+def test_one_write_is_enough(case: Case, now: datetime) -> None:
+    case = case._replace(known=without_waits(case.known))
+    outcome = case.evaluate(now)
+    ((_, plan),) = outcome.targets
+    if plan.why:
+        case = write(case, plan.write)
+        outcome = case.evaluate(now)
+        ((_, plan),) = outcome.targets
+        assert not plan.why
         # And what is to be done then is not put off.
-        assert (decision.action is Action.EXCHANGE) == (woken == now)
-    if decision.action is Action.EXCHANGE:
+        assert bool(outcome.token_plan.why) == (outcome.wake_at == now)
+    if outcome.token_plan.why:
         token = make_token(
             access_token=CANARY,
             refreshed_at=now,
             expires_at=now + timedelta(minutes=30),
-            credentials=observed.credentials,
+            credentials=case.known.credentials,
         )
-        decision = decide(written(observed, planned(token, observed.resource)), now)
-    assert decision.action is Action.REST
+        case = write(case, scheduled(token, case.resource))
+        outcome = case.evaluate(now)
+        ((_, plan),) = outcome.targets
+    assert not outcome.token_plan.why
+    assert not plan.why
 
 
-def written(observed: Observed, token: StoredToken) -> Observed:
-    """Return what is observed once a token has been written, by one request."""
-    resource, target = observed.resource, observed.target
-    desired = desire(resource, token)
-    if target is None:
-        body: dict[str, Any] | None = secret_to_create(resource, desired)
-    else:
-        body = secret_patch(target, desired, UID)
-    assert body is not None
-    before = {} if target is None else as_object(target)
-    after_ = read_target(stored_secret(merge(before, body)))
-    assert secret_patch(after_, desired, UID) is None
-    stored = stored_token(after_, UID)
-    assert stored == token
-    return replace(observed, target=after_, stored=stored, times=times_of(token), in_hand=None)
+def without_waits(known: Known) -> Known:
+    """Return the same with nothing that holds a request or a write up."""
+    calm = {
+        key: replace(one, attempts=Attempts(), damping=Damping())
+        for key, one in known.targets.items()
+    }
+    return replace(known, attempts=Attempts(), damping=Damping(), targets=calm)
 
 
-def as_object(target: found.Target) -> dict[str, Any]:
-    """Return a Secret as the API server would send it."""
-    return {
+def write(case: Case, token: StoredToken | None) -> Case:
+    """Return what is known once a token and the ownership have been written."""
+    spec = make_spec(case.resource)
+    before = case.known.targets[spec.key]
+    target, stored = before.target, before.stored
+    if token is not None:
+        desired = desire(spec, token)
+        if target is None:
+            target = read_target(
+                secret_in(case.resource, secret_to_create(spec, desired, with_owner=False))
+            )
+        else:
+            target = patched(target, content_patch(target, desired))
+        assert content_patch(target, desired) is None
+        stored = stored_token(target, UID)
+        assert stored == token
+    assert target is not None
+    target = patched(target, ownership_patch(target, spec))
+    assert ownership_patch(target, spec) is None
+    times = stored.times if stored else None
+    after_ = replace(before, target=target, stored=stored, times=times, had_token=True)
+    known = replace(case.known, targets={spec.key: after_})
+    if token is not None:
+        known = replace(known, pending=None, handled_request=token.request or "")
+    return case._replace(known=known)
+
+
+def patched(target: Target, patch: dict[str, Any] | None) -> Target:
+    """Return a target after a merge patch, if there is one."""
+    namespace, name = target.key
+    before = {
         "type": target.type,
         "metadata": {
+            "namespace": namespace,
+            "name": name,
             "uid": target.uid,
             "resourceVersion": target.resource_version,
             "labels": dict(target.labels),
@@ -247,14 +311,13 @@ def as_object(target: found.Target) -> dict[str, Any]:
         },
         "data": dict(target.data or {}),
     }
+    return read_target(merge(before, patch or {}))
 
 
 @quick
 @given(st.text(), st.text(max_size=20), st.sampled_from([400, 403, 413, 422]))
-def test_what_refuses_a_write_is_told_in_our_own_words(
-    message: str, reason: str, status: int
-) -> None:
+def test_refusal_is_explained_in_our_own_words(message: str, reason: str, status: int) -> None:
     words = f"{message} {CANARY} exceeded quota: few, {message}"
-    told = explain_refusal(ApiError(status, reason, words), "search", None)
-    assert CANARY not in told
-    assert "ResourceQuota" in told
+    explanation = explain_refusal(ApiError(status, reason, words), make_spec(), None)
+    assert CANARY not in explanation
+    assert "ResourceQuota" in explanation

@@ -3,47 +3,65 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from pydantic import TypeAdapter
 
-from pinecone_token_operator.api.access_token import PineconeAccessToken, Template
-from pinecone_token_operator.targets import target as found
 from pinecone_token_operator.targets.secret import (
+    content_patch,
     desire,
-    owner_reference,
+    differs,
+    essential,
+    overwritten,
+    ownership_differs,
+    ownership_patch,
     removal_patch,
-    secret_patch,
     secret_to_create,
 )
 from pinecone_token_operator.targets.target import Target, read_target, stored_token
 from tests.support.builders import (
     UID,
-    after,
     decode,
     encode,
     make_resource,
     make_secret,
+    make_spec,
+    make_target,
     make_token,
     merge,
     stored_secret,
 )
+from tests.support.documented import (
+    ALLOW_MERGE,
+    CHECKSUM,
+    CREDENTIALS,
+    DELETION_POLICY,
+    EXPIRES_AT,
+    MANAGED,
+    REFRESH_AT,
+    REFRESH_REQUEST,
+    REFRESHED_AT,
+    RESOURCE,
+    RESOURCE_UID,
+    TARGET,
+)
 
-SOMEBODY = {"apiVersion": "v1", "kind": "Pod", "name": "web", "uid": "a11"}
+SPEC = make_spec()
+OUR_REFERENCE = SPEC.owner.reference
+SOMEONE = {"apiVersion": "v1", "kind": "Pod", "name": "web", "uid": "a11"}
 OWN_KEYS = {"access_token", "token_type", "expires_at"}
+TEMPLATE = {
+    "type": "example.com/token",
+    "metadata": {"labels": {"team": "a"}, "annotations": {"note": "b"}},
+    "data": {"authorization": "${token_type} ${access_token}"},
+}
+TEMPLATED = make_resource(target={"name": "token", "template": TEMPLATE})
+MERGING = make_resource(target={"creationPolicy": "Merge", "template": TEMPLATE})
+RETAINING = make_resource(target={"deletionPolicy": "Retain"})
 
 
-def patched(secret: dict[str, Any], resource: PineconeAccessToken, token: object) -> dict[str, Any]:
-    """Return the Secret after the operator has written the token into it."""
-    assert isinstance(token, found.StoredToken)
-    patch = secret_patch(read_target(secret), desire(resource, token), resource.metadata.uid)
-    result: dict[str, Any] = merge(secret, patch or {})
-    return result
+# A new Secret
 
 
-def test_a_new_secret_holds_the_token_and_says_everything_about_it() -> None:
-    resource, token = make_resource(), make_token()
-    secret = secret_to_create(resource, desire(resource, token))
+def test_new_secret_holds_the_token_and_its_times() -> None:
+    secret = secret_to_create(SPEC, desire(SPEC, make_token()))
     metadata = secret["metadata"]
     assert (secret["apiVersion"], secret["kind"], secret["type"]) == ("v1", "Secret", "Opaque")
     assert (metadata["namespace"], metadata["name"]) == ("shop", "search")
@@ -52,345 +70,319 @@ def test_a_new_secret_holds_the_token_and_says_everything_about_it() -> None:
         "token_type": "Bearer",
         "expires_at": "2026-11-25T12:30:00Z",
     }
-    assert metadata["labels"] == {found.RESOURCE_UID: UID}
-    assert metadata["ownerReferences"] == [owner_reference(resource)]
-    assert metadata["annotations"][found.EXPIRES_AT] == "2026-11-25T12:30:00Z"
-    assert metadata["annotations"][found.REFRESH_AT] == "2026-11-25T12:19:00Z"
-    assert metadata["annotations"][found.REFRESHED_AT] == "2026-11-25T12:00:00Z"
-    assert metadata["annotations"][found.CREDENTIALS] == "c0ffee"
-    assert found.DELETION_POLICY not in metadata["annotations"]
+    assert metadata["labels"] == {RESOURCE_UID: UID}
+    assert metadata["ownerReferences"] == [OUR_REFERENCE]
+    annotations = metadata["annotations"]
+    assert annotations.pop(CHECKSUM)
+    assert json.loads(annotations.pop(MANAGED)) == {
+        "data": sorted(OWN_KEYS),
+        "labels": [],
+        "annotations": [],
+    }
+    assert annotations == {
+        RESOURCE: "search",
+        RESOURCE_UID: UID,
+        TARGET: "shop/search",
+        EXPIRES_AT: "2026-11-25T12:30:00Z",
+        REFRESH_AT: "2026-11-25T12:19:00Z",
+        REFRESHED_AT: "2026-11-25T12:00:00Z",
+        CREDENTIALS: "c0ffee",
+    }
     assert "t0ken" not in json.dumps(metadata)
 
 
-def test_a_template_adds_to_a_new_secret() -> None:
-    template = {
-        "type": "example.com/token",
-        "metadata": {"labels": {"team": "a"}, "annotations": {"note": "b"}},
-        "data": {
-            "authorization": "$$ ${token_type} ${access_token}",
-            "until": "${expires_at} or ${expires_at_unix}",
-            "plain": "ü",
-        },
-    }
-    resource = make_resource(target={"name": "token", "template": template})
-    secret = secret_to_create(resource, desire(resource, make_token()))
-    data = decode(secret["data"])
+def test_new_secret_records_the_request_that_it_served() -> None:
+    desired = desire(SPEC, make_token(request="now"))
+    assert desired.annotations[REFRESH_REQUEST] == "now"
+
+
+def test_new_secret_has_what_its_template_adds() -> None:
+    spec = make_spec(TEMPLATED)
+    secret = secret_to_create(spec, desire(spec, make_token()))
     assert secret["metadata"]["name"] == "token"
+    assert secret["metadata"]["annotations"][TARGET] == "shop/token"
     assert secret["type"] == "example.com/token"
     assert secret["metadata"]["labels"]["team"] == "a"
     assert secret["metadata"]["annotations"]["note"] == "b"
-    assert data["authorization"] == "$ Bearer t0ken"
-    assert data["until"] == f"2026-11-25T12:30:00Z or {int(after(30).timestamp())}"
-    assert data["plain"] == "ü"
-    assert data.keys() == OWN_KEYS | {"authorization", "until", "plain"}
+    data = decode(secret["data"])
+    assert data["authorization"] == "Bearer t0ken"
+    assert data.keys() == OWN_KEYS | {"authorization"}
+
+
+def test_new_secret_has_no_owner_when_told_so() -> None:
+    secret = secret_to_create(SPEC, desire(SPEC, make_token()), with_owner=False)
+    assert "ownerReferences" not in secret["metadata"]
 
 
 @pytest.mark.parametrize(
     ("creation", "deletion", "owned", "policy"),
     [
-        pytest.param("Owner", "Delete", True, None, id="ours goes with its resource"),
-        pytest.param("Owner", "Retain", False, None, id="ours stays if that is asked for"),
-        pytest.param("Merge", "Delete", False, "Delete", id="a merged one is never owned"),
-        pytest.param("Merge", "Retain", False, "Retain", id="a merged one says what to do"),
+        pytest.param("Owner", "Delete", True, None, id="owned and deleted"),
+        pytest.param("Owner", "Retain", False, None, id="owned and retained"),
+        pytest.param("Merge", "Delete", False, "Delete", id="merged and deleted"),
+        pytest.param("Merge", "Retain", False, "Retain", id="merged and retained"),
     ],
 )
-def test_what_happens_on_deletion(
-    creation: str,
-    deletion: str,
-    owned: bool,
-    policy: str | None,
+def test_secret_says_what_happens_on_deletion(
+    creation: str, deletion: str, owned: bool, policy: str | None
 ) -> None:
     resource = make_resource(target={"creationPolicy": creation, "deletionPolicy": deletion})
-    desired = desire(resource, make_token())
-    assert (desired.owner is not None) is owned
-    assert desired.annotations.get(found.DELETION_POLICY) == policy
+    spec = make_spec(resource)
+    desired = desire(spec, make_token())
+    assert (spec.owner_reference is not None) is owned
+    assert ("ownerReferences" in secret_to_create(spec, desired)["metadata"]) is owned
+    assert desired.annotations.get(DELETION_POLICY) == policy
+    assert essential(spec, make_token(), None).annotations.get(DELETION_POLICY) == policy
 
 
-def test_owner_reference_is_what_the_garbage_collector_needs() -> None:
-    assert owner_reference(make_resource()) == {
-        "apiVersion": "pinecone.token-operator.dev/v1alpha1",
-        "kind": "PineconeAccessToken",
-        "name": "search",
-        "uid": UID,
-        "controller": True,
-    }
-
-
-def test_repr_shows_no_token() -> None:
-    desired = desire(make_resource(), make_token())
+def test_desired_repr_hides_the_token() -> None:
+    desired = desire(SPEC, make_token())
     assert "t0ken" not in repr(desired)
     assert encode("t0ken") not in repr(desired)
 
 
-def test_what_was_just_made_needs_no_patch() -> None:
-    resource = make_resource()
-    target = read_target(make_secret(resource))
-    assert secret_patch(target, desire(resource, make_token()), UID) is None
+# Content
 
 
-def test_a_patch_is_of_the_very_secret_that_was_read() -> None:
-    resource = make_resource()
-    target = read_target(make_secret(resource))
-    patch = secret_patch(target, desire(resource, make_token(access_token="new")), UID)
+def test_content_patch_is_none_when_nothing_differs() -> None:
+    assert content_patch(make_target(), desire(SPEC, make_token())) is None
+    assert ownership_patch(make_target(), SPEC) is None
+    assert not differs(make_target(), SPEC, make_token())
+    assert not ownership_differs(make_target(), SPEC)
+
+
+def test_content_patch_applies_only_to_the_secret_as_read() -> None:
+    patch = content_patch(make_target(), desire(SPEC, make_token(access_token="new")))
     assert patch is not None
     assert patch["metadata"]["resourceVersion"] == "7"
     assert patch["metadata"]["uid"] == "5ec"
 
 
-def test_a_refresh_changes_nothing_but_the_token_and_its_life() -> None:
-    resource = make_resource()
-    target = read_target(make_secret(resource))
-    patch = secret_patch(target, desire(resource, make_token(access_token="new")), UID)
+def test_content_patch_of_a_refresh_changes_only_the_token() -> None:
+    patch = content_patch(make_target(), desire(SPEC, make_token(access_token="new")))
     assert patch is not None
     assert patch["data"] == {"access_token": encode("new")}
     assert patch["metadata"].keys() == {"resourceVersion", "uid", "annotations"}
-    assert patch["metadata"]["annotations"].keys() == {found.SEAL}
+    assert patch["metadata"]["annotations"].keys() == {CHECKSUM}
 
 
 @pytest.mark.parametrize(
-    ("damage", "where", "name"),
+    ("drift", "where", "name"),
     [
-        pytest.param({"data": {"token_type": None}}, "data", "token_type", id="a key gone"),
+        pytest.param({"data": {"token_type": None}}, "data", "token_type", id="key removed"),
+        pytest.param({"data": {"expires_at": encode("x")}}, "data", "expires_at", id="key changed"),
         pytest.param(
-            {"data": {"expires_at": encode("x")}}, "data", "expires_at", id="a key changed"
-        ),
-        pytest.param(
-            {"metadata": {"labels": {found.RESOURCE_UID: None}}},
+            {"metadata": {"labels": {RESOURCE_UID: None}}},
             "labels",
-            found.RESOURCE_UID,
-            id="a label gone",
+            RESOURCE_UID,
+            id="label removed",
         ),
         pytest.param(
-            {"metadata": {"annotations": {found.MANAGED: "?"}}},
+            {"metadata": {"annotations": {MANAGED: "?"}}},
             "annotations",
-            found.MANAGED,
-            id="an annotation changed",
+            MANAGED,
+            id="annotation changed",
         ),
         pytest.param(
-            {"metadata": {"ownerReferences": [SOMEBODY]}},
-            "ownerReferences",
-            None,
-            id="an owner reference gone",
-        ),
-        pytest.param(
-            {"metadata": {"ownerReferences": [{**owner_reference(make_resource()), "kind": "X"}]}},
-            "ownerReferences",
-            None,
-            id="an owner reference changed",
+            {"metadata": {"annotations": {TARGET: None}}},
+            "annotations",
+            TARGET,
+            id="annotation removed",
         ),
     ],
 )
-def test_damage_is_repaired_and_nothing_else_touched(
-    damage: dict[str, Any], where: str, name: str | None
+def test_content_patch_repairs_drift_and_nothing_else(
+    drift: dict[str, Any], where: str, name: str
 ) -> None:
-    resource, token = make_resource(), make_token()
-    secret = merge(make_secret(resource), damage)
-    patch = secret_patch(read_target(secret), desire(resource, token), UID)
+    target = read_target(merge(make_secret(), drift))
+    patch = content_patch(target, desire(SPEC, make_token()))
     assert patch is not None
     changes = {**patch, **patch["metadata"]}
     assert changes.keys() - {"metadata", "uid", "resourceVersion"} == {where}
-    assert name is None or changes[where].keys() == {name}
-    owners = merge(secret, patch)["metadata"]["ownerReferences"]
-    assert owner_reference(resource) in owners
-    assert [one["uid"] for one in owners].count(UID) == 1
-    assert (SOMEBODY in owners) == (SOMEBODY in secret["metadata"]["ownerReferences"])
+    assert changes[where].keys() == {name}
+    assert differs(target, SPEC, make_token())
+    assert not ownership_differs(target, SPEC)
 
 
-@pytest.mark.parametrize("policy", ["Delete", "Retain"])
-def test_a_predecessor_of_the_same_name_owns_it_no_longer(policy: str) -> None:
-    resource = make_resource(target={"deletionPolicy": policy})
-    gone = {**owner_reference(resource), "uid": "an-earlier-one"}
-    secret = merge(make_secret(resource), {"metadata": {"ownerReferences": [SOMEBODY, gone]}})
-    patch = secret_patch(read_target(secret), desire(resource, make_token()), UID)
+def test_content_patch_removes_a_request_not_served_by_the_token() -> None:
+    target = make_target(token=make_token(request="now"))
+    desired = desire(SPEC, make_token(access_token="new"))
+    patch = content_patch(target, desired)
     assert patch is not None
-    ours = [owner_reference(resource)] if policy == "Delete" else []
-    assert patch["metadata"]["ownerReferences"] == [SOMEBODY, *ours]
+    assert patch["metadata"]["annotations"][REFRESH_REQUEST] is None
+    patch = content_patch(target, desired, prune=False)
+    assert patch is not None
+    assert REFRESH_REQUEST not in patch["metadata"]["annotations"]
 
 
-def test_fields_that_others_add_to_our_owner_reference_stay() -> None:
-    resource = make_resource()
-    reference = {**owner_reference(resource), "blockOwnerDeletion": False}
-    secret = merge(make_secret(resource), {"metadata": {"ownerReferences": [reference]}})
-    assert secret_patch(read_target(secret), desire(resource, make_token()), UID) is None
+def test_content_patch_writes_all_data_when_it_is_unknown() -> None:
+    kept = make_target().without_data()
+    desired = desire(SPEC, make_token())
+    patch = content_patch(kept, desired)
+    assert patch is not None
+    assert patch["data"] == desired.data
+    other = replace(kept, annotations={**kept.annotations, MANAGED: '{"data":["old"]}'})
+    patch = content_patch(other, desired)
+    assert patch is not None
+    assert patch["data"] == {**desired.data, "old": None}
 
 
-def test_retain_takes_our_owner_reference_away_and_leaves_others() -> None:
-    secret = merge(
-        make_secret(make_resource()),
-        {"metadata": {"ownerReferences": [SOMEBODY, owner_reference(make_resource())]}},
+# The essential part
+
+
+def test_essential_has_only_token_keys_and_annotations() -> None:
+    spec = make_spec(TEMPLATED)
+    least, full = essential(spec, make_token(), None), desire(spec, make_token())
+    assert least.data == {key: full.data[key] for key in OWN_KEYS}
+    assert least.labels == {}
+    managed = {"labels": [], "annotations": [], "data": sorted(OWN_KEYS)}
+    assert json.loads(least.annotations[MANAGED]) == managed
+    assert {**least.annotations, MANAGED: "", "note": "b"} == {**full.annotations, MANAGED: ""}
+    created = read_target(stored_secret(secret_to_create(spec, least, with_owner=False)))
+    assert stored_token(created, UID) == make_token()
+
+
+def test_essential_removes_nothing_from_a_target() -> None:
+    target = make_target(TEMPLATED)
+    spec, token = make_spec(make_resource(target={"name": "token"})), make_token(access_token="new")
+    least = essential(spec, token, target)
+    patch = content_patch(target, least, prune=False)
+    assert patch is not None
+    assert None not in patch["data"].values()
+    assert None not in patch["metadata"]["annotations"].values()
+    assert "labels" not in patch["metadata"]
+    left = read_target(merge(make_secret(TEMPLATED), patch))
+    assert left.labels == target.labels
+    assert left.data is not None
+    assert decode(left.data)["authorization"] == "Bearer t0ken"
+    assert stored_token(left, UID) == token
+    assert content_patch(left, least, prune=False) is None
+
+
+def test_essential_leaves_the_rest_for_a_later_write() -> None:
+    target = make_target(TEMPLATED)
+    spec, token = make_spec(make_resource(target={"name": "token"})), make_token(access_token="new")
+    patch = content_patch(target, essential(spec, token, target), prune=False)
+    left = read_target(merge(make_secret(TEMPLATED), patch))
+    assert left.managed == target.managed
+    assert differs(left, spec, token)
+    whole = content_patch(left, desire(spec, token))
+    assert whole is not None
+    assert whole["data"] == {"authorization": None}
+    assert whole["metadata"]["labels"] == {"team": None}
+    assert whole["metadata"]["annotations"].keys() == {"note", MANAGED}
+
+
+# Ownership
+
+
+@pytest.mark.parametrize(
+    ("references", "repaired"),
+    [
+        pytest.param([], [OUR_REFERENCE], id="removed"),
+        pytest.param([SOMEONE], [SOMEONE, OUR_REFERENCE], id="replaced"),
+        pytest.param([{**OUR_REFERENCE, "kind": "X"}], [OUR_REFERENCE], id="changed"),
+        pytest.param(
+            [SOMEONE, {**OUR_REFERENCE, "uid": "gone"}],
+            [SOMEONE, OUR_REFERENCE],
+            id="of an earlier resource",
+        ),
+    ],
+)
+def test_ownership_patch_repairs_our_reference_only(
+    references: list[dict[str, Any]], repaired: list[dict[str, Any]]
+) -> None:
+    target = read_target(merge(make_secret(), {"metadata": {"ownerReferences": references}}))
+    assert ownership_differs(target, SPEC)
+    assert ownership_patch(target, SPEC) == {
+        "metadata": {"resourceVersion": "7", "uid": "5ec", "ownerReferences": repaired}
+    }
+    assert content_patch(target, desire(SPEC, make_token())) is None
+
+
+def test_ownership_patch_removes_our_references_under_retain() -> None:
+    references = [SOMEONE, OUR_REFERENCE, {**OUR_REFERENCE, "uid": "gone"}]
+    target = read_target(merge(make_secret(), {"metadata": {"ownerReferences": references}}))
+    patch = ownership_patch(target, make_spec(RETAINING))
+    assert patch is not None
+    assert patch["metadata"]["ownerReferences"] == [SOMEONE]
+
+
+def test_ownership_patch_keeps_fields_added_to_our_reference() -> None:
+    reference = {**OUR_REFERENCE, "blockOwnerDeletion": False}
+    target = read_target(merge(make_secret(), {"metadata": {"ownerReferences": [reference]}}))
+    assert ownership_patch(target, SPEC) is None
+
+
+@pytest.mark.parametrize(("before", "after"), [("Delete", "Retain"), ("Retain", "Delete")])
+def test_ownership_patch_sets_the_policy_of_a_merged_secret(before: str, after: str) -> None:
+    was, now = (
+        make_resource(target={"creationPolicy": "Merge", "deletionPolicy": policy})
+        for policy in (before, after)
     )
-    kept = patched(secret, make_resource(target={"deletionPolicy": "Retain"}), make_token())
-    assert kept["metadata"]["ownerReferences"] == [SOMEBODY]
-
-
-# Few names, so that what is foreign, what was ours and what is to be ours meet.
-names = st.sampled_from(["a", "b", "c", "d"])
-texts = st.sampled_from(["", "1", "2"])
-pairs = st.dictionaries(names, texts)
-templates = st.fixed_dictionaries(
-    {
-        "metadata": st.fixed_dictionaries({"labels": pairs, "annotations": pairs}),
-        "data": st.dictionaries(names, st.sampled_from(["", "1", "${access_token}"])),
-    }
-)
-resources = st.builds(
-    lambda creation, deletion, template: make_resource(
-        target={"creationPolicy": creation, "deletionPolicy": deletion, "template": template}
-    ),
-    st.sampled_from(["Owner", "Merge"]),
-    st.sampled_from(["Delete", "Retain"]),
-    templates,
-)
-tokens = st.builds(
-    make_token,
-    access_token=st.sampled_from(["t0ken", "new"]),
-    refresh_at=st.sampled_from([after(18), after(19)]),
-    credentials=st.sampled_from(["c0ffee", "other"]),
-)
-foreign = st.builds(
-    lambda data, labels, annotations, owners: stored_secret(
-        {
-            "data": {key: encode(text) for key, text in data.items()},
-            "metadata": {
-                "labels": labels,
-                "annotations": annotations,
-                "ownerReferences": owners,
-            },
+    target = make_target(was)
+    assert ownership_patch(target, make_spec(was)) is None
+    assert ownership_patch(target, make_spec(now)) == {
+        "metadata": {
+            "resourceVersion": "7",
+            "uid": "5ec",
+            "annotations": {DELETION_POLICY: after},
         }
-    ),
-    pairs,
-    pairs,
-    pairs | st.just({found.ALLOW_MERGE: "true"}),
-    st.sampled_from([[], [SOMEBODY]]),
-)
-ours = st.text("acdeknopty_", max_size=12)
-damage = st.fixed_dictionaries(
-    {},
-    optional={
-        "data": st.dictionaries(
-            names | st.sampled_from(sorted(OWN_KEYS)), st.none() | texts.map(encode)
-        ),
-        "metadata": st.fixed_dictionaries(
-            {},
-            optional={
-                "labels": st.dictionaries(names | st.just(found.RESOURCE_UID), st.none() | texts),
-                "annotations": st.dictionaries(
-                    names
-                    | st.sampled_from(
-                        [found.MANAGED, found.SEAL, found.RESOURCE, found.EXPIRES_AT]
-                    ),
-                    st.none() | texts | ours,
-                ),
-                "ownerReferences": st.sampled_from(
-                    [None, [], [SOMEBODY], [{"uid": UID, "controller": False}]]
-                ),
-            },
-        ),
-    },
-)
-
-
-@given(foreign, resources, tokens, damage, resources, tokens)
-def test_one_patch_is_enough(
-    secret: dict[str, Any],
-    before: PineconeAccessToken,
-    first: found.StoredToken,
-    damage: dict[str, Any],
-    after_: PineconeAccessToken,
-    second: found.StoredToken,
-) -> None:
-    """Whatever a target has gone through, one patch makes it right, and the next is none."""
-    damaged = merge(patched(secret, before, first), damage)
-    repaired = read_target(patched(damaged, after_, second))
-    desired = desire(after_, second)
-    assert secret_patch(repaired, desired, UID) is None
-    assert repaired.data is not None
-    assert desired.data.items() <= repaired.data.items()
-    assert desired.labels.items() <= repaired.labels.items()
-    assert desired.annotations.items() <= repaired.annotations.items()
-    owners = [one for one in repaired.owner_references if one.get("uid") == UID]
-    assert owners == ([desired.owner] if desired.owner else [])
-    assert stored_token(repaired, UID) == second
-
-
-def parts(target: Target) -> dict[str, dict[str, str]]:
-    return {
-        "data": dict(target.data or {}),
-        "labels": dict(target.labels),
-        "annotations": dict(target.annotations),
     }
 
 
-def own_names(resource: PineconeAccessToken) -> dict[str, set[str]]:
-    """Return the names that a resource asks for, as it says itself."""
-    template = resource.spec.target.template
-    return {
-        "data": set(template.data) | OWN_KEYS,
-        "labels": set(template.metadata.labels) | {found.RESOURCE_UID},
-        "annotations": set(template.metadata.annotations),
-    }
+def test_ownership_patch_is_none_before_a_merge() -> None:
+    empty = read_target(stored_secret({"metadata": {"annotations": {ALLOW_MERGE: "true"}}}))
+    assert ownership_patch(empty, make_spec(MERGING)) is None
 
 
-@given(foreign, resources, resources, tokens)
-def test_what_is_foreign_stays_and_what_was_ours_goes(
-    secret: dict[str, Any],
-    before: PineconeAccessToken,
-    after_: PineconeAccessToken,
-    token: found.StoredToken,
-) -> None:
-    first = patched(secret, before, token)
-    second = read_target(patched(first, after_, token))
-    was, is_now = own_names(before), own_names(after_)
-    for part, held in parts(read_target(secret)).items():
-        untouched = {name: text for name, text in held.items() if name not in was[part]}
-        for name in untouched.keys() - is_now[part]:
-            assert parts(second)[part][name] == untouched[name]
-        assert not (was[part] - is_now[part]) & parts(second)[part].keys()
-    assert [one for one in second.owner_references if one.get("uid") != UID] == secret["metadata"][
-        "ownerReferences"
+# Merging into someone else's Secret
+
+
+def theirs(**metadata: dict[str, str]) -> Target:
+    return read_target(
+        stored_secret({"metadata": metadata, "data": {"access_token": encode("their own")}})
+    )
+
+
+def test_overwritten_names_what_a_merge_would_overwrite() -> None:
+    target = theirs(labels={"team": "b", "x": "y"}, annotations={"note": "c", ALLOW_MERGE: "true"})
+    assert overwritten(target, make_spec(MERGING)) == [
+        "key access_token",
+        "label team",
+        "annotation note",
     ]
 
 
-@given(foreign, resources, tokens)
-def test_nothing_of_ours_is_left_after_a_removal(
-    secret: dict[str, Any], resource: PineconeAccessToken, token: found.StoredToken
-) -> None:
-    merging = make_resource(
-        target={
-            "creationPolicy": "Merge",
-            "template": TypeAdapter(Template).dump_python(
-                resource.spec.target.template, by_alias=True
-            ),
-        }
-    )
-    written = patched(secret, merging, token)
+def test_overwritten_names_an_equal_value_too() -> None:
+    # It would be ours after the merge, and removed with our own.
+    assert "label team" in overwritten(theirs(labels={"team": "a"}), make_spec(MERGING))
+
+
+def test_overwritten_is_empty_when_the_names_are_ours() -> None:
+    target = make_target(MERGING)
+    assert overwritten(target, make_spec(MERGING)) == []
+    assert overwritten(target, make_spec()) == []
+
+
+def test_overwritten_is_empty_in_an_empty_secret() -> None:
+    assert overwritten(read_target(stored_secret({})), make_spec(MERGING)) == []
+
+
+def test_removal_patch_removes_all_that_is_ours() -> None:
+    written = merge(make_secret(MERGING), {"metadata": {"annotations": {ALLOW_MERGE: "true"}}})
     patch = removal_patch(read_target(written))
-    left = read_target(merge(written, patch))
     assert patch["metadata"]["resourceVersion"] == "7"
-    names_of_ours = own_names(merging)
-    for part, held in parts(read_target(secret)).items():
-        kept = {name: text for name, text in held.items() if name not in names_of_ours[part]}
-        assert parts(left)[part] == kept
-    assert list(left.owner_references) == secret["metadata"]["ownerReferences"]
+    assert patch["metadata"]["uid"] == "5ec"
+    left = merge(written, patch)
+    assert left["data"] == {}
+    assert left["metadata"]["labels"] == {}
+    assert left["metadata"]["annotations"] == {ALLOW_MERGE: "true"}
 
 
-def test_a_refusal_to_be_written_into_later_does_not_hinder_the_removal() -> None:
-    resource = make_resource(target={"creationPolicy": "Merge"})
-    written = make_secret(resource)
+def test_removal_patch_needs_no_opt_in() -> None:
+    written = make_secret(MERGING)
     left = merge(written, removal_patch(read_target(written)))
     assert left["data"] == {}
     assert left["metadata"]["labels"] == {}
     assert left["metadata"]["annotations"] == {}
-
-
-def test_a_target_known_without_its_data_gets_all_of_it() -> None:
-    resource = make_resource()
-    kept = read_target(make_secret(resource)).without_data()
-    desired = desire(resource, make_token())
-    patch = secret_patch(kept, desired, UID)
-    assert patch is not None
-    assert patch["data"] == desired.data
-    other = replace(kept, annotations={**kept.annotations, found.MANAGED: '{"data":["old"]}'})
-    patch = secret_patch(other, desired, UID)
-    assert patch is not None
-    assert patch["data"] == {**desired.data, "old": None}

@@ -6,8 +6,11 @@ import sys
 
 import pytest
 
+from pinecone_token_operator.keys import ObjectRef
 from pinecone_token_operator.telemetry.logs import JsonFormatter, TextFormatter, reads_json
 from tests.support.repository import ROOT
+
+SEARCH = ObjectRef("PineconeAccessToken", "team", "search")
 
 PROGRAM = """
 import logging, sys
@@ -51,9 +54,9 @@ def test_json_line_has_time_level_logger_and_message() -> None:
 
 
 def test_json_line_has_the_resource_and_the_exception() -> None:
-    text = JsonFormatter().format(record(resource=("team", "search"), **failed()))
+    text = JsonFormatter().format(record(resource=SEARCH, **failed()))
     line = json.loads(text)
-    assert line["resource"] == {"namespace": "team", "name": "search"}
+    assert line["resource"] == SEARCH._asdict()
     assert line["exception"].endswith(
         "ValueError: invalid literal for int() with base 10: 'broken'"
     )
@@ -61,7 +64,7 @@ def test_json_line_has_the_resource_and_the_exception() -> None:
 
 
 def test_text_line_has_time_level_resource_and_message() -> None:
-    text = TextFormatter().format(record(resource=("team", "search"), **failed()))
+    text = TextFormatter().format(record(resource=SEARCH, **failed()))
     first, *_, last = text.splitlines()
     assert first == "10:00:00.250 WARNING team/search: retrying in 4 s"
     assert last == "ValueError: invalid literal for int() with base 10: 'broken'"

@@ -1,109 +1,159 @@
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pinecone_token_operator.telemetry.metrics import Metrics
+from pinecone_token_operator.keys import ObjectRef
+from pinecone_token_operator.telemetry.metrics import Metrics, TokenSample
+from tests.support.documented import KIND
 
 T0 = datetime(2026, 11, 25, 12, tzinfo=UTC)
-KEY = ("team", "app")
+REF = ObjectRef(KIND, "team", "app")
 LABELS = '{name="app",namespace="team"}'
-
-
-def lines(metrics: Metrics) -> list[str]:
-    return metrics.render().decode().splitlines()
-
-
-@pytest.mark.parametrize(
-    "result",
-    [
-        pytest.param(result, id=f"{result} starts at zero")
-        for result in ("success", "unavailable", "throttled", "rejected", "invalid")
-    ],
+GOOD = TokenSample(
+    ready=True,
+    refreshed=True,
+    reason="Succeeded",
+    expires_at=T0 + timedelta(minutes=30),
+    refresh_at=T0 + timedelta(minutes=20),
+    refreshed_at=T0,
 )
-def test_exchange_result(result: str) -> None:
+
+
+def samples(metrics: Metrics) -> dict[str, float]:
+    """Return the value of each series."""
+    lines = metrics.render().decode().splitlines()
+    pairs = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+    return {name: float(value) for name, _, value in pairs}
+
+
+def of_the_resource(metrics: Metrics) -> dict[str, float]:
+    """Return the value of each series of the one resource, without its labels."""
+    return {
+        name.partition("{")[0]: value
+        for name, value in samples(metrics).items()
+        if 'name="app",namespace="team"' in name
+    }
+
+
+@pytest.mark.parametrize("result", ["success", "unavailable", "throttled", "rejected", "invalid"])
+def test_exchange_result_starts_at_zero_and_is_counted(result: str) -> None:
     metrics = Metrics()
     series = f'pinecone_token_exchanges_total{{result="{result}"}}'
-    assert f"{series} 0.0" in lines(metrics)
+    assert samples(metrics)[series] == 0
     metrics.exchange(result, 0.05)
-    assert f"{series} 1.0" in lines(metrics)
-    assert "pinecone_token_exchange_duration_seconds_count 1.0" in lines(metrics)
+    assert samples(metrics)[series] == 1
+    assert samples(metrics)["pinecone_token_exchange_duration_seconds_count"] == 1
 
 
 @pytest.mark.parametrize(
-    ("act", "line"),
+    ("act", "name", "value"),
     [
         pytest.param(
-            lambda metrics: metrics.token(KEY, T0, None, None),
-            f"pinecone_token_expiry_timestamp_seconds{LABELS} {T0.timestamp():.8e}",
-            id="a token's expiry is shown",
-        ),
-        pytest.param(
-            lambda metrics: metrics.reconciled("unchanged"),
-            'pinecone_token_reconciles_total{result="unchanged"} 1.0',
-            id="a reconcile is counted",
+            lambda metrics: metrics.reconciled("success"),
+            'pinecone_token_reconciles_total{result="success"}',
+            1,
+            id="reconcile",
         ),
         pytest.param(
             lambda metrics: metrics.lateness(3.0),
-            "pinecone_token_refresh_lateness_seconds_sum 3.0",
-            id="lateness is measured",
+            "pinecone_token_refresh_lateness_seconds_sum",
+            3,
+            id="late refresh",
         ),
         pytest.param(
             lambda metrics: metrics.lateness(-3.0),
-            "pinecone_token_refresh_lateness_seconds_sum 0.0",
-            id="an early refresh is not late",
+            "pinecone_token_refresh_lateness_seconds_sum",
+            0,
+            id="early refresh is not late",
         ),
         pytest.param(
             lambda metrics: metrics.queue_length(7),
-            "pinecone_token_queue_length 7.0",
-            id="the queue's length is shown",
+            "pinecone_token_queue_length",
+            7,
+            id="queue length",
+        ),
+        pytest.param(
+            lambda metrics: metrics.leading(leads=True), "pinecone_token_leader", 1, id="leader"
         ),
     ],
 )
-def test_after(act: Callable[[Metrics], None], line: str) -> None:
+def test_metrics_report_what_was_recorded(
+    act: Callable[[Metrics], None], name: str, value: float
+) -> None:
     metrics = Metrics()
     act(metrics)
-    name, _, number = line.rpartition(" ")
-    shown = {text.rpartition(" ")[0]: float(text.rpartition(" ")[2]) for text in samples(metrics)}
-    assert shown[name] == float(number)
+    assert samples(metrics)[name] == value
 
 
-def samples(metrics: Metrics) -> list[str]:
-    return [line for line in lines(metrics) if not line.startswith("#")]
-
-
-def test_a_time_that_is_no_longer_known_has_no_sample() -> None:
+def test_token_times_are_reported_as_unix_times() -> None:
     metrics = Metrics()
-    metrics.token(KEY, T0, T0 - timedelta(minutes=10), T0)
-    metrics.token(KEY, T0, None, T0)
-    assert sum(LABELS in line for line in samples(metrics)) == 2
+    metrics.token(REF, GOOD)
+    found = samples(metrics)
+    for name, minutes in (("expiry", 30), ("refresh", 20), ("last_refresh", 0)):
+        moment = T0 + timedelta(minutes=minutes)
+        assert found[f"pinecone_token_{name}_timestamp_seconds{LABELS}"] == moment.timestamp()
 
 
-def test_a_forgotten_resource_has_no_samples_and_may_be_forgotten_again() -> None:
+def test_token_time_has_no_sample_when_it_is_unknown() -> None:
     metrics = Metrics()
-    metrics.token(KEY, T0, T0, T0)
-    metrics.forget(KEY)
-    metrics.forget(KEY)
-    assert not [line for line in samples(metrics) if LABELS in line]
+    metrics.token(REF, GOOD)
+    metrics.token(REF, replace(GOOD, refresh_at=None))
+    assert of_the_resource(metrics).keys() == {
+        "pinecone_token_expiry_timestamp_seconds",
+        "pinecone_token_last_refresh_timestamp_seconds",
+        "pinecone_token_ready",
+        "pinecone_token_refreshed",
+    }
+    metrics.token(REF, TokenSample(ready=False, refreshed=False, reason="Rejected"))
+    assert of_the_resource(metrics) == {"pinecone_token_ready": 0, "pinecone_token_refreshed": 0}
 
 
-def test_two_instances_share_nothing() -> None:
+@pytest.mark.parametrize(("ready", "refreshed"), [(True, True), (True, False), (False, False)])
+def test_token_conditions_are_reported_as_one_or_zero(ready: bool, refreshed: bool) -> None:
+    metrics = Metrics()
+    metrics.token(REF, replace(GOOD, ready=ready, refreshed=refreshed))
+    found = of_the_resource(metrics)
+    assert found["pinecone_token_ready"] == ready
+    assert found["pinecone_token_refreshed"] == refreshed
+
+
+def test_token_reason_replaces_the_one_before() -> None:
+    metrics = Metrics()
+    metrics.token(REF, GOOD)
+    metrics.token(REF, replace(GOOD, refreshed=False, reason="Unavailable"))
+    found = {name for name in samples(metrics) if name.startswith("pinecone_token_refreshed")}
+    assert found == {'pinecone_token_refreshed{name="app",namespace="team",reason="Unavailable"}'}
+
+
+def test_token_has_no_samples_when_forgotten() -> None:
+    metrics = Metrics()
+    metrics.token(REF, GOOD)
+    metrics.forget(REF)
+    metrics.forget(REF)
+    assert not of_the_resource(metrics)
+
+
+def test_metrics_of_two_instances_are_independent() -> None:
     Metrics().exchange("success", 1.0)
-    assert 'pinecone_token_exchanges_total{result="success"} 0.0' in lines(Metrics())
+    assert samples(Metrics())['pinecone_token_exchanges_total{result="success"}'] == 0
 
 
-def test_no_creation_times_are_shown() -> None:
+def test_metrics_have_no_creation_times() -> None:
     metrics = Metrics()
     metrics.exchange("success", 1.0)
     assert "_created" not in metrics.render().decode()
 
 
-def test_samples_can_be_asked_for_by_name() -> None:
+def test_metrics_can_be_rendered_by_name() -> None:
     metrics = Metrics()
-    metrics.token(KEY, T0, T0, T0)
+    metrics.token(REF, GOOD)
     text = metrics.render(["pinecone_token_queue_length"]).decode()
     assert [line for line in text.splitlines() if line[0] != "#"] == [
         "pinecone_token_queue_length 0.0"
     ]
-    named = metrics.render(["pinecone_token_expiry_timestamp_seconds"]).decode()
-    assert LABELS in named
+    for name in ("pinecone_token_expiry_timestamp_seconds", "pinecone_token_ready"):
+        assert f"{name}{LABELS}" in metrics.render([name]).decode()
+    named = metrics.render(["pinecone_token_refreshed"]).decode()
+    assert 'pinecone_token_refreshed{name="app",namespace="team",reason="Succeeded"} 1.0' in named

@@ -1,0 +1,25 @@
+"""The API group, its version, and the prefix of the operator's labels and annotations."""
+
+from dataclasses import dataclass
+from typing import Final
+
+GROUP: Final = "pinecone.token-operator.dev"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+PREFIX: Final = f"{GROUP}/"
+"""What the operator's own labels and annotations start with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of custom resource in the group.
+
+    Attributes:
+        name: the CamelCase kind, for example `PineconeAccessToken`.
+        plural: its name in API paths.
+        namespaced: False if the kind is cluster-scoped.
+    """
+
+    name: str
+    plural: str
+    namespaced: bool = True

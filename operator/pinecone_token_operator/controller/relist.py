@@ -1,0 +1,29 @@
+"""Relists: read everything now and then, to find what no event has reported."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from pinecone_token_operator.api.group import GROUP, VERSION, Kind
+from pinecone_token_operator.kube.interfaces import Lists
+from pinecone_token_operator.kube.paths import ApiResource
+
+
+def api_resource(kind: Kind) -> ApiResource:
+    """Return how the API server serves a kind of ours."""
+    return ApiResource(GROUP, VERSION, kind.plural, kind.namespaced)
+
+
+async def list_resources(
+    api: Lists, kind: Kind, namespace: str | None
+) -> AsyncIterator[dict[str, Any]]:
+    """Yield all resources of a kind in a namespace, or in all.
+
+    Page by page, so that never more than one of them is in memory.
+
+    Raises:
+        ApiError: the API server refused or did not answer. A 404 is no proof that there are none:
+            so it answers while it does not serve the CRD's version.
+    """
+    async for page in api.pages(api_resource(kind).collection(namespace)):
+        for item in page.get("items") or ():
+            yield item

@@ -1,0 +1,144 @@
+"""What decisions depend on, as plain data. No I/O."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from pinecone_token_operator.api.conditions import Problem
+from pinecone_token_operator.policies.contention import Damping
+from pinecone_token_operator.targets.secret import TargetSpec
+from pinecone_token_operator.targets.stored_token import StoredToken, TokenTimes
+from pinecone_token_operator.targets.target import Target
+
+UNKNOWN_BASIS: Final = object()
+"""The basis of an attempt by an earlier process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """The failures since the last attempt that worked.
+
+    Attributes:
+        failures: how many there were in a row.
+        retry_at: when to retry; None means at once.
+        problem: what the latest one was.
+        basis: what the latest one was made with. With anything else, waiting makes no sense.
+    """
+
+    failures: int = 0
+    retry_at: datetime | None = None
+    problem: Problem | None = None
+    basis: object = None
+
+    def failed(self, problem: Problem, retry_at: datetime, basis: object) -> "Attempts":
+        """Return the same after one more failure."""
+        return Attempts(self.failures + 1, retry_at, problem, basis)
+
+    def blocked_until(self, basis: object) -> datetime | None:
+        """Return until when an attempt with this basis has to wait; None if it need not."""
+        return self.retry_at if self.basis in (basis, UNKNOWN_BASIS) else None
+
+
+def is_reverted(times: TokenTimes | None, delivered: TokenTimes | None) -> bool:
+    """Return whether a token is older than the one that was written last."""
+    return bool(times and delivered and times.refreshed_at < delivered.refreshed_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a resource asks for, whatever its kind.
+
+    Attributes:
+        generation: of its spec.
+        refresh_before: the margin before expiry; None means the default.
+        suspend: whether no token may be requested.
+        request: the value by which a refresh is requested; empty if none is.
+    """
+
+    generation: int
+    refresh_before: timedelta | None = None
+    suspend: bool = False
+    request: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenInput:
+    """What the decision about the token of one resource depends on.
+
+    Attributes:
+        wanted: what the resource asks for.
+        credentials: the fingerprint of what a token is to be issued for, or why there is none.
+        times: of the newest intact token in a target; None if no target has one.
+        pending: a token that was issued and could not be written yet.
+        cached: the token that was written last, where it is kept in memory.
+        delivered: the times of the token that was written last; None if that is unknown.
+        handled_request: the latest requested refresh that was served.
+        attempts: which token requests failed lately.
+        damping: unscheduled token requests that another writer caused.
+        deliverable: whether some target may be written.
+        had_token: whether a target held a token before.
+        writer: the field manager that changed the target last; empty if unknown.
+        unusable_since: since when the credentials cannot be used, if they can't.
+        fraction: a random number in [0, 1), the same for a whole reconcile.
+    """
+
+    wanted: Wanted
+    credentials: str | Problem
+    times: TokenTimes | None
+    pending: StoredToken | None = None
+    cached: StoredToken | None = None
+    delivered: TokenTimes | None = None
+    handled_request: str = ""
+    attempts: Attempts = field(default_factory=Attempts)
+    damping: Damping = field(default_factory=Damping)
+    deliverable: bool = True
+    had_token: bool = False
+    writer: str = ""
+    unusable_since: datetime | None = None
+    fraction: float = 0.0
+
+    @property
+    def is_reverted(self) -> bool:
+        """Return whether the target holds an older token than the one that was written last."""
+        return is_reverted(self.times, self.delivered)
+
+    @property
+    def basis(self) -> object:
+        """Return what a token request now would be made with."""
+        return self.wanted.generation, self.wanted.request, self.credentials, self.times is None
+
+
+@dataclass(frozen=True, slots=True)
+class TargetInput:
+    """What the decision about one target depends on.
+
+    Attributes:
+        spec: what the resource wants stored there.
+        target: the target, with or without its data; None if it does not exist.
+        stored: the intact token in it, if its data was read.
+        times: of the intact token in it, as it was read now or earlier.
+        rival: the name of another resource that owns the target; None if there is none.
+        unreadable: why the target could not be read, if it could not.
+        had_token: whether it held a token before.
+        reverted: whether it holds an older token than the one that was written last.
+        attempts: which deliveries of a token failed lately.
+        repairs: which repairs of anything else failed lately.
+        damping: repairs that another writer caused.
+    """
+
+    spec: TargetSpec
+    target: Target | None
+    stored: StoredToken | None
+    times: TokenTimes | None
+    rival: str | None = None
+    unreadable: Problem | None = None
+    had_token: bool = False
+    reverted: bool = False
+    attempts: Attempts = field(default_factory=Attempts)
+    repairs: Attempts = field(default_factory=Attempts)
+    damping: Damping = field(default_factory=Damping)
+
+    @property
+    def basis(self) -> object:
+        """Return what a write now would be made with."""
+        return self.spec, self.target.uid if self.target else None

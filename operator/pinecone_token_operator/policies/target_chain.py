@@ -1,0 +1,140 @@
+"""The target chain: whether one target is to be written, and with what. No I/O, no clock."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from pinecone_token_operator.api.conditions import Problem, Reason
+from pinecone_token_operator.policies.contention import contested
+from pinecone_token_operator.policies.input import Attempts, TargetInput, Wanted
+from pinecone_token_operator.policies.ownership import find_obstacle
+from pinecone_token_operator.policies.plan import TargetPlan
+from pinecone_token_operator.policies.schedule import refresh_at, refresh_window
+from pinecone_token_operator.targets.rendering import MAX_SIZE, max_rendered_size
+from pinecone_token_operator.targets.secret import differs, ownership_differs
+from pinecone_token_operator.targets.stored_token import StoredToken
+
+# Characters of an access token that a template must have room for; Pinecone's has about a thousand.
+_TYPICAL_TOKEN: Final = 1024
+
+
+def plan_target(
+    given: TargetInput,
+    wanted: Wanted,
+    token: StoredToken | None,
+    now: datetime,
+    fraction: float,
+) -> TargetPlan:
+    """Return what to do about one target now.
+
+    Args:
+        given: the target.
+        wanted: what the resource asks for.
+        token: a token to deliver that the targets lack; None if there is none.
+        now: the time.
+        fraction: a random number in [0, 1), for a new refresh time.
+    """
+    problem = _problem(given, token)
+    if problem is not None:
+        return TargetPlan(problem=problem)
+    if wanted.suspend:
+        return _ownership(given, now)
+    if token is not None and token.expires_at > now and token.times != given.times:
+        return _delivery(given, token, now)
+    return _repair(given, wanted, now, fraction) or _ownership(given, now)
+
+
+def is_deliverable(given: TargetInput) -> bool:
+    """Return whether a token could be written to the target."""
+    return _problem(given, None) is None
+
+
+def _problem(given: TargetInput, token: StoredToken | None) -> Problem | None:
+    return given.unreadable or find_obstacle(given) or _too_large(given, token)
+
+
+def _delivery(given: TargetInput, token: StoredToken, now: datetime) -> TargetPlan:
+    blocked_until = _latest(given.attempts, Attempts(), given.basis, now)
+    if blocked_until is not None:
+        return TargetPlan(wake_at=blocked_until)
+    lost = (given.had_token and given.times is None) or given.reverted
+    held = _held(given, now) if lost else None
+    return held or TargetPlan(why="a token is to be delivered", write=token, contested=lost)
+
+
+def _repair(
+    given: TargetInput, wanted: Wanted, now: datetime, fraction: float
+) -> TargetPlan | None:
+    """Write the token that is there again, if anything else is not as it should be.
+
+    Also while a token request has to wait or cannot be made: the token has some lifetime left.
+    """
+    target, token = given.target, given.stored
+    if target is None or token is None or token.expires_at <= now:
+        return None
+    token = _within_schedule(token, wanted, fraction)
+    if not differs(target, given.spec, token):
+        return None
+    blocked_until = _latest(given.attempts, given.repairs, given.basis, now)
+    if blocked_until is not None:
+        return TargetPlan(wake_at=blocked_until)
+    return _held(given, now) or TargetPlan(
+        why="the target differs from what it should be", write=token, contested=True
+    )
+
+
+def _within_schedule(token: StoredToken, wanted: Wanted, fraction: float) -> StoredToken:
+    """Return a token whose refresh time fits the margin that is asked for."""
+    times = token.refreshed_at, token.expires_at, wanted.refresh_before
+    earliest, latest = refresh_window(*times)
+    if earliest <= token.refresh_at <= latest:
+        return token
+    return replace(token, refresh_at=refresh_at(*times, fraction))
+
+
+def _ownership(given: TargetInput, now: datetime) -> TargetPlan:
+    """Set who deletes the token, which also a suspended resource may change."""
+    target = given.target
+    # Under Merge, what holds no token of ours has nothing to delete.
+    if target is None or not ownership_differs(target, given.spec):
+        return TargetPlan()
+    blocked_until = _latest(given.attempts, given.repairs, given.basis, now)
+    if blocked_until is not None:
+        return TargetPlan(wake_at=blocked_until)
+    if (held := _held(given, now)) is not None:
+        return held
+    return TargetPlan(why="its ownership differs", set_ownership=True, contested=True)
+
+
+def _held(given: TargetInput, now: datetime) -> TargetPlan | None:
+    """Hold back a repair that another writer has caused too often."""
+    held_until = given.damping.held_until
+    if held_until is None or held_until <= now:
+        return None
+    secret = f"Secret {'/'.join(given.spec.key)}"
+    writer = given.target.writer if given.target else ""
+    problem = contested(
+        f"{secret} was repaired {given.damping.count} times in a short time", writer, held_until
+    )
+    return TargetPlan(problem=problem, wake_at=held_until)
+
+
+def _latest(first: Attempts, second: Attempts, basis: object, now: datetime) -> datetime | None:
+    """Return until when a write has to wait after some that failed; None if it need not."""
+    waits = (attempts.blocked_until(basis) for attempts in (first, second))
+    return max((wait for wait in waits if wait is not None and wait > now), default=None)
+
+
+def _too_large(given: TargetInput, token: StoredToken | None) -> Problem | None:
+    """Refuse to render what no Secret can hold: it would take the memory of all resources."""
+    # Never less than is typical: whether a token is read or not must not change the answer.
+    longest = token or given.stored
+    length = max(len(longest.access_token) if longest else 0, _TYPICAL_TOKEN)
+    size = max_rendered_size(given.spec.template.data, length)
+    if size <= MAX_SIZE:
+        return None
+    return Problem(
+        Reason.TEMPLATE_TOO_LARGE,
+        f"spec.target.template.data renders to {size // 1000} kB, and a Secret holds "
+        f"{MAX_SIZE // 1000} kB; shorten it",
+    )

@@ -1,0 +1,216 @@
+"""The token chain: when a resource needs a new token, and why. No I/O, no clock.
+
+Each check returns from when on it wants a new token. What is due now, and when time alone makes
+something due, both follow from these.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from pinecone_token_operator.api.conditions import Problem, Reason
+from pinecone_token_operator.backoff import recheck_delay
+from pinecone_token_operator.policies.contention import contested
+from pinecone_token_operator.policies.input import TokenInput
+from pinecone_token_operator.policies.plan import TokenPlan
+from pinecone_token_operator.policies.schedule import refresh_window
+from pinecone_token_operator.targets.stored_token import StoredToken, TokenTimes
+
+# How far the clocks of several API servers may be apart.
+_SKEW: Final = timedelta(seconds=30)
+# What falls due in one second is spread over so much of it.
+_SPREAD: Final = timedelta(seconds=0.75)
+_ALWAYS: Final = datetime(1, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """From when on a new token is wanted.
+
+    Attributes:
+        at: the time.
+        why: half a sentence for the log.
+        wake_at: when to wake for it, if not at that very time.
+        scheduled: whether the schedule wants it.
+        contested: whether another writer may have caused it, so that it is damped.
+    """
+
+    at: datetime
+    why: str
+    wake_at: datetime | None = None
+    scheduled: bool = False
+    contested: bool = False
+
+
+def plan_token(given: TokenInput, now: datetime) -> TokenPlan:
+    """Return what to do about the token now."""
+    if given.wanted.suspend:
+        problem = Problem(Reason.SUSPENDED, "spec.suspend is true; set it to false to resume")
+        return TokenPlan(problem=problem)
+    if isinstance(given.credentials, Problem):
+        return TokenPlan(problem=given.credentials, wake_at=_recheck_at(given, now))
+    at_hand = _at_hand(given, now)
+    if at_hand is not None:
+        token, until = at_hand
+        return TokenPlan(deliver=token, wake_at=until)
+    dues = _dues(given, now)
+    due = next((one for one in dues if _at(given, one) <= now), None)
+    if due is not None:
+        return TokenPlan(
+            why=due.why,
+            scheduled_at=due.at if due.scheduled else None,
+            contested=due.contested,
+        )
+    moments = [max(_at(given, one), one.wake_at or one.at) for one in dues]
+    held = _contested(given, dues, now)
+    if held and given.damping.held_until:
+        moments.append(given.damping.held_until)  # a failed attempt may have to wait for longer
+    return TokenPlan(
+        problem=held,
+        wake_at=min(moments, default=None),
+        outdated=_is_outdated(given, dues, now),
+    )
+
+
+def _at_hand(given: TokenInput, now: datetime) -> tuple[StoredToken, datetime] | None:
+    """Return a token in memory that the targets lack, and until when it is of use."""
+    pending, cached = given.pending, given.cached
+    if pending and pending.credentials == given.credentials and pending.expires_at > now:
+        return pending, pending.expires_at
+    if (
+        cached
+        and (given.times is None or given.is_reverted)
+        and cached.credentials == given.credentials
+        and cached.refresh_at > now
+        and not _is_requested(given, cached.times)
+    ):
+        return cached, cached.refresh_at
+    return None
+
+
+def _dues(given: TokenInput, now: datetime) -> list[_Due]:
+    """Return what wants a new token, the first of those that are due being the one to report."""
+    if not given.deliverable:
+        return []
+    if given.is_reverted:
+        # What an older token says about itself would ask for a new one as often as it comes back.
+        why = "another writer restored an older token"
+        return [_Due(_ALWAYS, why, contested=True)]
+    return [due for check in _CHECKS if (due := check(given, now)) is not None]
+
+
+def _missing(given: TokenInput, _: datetime) -> _Due | None:
+    if given.times is not None:
+        return None
+    if given.had_token:
+        return _Due(_ALWAYS, "the target lost its token", contested=True)
+    return _Due(_ALWAYS, "the target holds no intact token")
+
+
+def _expired(given: TokenInput, _: datetime) -> _Due | None:
+    if given.times is None:
+        return None
+    return _Due(given.times.expires_at, "the token has expired")
+
+
+def _from_the_future(given: TokenInput, now: datetime) -> _Due | None:
+    # Its expiry is not to be believed either: whoever wrote it used a clock that was ahead.
+    if given.times is None or given.times.refreshed_at <= now + _SKEW:
+        return None
+    return _Due(_ALWAYS, "the token was issued in the future")
+
+
+def _other_credentials(given: TokenInput, _: datetime) -> _Due | None:
+    if given.times is None or given.times.credentials == given.credentials:
+        return None
+    return _Due(_ALWAYS, "the credentials changed", contested=True)
+
+
+def _requested(given: TokenInput, _: datetime) -> _Due | None:
+    if given.times is None or not _is_requested(given, given.times):
+        return None
+    return _Due(_ALWAYS, "a refresh was requested", contested=True)
+
+
+def _scheduled(given: TokenInput, _: datetime) -> _Due | None:
+    times = given.times
+    if times is None:
+        return None
+    # The checksum does not cover this time: outside of what the schedule allows, another writer
+    # or another margin made it. If an earlier one were believed, it could ask for ever more tokens.
+    earliest, latest = refresh_window(
+        times.refreshed_at, times.expires_at, given.wanted.refresh_before
+    )
+    at = max(earliest, min(times.refresh_at, latest))
+    # Times are in whole seconds, of which each would begin with a burst.
+    return _Due(at, "the refresh is due", at + _SPREAD * given.fraction, scheduled=True)
+
+
+_CHECKS: Final[tuple[Callable[[TokenInput, datetime], _Due | None], ...]] = (
+    _missing,
+    _expired,
+    _from_the_future,
+    _other_credentials,
+    _requested,
+    _scheduled,
+)
+
+
+def _at(given: TokenInput, due: _Due) -> datetime:
+    """Return when a request may be made for this."""
+    waits = [given.attempts.blocked_until(given.basis)]
+    if due.contested:
+        waits.append(given.damping.held_until)
+    return max([due.at, *(wait for wait in waits if wait is not None)])
+
+
+def _contested(given: TokenInput, dues: list[_Due], now: datetime) -> Problem | None:
+    """Return that a request waits because of another writer."""
+    held_until = given.damping.held_until
+    if held_until is None or held_until <= now:
+        return None
+    why = next((one.why for one in dues if one.contested and one.at <= now), None)
+    if why is None:
+        return None
+    return contested(f"{why} {given.damping.count} times in a short time", given.writer, held_until)
+
+
+def _is_requested(given: TokenInput, token: TokenTimes) -> bool:
+    """Return whether a refresh is requested that a token has not served; any new value is one."""
+    request = given.wanted.request
+    if not request or request in (given.handled_request, token.request):
+        return False
+    if token.request is None and not given.handled_request:
+        # Version 0.1.0 recorded no served request; it compared times.
+        requested_at = _as_time(request)
+        return requested_at is None or requested_at > token.refreshed_at
+    return True
+
+
+def _as_time(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text.upper())
+        return moment.astimezone(UTC).replace(microsecond=0) if moment.tzinfo else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _recheck_at(given: TokenInput, now: datetime) -> datetime:
+    """Return when to read unusable credentials again, if no event reports a change."""
+    remaining = given.times.expires_at - now if given.times else timedelta()
+    return now + recheck_delay(now - (given.unusable_since or now), remaining)
+
+
+def _is_outdated(given: TokenInput, dues: list[_Due], now: datetime) -> bool:
+    """Return whether a failure says nothing any more, because nothing is due.
+
+    For example, wrong credentials were reverted to the former ones: the token is theirs already.
+    """
+    attempts = given.attempts
+    return (
+        attempts.problem is not None
+        and attempts.basis != given.basis
+        and all(due.at > now for due in dues)
+        and given.deliverable
+    )

@@ -1,0 +1,138 @@
+"""One refresh of one resource: gather, plan, apply. The same for every kind."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final, Protocol
+
+from pinecone_token_operator.api.conditions import Problem, Reason
+from pinecone_token_operator.backoff import retry_delay
+from pinecone_token_operator.env import Env
+from pinecone_token_operator.errors import ApiError
+from pinecone_token_operator.policies.input import Attempts
+from pinecone_token_operator.policies.token_chain import plan_token
+from pinecone_token_operator.reconcilers.assignment import Assignment
+from pinecone_token_operator.reconcilers.deliver import DeliverStep
+from pinecone_token_operator.reconcilers.gather import Gatherer
+from pinecone_token_operator.reconcilers.issue import IssueStep
+from pinecone_token_operator.reconcilers.outcome import Outcome, evaluate
+from pinecone_token_operator.reconcilers.state import Known
+
+# Another writer wrote between our read and our write; it is read again, but not forever.
+_TRIES: Final = 4
+
+
+class MakeRefresher(Protocol):
+    """Makes a refresher for the resources of one kind."""
+
+    def __call__(
+        self,
+        *,
+        is_wanted: Callable[[Assignment], bool],
+        exists: Callable[[Assignment], Awaitable[bool]],
+    ) -> "Refresher":
+        """Return a refresher; see `Refresher` for the arguments."""
+        ...
+
+
+class Refresher:
+    """Brings a resource's token and targets to what the resource asks for.
+
+    Args:
+        gatherer: reads what a decision depends on.
+        issue: has tokens issued.
+        deliver: writes targets.
+        is_wanted: whether a resource still exists as far as the watches have reported.
+        exists: asks the API server whether it does.
+        keep: how long after its issue a token is kept in memory, to restore a target that lost it.
+        env: the clocks and random numbers.
+    """
+
+    def __init__(
+        self,
+        *,
+        gatherer: Gatherer,
+        issue: IssueStep,
+        deliver: DeliverStep,
+        is_wanted: Callable[[Assignment], bool],
+        exists: Callable[[Assignment], Awaitable[bool]],
+        keep: timedelta,
+        env: Env,
+    ) -> None:
+        self._gatherer = gatherer
+        self._issue = issue
+        self._deliver = deliver
+        self._is_wanted = is_wanted
+        self._exists = exists
+        self._keep = keep
+        self._env = env
+
+    async def refresh(self, assignment: Assignment, known: Known) -> Known | None:
+        """Do what is due now, and return what is known then; None if the resource is gone.
+
+        What fails is in it, with the time to retry.
+        """
+        error: ApiError | None = None
+        if known.cached and known.cached_until(self._keep) <= self._env.now():
+            known = replace(known, cached=None)
+        for _ in range(_TRIES):
+            reading = await self._gatherer.gather(assignment, known)
+            known, error = reading.known, reading.error
+            if not self._is_wanted(assignment):
+                return None
+            fraction = self._env.rng.random()
+            plan = plan_token(known.token_input(assignment, fraction), self._env.now())
+            acts = bool(plan.why or plan.deliver)
+            try:
+                if acts and _has_vanished(known) and not await self._exists(assignment):
+                    return None
+            except ApiError as failure:
+                error = failure
+                break
+            if plan.outdated:
+                known = replace(known, attempts=Attempts())
+            if plan.why:
+                known = await self._issue.issue(assignment, replace(reading, known=known), plan)
+            if not self._is_wanted(assignment):
+                return None
+            token = plan.deliver or (known.pending if plan.why else None)
+            known, conflict = await self._deliver.deliver(assignment, known, token, fraction)
+            error = conflict or error
+            if conflict is None or not (conflict.conflict or conflict.not_found):
+                break
+        return self._with_trouble(known, error)
+
+    def evaluate(self, assignment: Assignment, known: Known) -> Outcome:
+        """Return what follows from what is known now; see `outcome.evaluate`."""
+        fraction = self._env.rng.random()
+        return evaluate(assignment, known, self._env.now(), fraction=fraction, keep=self._keep)
+
+    def _with_trouble(self, known: Known, error: ApiError | None) -> Known:
+        if error is None:
+            return replace(known, trouble=Attempts())
+        status = f"{error.http_status} {error.reason}" if error.http_status else error.reason
+        if error.forbidden:
+            problem = Problem(
+                Reason.ACCESS_DENIED,
+                f"the operator's ServiceAccount lacks a permission ({status}); check its Role or "
+                "ClusterRole and their bindings",
+            )
+        else:
+            message = f"the API server failed a request ({status}); retrying"
+            problem = Problem(Reason.API_SERVER_ERROR, message)
+        return self.with_trouble(known, problem)
+
+    def with_trouble(self, known: Known, problem: Problem) -> Known:
+        """Return what is known after a reconcile failed for a reason that is not the resource's."""
+        now = self._env.now()
+        failures = known.trouble.failures + 1
+        delay = retry_delay(failures, known.remaining(now), self._env.rng.random())
+        return replace(known, trouble=known.trouble.failed(problem, now + delay, None))
+
+
+def _has_vanished(known: Known) -> bool:
+    """Return whether a target that held a token is gone: so may be its resource."""
+    return any(
+        one.target is None and one.had_token and one.unreadable is None
+        for one in known.targets.values()
+    )

@@ -1,0 +1,151 @@
+"""The one composition root: puts the control loop together, for production and tests alike."""
+
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+from pinecone_token_operator.config.shard import Shard
+from pinecone_token_operator.controller.controller import Controller, Namespace
+from pinecone_token_operator.controller.index import Index
+from pinecone_token_operator.controller.reconciler import Reconciler
+from pinecone_token_operator.controller.workers import Workers
+from pinecone_token_operator.env import Env
+from pinecone_token_operator.issuing.issuer import TokenEndpoint
+from pinecone_token_operator.issuing.rate_limit import RateLimitedIssuer
+from pinecone_token_operator.keys import ObjectRef, SecretKey
+from pinecone_token_operator.kube.interfaces import ApiServer, RequestsAndLists
+from pinecone_token_operator.reconcilers.access_token import (
+    AccessTokenReconciler,
+    Collaborators,
+    Record,
+)
+from pinecone_token_operator.reconcilers.deliver import DeliverStep
+from pinecone_token_operator.reconcilers.gather import Audience, Gatherer
+from pinecone_token_operator.reconcilers.issue import IssueStep
+from pinecone_token_operator.reconcilers.refresh import MakeRefresher, Refresher
+from pinecone_token_operator.targets.secret_store import SecretStore
+from pinecone_token_operator.telemetry.metrics import Metrics
+from pinecone_token_operator.watch.health import WatchHealth
+from pinecone_token_operator.watch.secret_versions import SecretVersions
+from pinecone_token_operator.watch.secrets_metadata import SecretReflector
+
+MakeReconciler = Callable[[Collaborators, MakeRefresher], Reconciler]
+
+RECONCILERS: Final[tuple[MakeReconciler, ...]] = (AccessTokenReconciler,)
+"""One for each kind; a new kind is registered here."""
+
+
+@dataclass(frozen=True, slots=True)
+class ControlLoop:
+    """Everything between the watches and the API server.
+
+    Attributes:
+        index: the resources.
+        reconcilers: by the name of their kind.
+        reflectors: the metadata watches of Secrets, by namespace.
+        workers: the worker pool.
+        controller: takes events, relists, and runs the workers.
+    """
+
+    index: Index
+    reconcilers: Mapping[str, Reconciler]
+    reflectors: Mapping[Namespace, SecretReflector]
+    workers: Workers
+    controller: Controller
+
+
+def assemble(
+    *,
+    api: ApiServer,
+    writable: RequestsAndLists,
+    endpoint: TokenEndpoint,
+    record: Record,
+    audience: Audience,
+    namespaces: Sequence[Namespace],
+    shard: Shard,
+    keep_tokens: timedelta,
+    metrics: Metrics,
+    env: Env,
+    health: WatchHealth | None = None,
+    kinds: Sequence[MakeReconciler] = RECONCILERS,
+) -> ControlLoop:
+    """Put the control loop together; nothing runs yet.
+
+    Args:
+        api: the API server, for reads.
+        writable: the API server, for writes; a write guard refuses them on a standby.
+        endpoint: the token endpoint.
+        record: records Events.
+        audience: what a fingerprint of credentials covers besides them.
+        namespaces: the namespaces to serve; a single None means all.
+        shard: which of the resources there to serve.
+        keep_tokens: how long a token is kept in memory, to restore a target that lost it.
+        metrics: what is measured.
+        env: the clocks and random numbers.
+        health: the state of all watches.
+        kinds: makes the reconciler of each kind.
+    """
+
+    def queue(ref: ObjectRef) -> None:
+        workers.add(ref)
+
+    def secret_changed(secret: SecretKey, seen_by: Collection[Hashable]) -> None:
+        controller.secret_changed(secret, seen_by)
+
+    def missed() -> None:
+        controller.relist()
+
+    index = Index(queue)
+    reflectors = {
+        namespace: SecretReflector(
+            api,
+            namespace,
+            is_wanted=index.is_wanted,
+            changed=secret_changed,
+            monotonic=env.monotonic,
+            rng=env.rng,
+            health=health,
+        )
+        for namespace in namespaces
+    }
+    versions = SecretVersions(reflectors)
+    store = SecretStore(api=writable, versions=versions)
+    collaborators = Collaborators(
+        api=writable,
+        index=index,
+        metrics=metrics,
+        record=record,
+        missed=missed,
+        env=env,
+    )
+    gatherer = Gatherer(api=api, store=store, versions=versions, audience=audience, env=env)
+    issue = IssueStep(
+        gatherer=gatherer,
+        issuer=RateLimitedIssuer(endpoint, metrics.exchange, env),
+        observe_lateness=metrics.lateness,
+        env=env,
+    )
+    make_refresher = partial(
+        Refresher,
+        gatherer=gatherer,
+        issue=issue,
+        deliver=DeliverStep(store=store, keep=keep_tokens, env=env),
+        keep=keep_tokens,
+        env=env,
+    )
+    made = [make(collaborators, make_refresher) for make in kinds]
+    reconcilers = {each.kind.name: each for each in made}
+    workers = Workers(index=index, reconcilers=reconcilers, metrics=metrics, env=env)
+    controller = Controller(
+        api=api,
+        namespaces=namespaces,
+        shard=shard,
+        index=index,
+        reconcilers=reconcilers,
+        workers=workers,
+        forget_secret=versions.forget,
+        env=env,
+    )
+    return ControlLoop(index, reconcilers, reflectors, workers, controller)

@@ -1,0 +1,83 @@
+"""A token with the times that are stored beside it. No I/O."""
+
+import hashlib
+import hmac
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+MAX_LIFETIME: Final = timedelta(hours=24)
+"""The longest lifetime that is believed, whether issued or stored; Pinecone's is 30 minutes."""
+
+_CHECKSUM_DIGITS: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class TokenTimes:
+    """What a target says about its token when the token itself is not in memory.
+
+    Times are in UTC and whole seconds.
+
+    Attributes:
+        refreshed_at: when the token was requested.
+        expires_at: when it expires.
+        refresh_at: when it is to be refreshed.
+        credentials: the fingerprint of the credentials that it was issued for.
+        request: the requested refresh that it served; empty if none, None if that is unknown.
+    """
+
+    refreshed_at: datetime
+    expires_at: datetime
+    refresh_at: datetime
+    credentials: str
+    request: str | None = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredToken:
+    """A token and its times; see `TokenTimes`."""
+
+    access_token: str = field(repr=False)
+    token_type: str
+    refreshed_at: datetime
+    expires_at: datetime
+    refresh_at: datetime
+    credentials: str
+    request: str | None = ""
+
+    @property
+    def times(self) -> TokenTimes:
+        """Return everything but the token."""
+        return TokenTimes(
+            self.refreshed_at, self.expires_at, self.refresh_at, self.credentials, self.request
+        )
+
+
+def checksum(token: StoredToken, uid: str) -> str:
+    """Return 32 hex digits over token, lifetime and origin, keyed by the resource's UID.
+
+    It detects accidental change. It is not authentication: the UID is public, so whoever may write
+    the Secret can write a matching checksum.
+    """
+    parts = (
+        token.access_token,
+        format_time(token.refreshed_at),
+        format_time(token.expires_at),
+        token.credentials,
+    )
+    message = "\n".join(parts).encode()
+    return hmac.new(uid.encode(), message, hashlib.sha256).hexdigest()[:_CHECKSUM_DIGITS]
+
+
+def format_time(moment: datetime) -> str:
+    """Return RFC 3339 in UTC and whole seconds, as Kubernetes writes times."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse_time(text: str) -> datetime:
+    """Read what `format_time` writes.
+
+    Raises:
+        ValueError: the text is not such a time.
+    """
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)

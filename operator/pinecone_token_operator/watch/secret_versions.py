@@ -1,0 +1,34 @@
+"""The versions of Secrets in all watched namespaces."""
+
+from collections.abc import Hashable, Mapping
+
+from pinecone_token_operator.keys import SecretKey
+from pinecone_token_operator.watch.secrets_metadata import SecretReflector
+
+
+class SecretVersions:
+    """Asks the reflector of a Secret's namespace.
+
+    Args:
+        reflectors: by namespace; one for None watches all namespaces.
+    """
+
+    def __init__(self, reflectors: Mapping[str | None, SecretReflector]) -> None:
+        self._reflectors = reflectors
+
+    def resource_version(self, key: SecretKey) -> str | None:
+        """Return a Secret's resourceVersion as last seen; None if it is not there."""
+        return self._of(key).resource_version(key)
+
+    def note(
+        self, key: SecretKey, uid: str, resource_version: str, *, by: Hashable | None = None
+    ) -> None:
+        """Remember the version that someone has just read or written; see `SecretReflector`."""
+        self._of(key).note(key, uid, resource_version, by=by)
+
+    def forget(self, key: SecretKey) -> None:
+        """Forget a Secret that no resource refers to any more."""
+        self._of(key).forget(key)
+
+    def _of(self, key: SecretKey) -> SecretReflector:
+        return self._reflectors.get(key[0]) or self._reflectors[None]
