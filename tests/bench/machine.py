@@ -3,12 +3,12 @@
 import importlib.metadata
 import os
 import platform
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 from tests.support.control_plane import binaries
-from tests.support.repository import ROOT
 
 _PACKAGES = ("aiohttp", "httpx", "kopf", "kubernetes", "pydantic")
 
@@ -23,8 +23,8 @@ def describe() -> dict[str, Any]:
         "python": sys.version.split()[0],
         "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
         "control plane": binaries("kube-apiserver")["kube-apiserver"].parent.name,
-        "kubernetes": _pinned("k8s.io/kubernetes"),
-        "etcd": _pinned("go.etcd.io/etcd/server/v3"),
+        "kubernetes": _version("kube-apiserver"),
+        "etcd": _version("etcd"),
     }
 
 
@@ -40,10 +40,8 @@ def _first(path: str, name: str) -> str:
     return "unknown"
 
 
-def _pinned(module: str) -> str:
-    pins = ROOT / "tests" / "cluster" / "go.mod"
-    for line in pins.read_text("utf-8").splitlines():
-        words = line.replace("require ", "").split()
-        if words[:1] == [module] and len(words) > 1:
-            return words[1]
-    return "unknown"
+def _version(name: str) -> str:
+    done = subprocess.run(
+        [binaries(name)[name], "--version"], check=True, capture_output=True, text=True
+    )
+    return done.stdout.splitlines()[0].split()[-1]

@@ -25,7 +25,7 @@ from tests.support.program import begin_clean_up, run_program, say
 _KEPT = ("report.json", "lifetimes.svg")
 _LOGS = (
     *(f"{name}/operator.log" for name in REPLICAS),
-    *(f"cluster/{name}.log" for name in ("audit", "kube-apiserver", "kube-controller-manager")),
+    *(f"cluster/{name}.log" for name in ("audit", "kube-apiserver", "controllers")),
 )
 
 

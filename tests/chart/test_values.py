@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.support.chart import CHART, ROWS, SCHEMA, VALUES, template
-from tests.support.chart_readme import README, rendered
+from tests.support.chart_readme import README, CommentError, Value, rendered, values
 
 DEFAULTS: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
 
@@ -65,6 +65,49 @@ def test_schema_and_defaults_have_the_same_values() -> None:
 
 def test_chart_readme_is_up_to_date() -> None:
     assert README.read_text("utf-8") == rendered(), "run: make docs"
+
+
+def test_chart_readme_names_purpose_and_kubernetes_version() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text("utf-8"))
+    oldest = chart["kubeVersion"].removeprefix(">=").removesuffix("-0").strip()
+
+    text = README.read_text("utf-8")
+
+    assert chart["description"] in text
+    assert f"Kubernetes {oldest} or newer" in text
+
+
+def test_comments_become_rows_of_the_chart_readme() -> None:
+    text = """
+# Not about a value.
+image:
+  # -- Name of the image,
+  # with its registry.
+  name: app
+# -- Labels.
+# @default -- none
+labels: {}
+"""
+
+    assert values(text) == [
+        Value("image.name", '`"app"`', "Name of the image, with its registry."),
+        Value("labels", "none", "Labels."),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param("a:\n  # -- A.\n  b: 1\n  c: 2\n", "a.c has no description", id="a value"),
+        pytest.param("# -- A.\n\na: 1\n", "a has no description", id="too far away"),
+        pytest.param(
+            "# -- A.\na:\n  # -- B.\n  b: 1\n", "line 3 describes no value", id="within a value"
+        ),
+    ],
+)
+def test_values_without_description_are_refused(text: str, message: str) -> None:
+    with pytest.raises(CommentError, match=message):
+        values(text)
 
 
 def test_chart_readme_documents_every_value() -> None:

@@ -49,10 +49,7 @@ class Environment:
 @contextlib.contextmanager
 def own_cluster(directory: Path) -> Iterator[Environment]:
     """Start a cluster, and stop it at the end."""
-    names = ("etcd", "kube-apiserver", "kubectl", "kube-controller-manager")
-    for name in names:  # one by one, so that the reader sees progress while they are built
-        binaries(name)
-    with Cluster(directory / "cluster", controller_manager=True, audit=False) as cluster:
+    with Cluster(directory / "cluster", audit=False) as cluster:
         yield Environment(
             own=True,
             kubeconfig=cluster.kubeconfig,

@@ -26,7 +26,8 @@ from tests.e2e.commands import CommandError
 from tests.e2e.image import Image, facts, not_locked, operator_name
 from tests.e2e.node import PAUSE
 from tests.e2e.stage import say
-from tests.support.control_plane import NODE_PACKAGES, BuildError, binaries, cache_base
+from tests.support.control_plane import BuildError, binaries, cache_base
+from tests.support.control_plane.pins import NODE_PROGRAMS
 from tests.support.repository import ROOT
 
 REPORT = ROOT / "e2e-report"
@@ -55,7 +56,8 @@ def _run() -> int:
     started = time.monotonic()
     name, image = operator_name(), Image()
     archive, pause = image.build(name), image.pause(PAUSE)
-    binaries("etcd", "helm", "kube-apiserver", "kube-controller-manager", "kubectl", *NODE_PACKAGES)
+    node = (program.name for program in NODE_PROGRAMS)
+    binaries("etcd", "kube-apiserver", "kubectl", "helm", *node)
     prepared = time.monotonic()
     say(f"built programs and images in {prepared - started:.0f} s")
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from tests.e2e.commands import CommandError, run
 from tests.e2e.node_cluster import NODE, NODE_ADDRESS, NodeCluster
 from tests.support.cluster import DIE_WITH_PARENT, ClusterError
-from tests.support.control_plane import NODE_PACKAGES, binaries
+from tests.support.control_plane import binaries
+from tests.support.control_plane.pins import NODE_PROGRAMS
 
 PAUSE = "localhost/pause:1"
 _START_SECONDS = 60.0
@@ -71,7 +72,7 @@ class Node:
         self._cluster = cluster
         self._directory = directory
         self._sync_frequency = sync_frequency
-        self._programs = binaries(*NODE_PACKAGES)
+        self._programs = binaries(*(program.name for program in NODE_PROGRAMS))
         # The native snapshotter copies the image for each container but works on any file system.
         overlay = "\toverlay\n" in Path("/proc/filesystems").read_text("ascii")
         self._snapshotter = "overlayfs" if overlay else "native"

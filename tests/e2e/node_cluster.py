@@ -4,7 +4,6 @@ import secrets
 from pathlib import Path
 
 from tests.support.cluster import Cluster
-from tests.support.control_plane import binaries
 from tests.support.kubeconfig import write_kubeconfig
 
 NODE = "node"
@@ -22,13 +21,15 @@ class NodeCluster(Cluster):
         node_kubeconfig: the kubelet's.
     """
 
+    PROGRAMS = (*Cluster.PROGRAMS, "kube-scheduler")
+    CONTROLLERS = "kube-controller-manager"  # Deployments and what comes with them
+
     def __init__(self, directory: Path) -> None:
         super().__init__(directory, controller_manager=True)
         self._port = 443  # the Service's port; there is no other server in the sandbox
         self.url = f"https://{NODE_ADDRESS}"
         self.node_kubeconfig = self._directory / "node.kubeconfig"
         self._node_token = secrets.token_hex(16)
-        self._binaries |= binaries("kube-scheduler")
 
     def start(self) -> None:
         super().start()
@@ -45,6 +46,14 @@ class NodeCluster(Cluster):
             "authorization-mode": "Node,RBAC",
             "enable-admission-plugins": "NodeRestriction",
             "kubelet-preferred-address-types": "InternalIP",
+        }
+
+    def _controller_flags(self) -> dict[str, str]:
+        return super()._controller_flags() | {
+            "leader-elect": "false",
+            "secure-port": "0",
+            "root-ca-file": str(self.ca_file),
+            "service-account-private-key-file": str(self._service_account_key),
         }
 
     def _write_files(self) -> None:

@@ -65,6 +65,12 @@ class ClusterError(Exception):
 class Cluster:
     """An API server with its store, and a controller manager where asked for.
 
+    Args:
+        directory: for its files.
+        controller_manager: run Kubernetes' controllers that tests see the effects of: garbage
+            collection, deletion of namespaces, default service accounts, aggregated roles.
+        audit: keep a log of requests.
+
     Attributes:
         url: the API server's address; the same after a restart.
         kubeconfig: path of a kubeconfig whose user may do everything.
@@ -73,15 +79,17 @@ class Cluster:
         ca_file: path of the certificates that vouch for the API server.
     """
 
+    PROGRAMS: tuple[str, ...] = ("etcd", "kube-apiserver", "kubectl")
+    CONTROLLERS = "controllers"
+
     def __init__(
         self, directory: Path, *, controller_manager: bool = False, audit: bool = True
     ) -> None:
         self._directory = directory.resolve()
         self._audit = audit
-        wanted = ["etcd", "kube-apiserver", "kubectl"]
-        if controller_manager:
-            wanted.append("kube-controller-manager")
-        self._binaries = binaries(*wanted)
+        self._has_controllers = controller_manager
+        controllers = [self.CONTROLLERS] if controller_manager else []
+        self._binaries = binaries(*self.PROGRAMS, *controllers)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         # A process dies with the thread that started it, so one thread that lives on starts all.
         self._starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="cluster")
@@ -110,8 +118,10 @@ class Cluster:
             self._write_files()
             self.start_etcd()
             self.start_apiserver()
-            if "kube-controller-manager" in self._binaries:
-                self._start_controller_manager()
+            if self._has_controllers:
+                self._spawn(self.CONTROLLERS, self._controller_flags())
+                ready = "/api/v1/namespaces/default/serviceaccounts/default"
+                self._wait_for(self.CONTROLLERS, ready)
         except BaseException:
             self.stop()
             raise
@@ -203,17 +213,8 @@ class Cluster:
         (self._directory / "audit-policy.json").write_text(json.dumps(_AUDIT_POLICY), "utf-8")
         self._service_account_key.write_text(_private_key(), "ascii")
 
-    def _start_controller_manager(self) -> None:
-        flags = {
-            "kubeconfig": str(self.kubeconfig),
-            "leader-elect": "false",
-            "secure-port": "0",
-            "root-ca-file": str(self.ca_file),
-            "service-account-private-key-file": str(self._service_account_key),
-        }
-        self._spawn("kube-controller-manager", flags)
-        ready = "/api/v1/namespaces/default/serviceaccounts/default"
-        self._wait_for("kube-controller-manager", ready)
+    def _controller_flags(self) -> dict[str, str]:
+        return {"kubeconfig": str(self.kubeconfig)}
 
     def _log(self, name: str) -> Path:
         return self._directory / f"{name}.log"

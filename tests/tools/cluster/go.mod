@@ -1,6 +1,6 @@
-// The programs of the cluster that tests run against, pinned. Each is a main package
-// of its module; tests/support/control_plane.py builds them.
-module pinecone-token-operator/tests/cluster
+// The programs of the cluster that tests run against, pinned. Each is a main package of its module,
+// or of this one; tests/support/control_plane builds them.
+module pinecone-token-operator/tests/tools/cluster
 
 go 1.26.0
 

@@ -1,4 +1,4 @@
-module pinecone-token-operator/tests/node
+module pinecone-token-operator/tests/tools/node
 
 go 1.26.6
 

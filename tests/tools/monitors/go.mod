@@ -1,8 +1,8 @@
-// What reads the Prometheus Operator's kinds in tests, pinned. It has a module of its own, so that its
-// dependencies don't choose the versions of the cluster's; tests/support/control_plane.py builds it.
-module pinecone-token-operator/tests/monitors
+// The program that reads the Prometheus Operator's kinds. It has a module of its own, so that its
+// dependencies don't choose the versions of the cluster's; tests/support/control_plane builds it.
+module pinecone-token-operator/tests/tools/monitors
 
-go 1.26.7
+go 1.26.0
 
 require (
 	github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring v0.95.2
@@ -17,8 +17,8 @@ require (
 	github.com/modern-go/reflect2 v1.0.3-0.20250322232337-35a7c28c31ee // indirect
 	github.com/x448/float16 v0.8.4 // indirect
 	go.yaml.in/yaml/v2 v2.4.4 // indirect
-	golang.org/x/net v0.58.0 // indirect
-	golang.org/x/text v0.41.0 // indirect
+	golang.org/x/net v0.61.0 // indirect
+	golang.org/x/text v0.43.0 // indirect
 	gopkg.in/inf.v0 v0.9.1 // indirect
 	k8s.io/api v0.37.2 // indirect
 	k8s.io/apimachinery v0.37.2 // indirect

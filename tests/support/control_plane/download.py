@@ -1,0 +1,193 @@
+"""Downloads the release archive of envtest: etcd, kube-apiserver and kubectl, ready to run.
+
+Proxies come from HTTPS_PROXY and NO_PROXY. Certificates are those that certifi trusts, or those
+in the file that SSL_CERT_FILE names.
+"""
+
+import hashlib
+import queue
+import tarfile
+import threading
+import time
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+import httpx
+
+from tests.support.control_plane.cache import scratch
+from tests.support.control_plane.pins import Archive
+from tests.support.control_plane.progress import Progress, clock
+
+RELEASES: Final = "https://github.com/kubernetes-sigs/controller-tools/releases/download"
+
+_CHUNK: Final = 1 << 16
+_MOST_REDIRECTS: Final = 5
+_MEGABYTE: Final = 1_000_000
+
+
+class DownloadError(Exception):
+    """The archive could not be had; the message is the reason, in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long a download may take, in seconds.
+
+    Attributes:
+        answer: until a server answers, name resolution and TLS included.
+        silence: until the next byte arrives.
+        whole: the whole download; building takes about as long.
+    """
+
+    answer: float = 5.0
+    silence: float = 10.0
+    whole: float = 600.0
+
+
+def download(
+    archive: Archive,
+    names: Iterable[str],
+    base_url: str,
+    directory: Path,
+    progress: Progress,
+    limits: Limits = Limits(),
+) -> None:
+    """Put the archive's programs into a directory that appears once all of them are there.
+
+    Args:
+        archive: which archive, and its checksum.
+        names: the programs that it holds.
+        base_url: where releases are, below which the archive has its path.
+        directory: where the programs go; the caller holds its lock.
+        progress: told how far the download is.
+        limits: how long it may take.
+
+    Raises:
+        DownloadError: nothing was downloaded, or not what the checksum says.
+    """
+    started = time.monotonic()
+    with scratch(directory) as work:
+        file, programs = work / "archive.tar.gz", work / "programs"
+        size = _fetch(f"{base_url.rstrip('/')}/{archive.path}", file, archive, progress, limits)
+        programs.mkdir()
+        _unpack(file, names, programs)
+        programs.rename(directory)
+    took = clock(time.monotonic() - started)
+    progress.say(f"downloaded Kubernetes {archive.version}, {size / _MEGABYTE:.0f} MB in {took}")
+
+
+def _fetch(url: str, file: Path, archive: Archive, progress: Progress, limits: Limits) -> int:
+    deadline = time.monotonic() + limits.whole
+    timeout = httpx.Timeout(limits.silence, connect=limits.answer)
+    received = 0
+    checksum = hashlib.sha512()
+    try:
+        with (
+            httpx.Client(timeout=timeout) as client,
+            closing(_open(client, url, limits)) as response,
+        ):
+            total = int(response.headers.get("Content-Length", 0))
+
+            def status(_: float) -> str:
+                of = f" of {total / _MEGABYTE:.0f}" if total else ""
+                return (
+                    f"downloading Kubernetes {archive.version}: {received / _MEGABYTE:.0f}{of} MB"
+                )
+
+            with progress.step(status), file.open("wb") as output:
+                # As it was sent: the checksum is of that.
+                for chunk in response.iter_raw(_CHUNK):
+                    received += len(chunk)
+                    checksum.update(chunk)
+                    output.write(chunk)
+                    if time.monotonic() > deadline:
+                        raise DownloadError(f"it took longer than {limits.whole:g} s")
+    except httpx.HTTPError as error:
+        raise DownloadError(_reason(error, received, limits)) from error
+    except OSError as error:  # the certificates' file, for one
+        raise DownloadError(str(error)) from error
+    if checksum.hexdigest() != archive.sha512:
+        raise DownloadError(f"the SHA-512 of {url} is not the pinned one")
+    return received
+
+
+def _open(client: httpx.Client, url: str, limits: Limits) -> httpx.Response:
+    """Return the first answer that is no redirect; its body is still to be read."""
+    for _ in range(_MOST_REDIRECTS):
+        request = _request(client, url)
+        response = _answer(client, request, limits)
+        if response.next_request is None:
+            if response.status_code != httpx.codes.OK:
+                response.close()
+                raise DownloadError(f"{url} answered {response.status_code}")
+            return response
+        response.close()
+        url = str(response.next_request.url)
+    raise DownloadError(f"{url} is the last of {_MOST_REDIRECTS} redirects")
+
+
+def _request(client: httpx.Client, url: str) -> httpx.Request:
+    try:
+        request = client.build_request("GET", url)
+    except httpx.InvalidURL as error:
+        raise DownloadError(f"{url!r} is not a URL: {error}") from error
+    if request.url.scheme != "https":
+        raise DownloadError(f"{url} is not an https URL")
+    return request
+
+
+def _answer(client: httpx.Client, request: httpx.Request, limits: Limits) -> httpx.Response:
+    """Send a request from a thread, because nothing else ends a slow name resolution."""
+    answers: queue.SimpleQueue[httpx.Response | Exception] = queue.SimpleQueue()
+
+    def send() -> None:
+        try:
+            answers.put(client.send(request, stream=True))
+        except Exception as error:  # noqa: BLE001 - it is raised in the other thread
+            answers.put(error)
+
+    threading.Thread(target=send, name="download", daemon=True).start()
+    try:
+        answer = answers.get(timeout=limits.answer)
+    except queue.Empty:
+        raise DownloadError(
+            f"{request.url.host} did not answer within {limits.answer:g} s"
+        ) from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def _reason(error: httpx.HTTPError, received: int, limits: Limits) -> str:
+    host = error.request.url.host
+    if isinstance(error, httpx.ConnectTimeout):
+        return f"no connection to {host} within {limits.answer:g} s"
+    if isinstance(error, httpx.ReadTimeout):
+        return f"{host} sent nothing for {limits.silence:g} s"
+    if isinstance(error, httpx.ConnectError):
+        return f"no connection to {host}: {error}"
+    return f"the connection to {host} broke after {received / _MEGABYTE:.1f} MB: {error}"
+
+
+def _unpack(file: Path, names: Iterable[str], directory: Path) -> None:
+    missing = set(names)
+    try:
+        with tarfile.open(file) as archive:
+            for member in archive:
+                name = PurePosixPath(member.name).name
+                content = archive.extractfile(member) if name in missing else None
+                if content is None:
+                    continue
+                target = directory / name
+                with content, target.open("wb") as output:
+                    while chunk := content.read(_CHUNK):
+                        output.write(chunk)
+                target.chmod(0o755)
+                missing.discard(name)
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise DownloadError(f"the archive cannot be unpacked: {error}") from error
+    if missing:
+        raise DownloadError(f"the archive lacks {', '.join(sorted(missing))}")
