@@ -25,7 +25,7 @@ def token_endpoint(certificates: Path) -> Iterator[TokenEndpoint]:
 async def make_client(token_endpoint: TokenEndpoint) -> AsyncIterator[MakeClient]:
     made = []
 
-    def make(max_concurrent: int = 4, timeout: float = 1.0, **place: Any) -> TokenClient:
+    def make(max_concurrent: int = 4, timeout: float = 10.0, **place: Any) -> TokenClient:
         usual = Endpoint(
             token_endpoint.url, "https://api.pinecone.io/", "2025-04", token_endpoint.ca_bundle
         )

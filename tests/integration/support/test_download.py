@@ -16,8 +16,8 @@ from tests.support.control_plane.download import DownloadError, Limits, download
 from tests.support.control_plane.pins import ENVTEST, Archive
 from tests.support.control_plane.progress import Progress
 from tests.support.release_server import ReleaseServer, make_archive
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 CONTENT, SHA512 = make_archive(ENVTEST)
 ARCHIVE = Archive("1.2.3", "linux-amd64", SHA512)
 SHORT = {"hangs": Limits(answer=0.5), "stalls half-way": Limits(silence=0.5)}
