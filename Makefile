@@ -20,8 +20,7 @@ demo: .venv/.synced ## show the operator at work, on a cluster of its own (DEMO_
 
 .PHONY: test
 test: .venv/.synced ## run all tests, on a real API server (TESTS="-k name" runs some)
-	$(bin)/python -m tests.support.control_plane build
-	$(bin)/pytest -n auto --maxprocesses=4 --dist=loadfile $(TESTS)
+	$(bin)/pytest -n auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder $(TESTS)
 
 .PHONY: bench
 bench: .venv/.synced ## measure speed and cost, in half an hour (N=100 BENCH_PARTS=steady,restart for less)

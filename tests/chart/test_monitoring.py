@@ -15,6 +15,8 @@ from tests.support.control_plane import binaries
 from tests.support.documents import blocks
 from tests.support.repository import ROOT
 
+pytestmark = pytest.mark.programs("helm", "alerts", "monitors")
+
 CASES = ROOT / "tests" / "chart" / "alerts.yaml"
 METRICS_PAGE = ROOT / "docs" / "metrics.md"
 EXPORTED = re.findall(r"^# TYPE (\S+) ", Metrics().render().decode(), re.MULTILINE)

@@ -14,6 +14,8 @@ import yaml
 from tests.support.chart import CHART, ROWS, render, row
 from tests.support.repository import ROOT
 
+pytestmark = pytest.mark.programs("helm")
+
 SNAPSHOTS = ROOT / "tests" / "chart" / "snapshots"
 RENEW = os.environ.get("RENEW_SNAPSHOTS") == "1"
 

@@ -10,6 +10,8 @@ import yaml
 from tests.support.chart import CHART, ROWS, SCHEMA, VALUES, template
 from tests.support.chart_readme import README, CommentError, Value, rendered, values
 
+pytestmark = pytest.mark.programs("helm")
+
 DEFAULTS: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
 
 # For charts that depend on this one; only Helm uses them.

@@ -6,11 +6,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.chaos.faults.catalog import BY_NAME
 from tests.chaos.population import SECRET_PREFIX
 from tests.support import wall_clock
+from tests.support.cluster import Cluster
 from tests.support.repository import ROOT
 from tests.support.token_endpoint import TOKEN_PREFIX
+
+pytestmark = pytest.mark.programs(*Cluster.PROGRAMS, Cluster.CONTROLLERS)
 
 
 def test_chaos_breaks_no_promise_under_any_kind_of_fault(tmp_path: Path) -> None:

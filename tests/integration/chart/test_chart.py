@@ -16,6 +16,8 @@ from tests.support.cluster import Cluster
 from tests.support.repository import ROOT
 from tests.support.token_endpoint import TokenEndpoint
 
+pytestmark = pytest.mark.programs("helm")
+
 CRD = ROOT / "crds" / "pineconeaccesstokens.yaml"
 WATCHED = ("chart-one", "chart-two")
 

@@ -13,6 +13,8 @@ from tests.support.kubeconfig import write_kubeconfig
 from tests.support.operator_process import Operator
 from tests.support.token_endpoint import TokenEndpoint
 
+pytestmark = pytest.mark.programs("helm")
+
 Right = tuple[str, str]  # resource and verb
 
 

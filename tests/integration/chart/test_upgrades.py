@@ -5,9 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.chart import CHART, helm, row
 from tests.support.cluster import Cluster
 from tests.support.repository import ROOT
+
+pytestmark = pytest.mark.programs("helm", *Cluster.PROGRAMS)
 
 RELEASE = NAMESPACE = "pinecone-token-operator"
 HERE = ("--namespace", NAMESPACE)

@@ -16,6 +16,8 @@ from tests.support.kubeconfig import write_kubeconfig
 from tests.support.operator_process import StartOperator
 from tests.support.token_endpoint import TokenEndpoint
 
+pytestmark = pytest.mark.programs("helm")
+
 NAME = "operator-test"
 
 

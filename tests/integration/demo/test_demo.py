@@ -6,8 +6,11 @@ import sys
 
 import pytest
 
+from tests.support.cluster import Cluster
 from tests.support.repository import ROOT
 from tests.support.token_endpoint import TOKEN_PREFIX
+
+pytestmark = pytest.mark.programs(*Cluster.PROGRAMS)
 
 CLIENT_SECRETS = ("demo-client-secret-", "REPLACE-WITH-CLIENT-SECRET")
 

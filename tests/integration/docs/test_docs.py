@@ -23,6 +23,8 @@ from tests.support.operator_process import Operator
 from tests.support.repository import ROOT
 from tests.support.token_endpoint import TokenEndpoint
 
+pytestmark = pytest.mark.programs("helm", *Cluster.PROGRAMS, Cluster.CONTROLLERS)
+
 DOCUMENTS = [README, *DOCS]
 # What the reader of these pages has done before.
 INSTALLED = {"consuming", "security", "troubleshooting", "uninstalling", "upgrading"}

@@ -25,6 +25,7 @@ def test_readme_names_existing_make_targets(target: str) -> None:
     run("make", "--dry-run", target)
 
 
+@pytest.mark.programs("helm")
 def test_readme_rbac_table_matches_the_rules_of_the_chart() -> None:
     chart = str(ROOT / "charts" / "pinecone-token-operator")
     options = ["--show-only", "templates/rbac.yaml", "--kube-version", "1.37.2"]

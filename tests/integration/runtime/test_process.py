@@ -5,11 +5,15 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.support.api import Kube, eventually, secret_path
 from tests.support.cluster import Cluster
 from tests.support.operator_process import Operator, StartOperator
 from tests.support.repository import CRD
 from tests.support.token_endpoint import TokenEndpoint
+
+pytestmark = pytest.mark.programs(*Cluster.PROGRAMS)
 
 
 def test_probes_and_metrics_tell_how_it_is(

@@ -21,6 +21,8 @@ from tests.support.api import Kube, KubeError
 from tests.support.cluster import Cluster
 from tests.support.crd import install_crd
 
+pytestmark = pytest.mark.programs(*Cluster.PROGRAMS)
+
 SIMULATIONS: Final = 4
 _UID: Final = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # What differs between servers.

@@ -26,6 +26,8 @@ from tests.support.documented import GROUP, PLURAL, VERSION
 from tests.support.repository import CRD
 from tests.support.watching import DEADLINE, Account, until
 
+pytestmark = pytest.mark.programs(*Cluster.PROGRAMS)
+
 RESOURCE = ApiResource(GROUP, VERSION, PLURAL)
 Event = tuple[str | None, str, str]
 

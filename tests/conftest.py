@@ -1,0 +1,125 @@
+"""Runs tests that need no programs first, while the others' programs are downloaded or built.
+
+A test needs a program if it uses the fixture `cluster`, or says so: `pytest.mark.programs("helm")`.
+"""
+
+import gc
+import os
+import shutil
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.support.cluster import Cluster
+from tests.support.control_plane import BuildError
+from tests.support.session_programs import Builder
+
+CLUSTER: Final = (*Cluster.PROGRAMS, Cluster.CONTROLLERS)
+
+_SHARED = pytest.StashKey[Path]()
+_STDERR = pytest.StashKey[int]()
+_BUILDER = pytest.StashKey[Builder]()
+_CACHED = "suite/seconds"  # that each file took; in pytest's cache
+_current_seconds: defaultdict[str, float] = defaultdict(float)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "programs(*names): the test runs these programs")
+    shared = _workerinput(config).get("programs")
+    config.stash[_SHARED] = Path(shared or tempfile.mkdtemp(prefix="test-programs-"))
+    with config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        config.stash[_STDERR] = os.dup(2)  # which tests do not capture
+
+    def say(line: str) -> None:
+        start = "\n" if config.get_terminal_writer().width_of_current_line else ""
+        os.write(config.stash[_STDERR], f"{start}{line}\n".encode())
+
+    config.stash[_BUILDER] = Builder(config.stash[_SHARED], say)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if _BUILDER not in config.stash:
+        return  # another plugin could not be configured
+    config.stash[_BUILDER].stop()
+    os.close(config.stash[_STDERR])
+    if not _workerinput(config):
+        shutil.rmtree(config.stash[_SHARED])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker of pytest-xdist where the processes meet."""
+    node.workerinput["programs"] = str(node.config.stash[_SHARED])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any) -> None:
+    node.config.stash[_BUILDER].start()
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist tells the controller
+def pytest_collection_finish(session: pytest.Session) -> None:
+    config = session.config
+    worker = _workerinput(config).get("workerid")
+    if not session.items or config.option.collectonly or worker not in {None, "gw0"}:
+        return
+    config.stash[_BUILDER].report({name for item in session.items for name in _needed(item)})
+    if worker is None:
+        config.stash[_BUILDER].start()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put files that need programs last, and among either kind those first that took longest."""
+    seconds = _cached_seconds(config)
+    needing = {item.path for item in items if _needed(item)}
+    items.sort(key=lambda item: (item.path in needing, -seconds.get(_file(item.nodeid), 0.0)))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if names := _needed(item):
+        try:
+            item.config.stash[_BUILDER].provide(names)
+        except BuildError as error:
+            pytest.fail(str(error), pytrace=False)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    _current_seconds[_file(report.nodeid)] += report.duration
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    config = session.config
+    # Waiting for programs says nothing of a file.
+    if config.cache and not _workerinput(config) and not config.stash[_BUILDER].has_built:
+        config.cache.set(_CACHED, _cached_seconds(config) | _current_seconds)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_is_left_open() -> Iterator[None]:
+    """Find what was not closed while it is clear which file left it."""
+    yield
+    gc.collect()  # warns of it, and warnings are errors
+
+
+def _needed(item: pytest.Item) -> set[str]:
+    marked = {name for mark in item.iter_markers("programs") for name in mark.args}
+    return marked.union(CLUSTER if "cluster" in getattr(item, "fixturenames", ()) else ())
+
+
+def _file(node_id: str) -> str:
+    return node_id.partition("::")[0]
+
+
+def _cached_seconds(config: pytest.Config) -> dict[str, float]:
+    found: dict[str, float] = config.cache.get(_CACHED, {}) if config.cache else {}
+    return found
+
+
+def _workerinput(config: pytest.Config) -> dict[str, Any]:
+    found: dict[str, Any] = getattr(config, "workerinput", {})
+    return found
