@@ -1,4 +1,4 @@
-# What a developer does here. It needs a bare Python; building the cluster for tests needs Go.
+# What a developer does here. It needs a bare Python; `make test` also needs Go.
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
@@ -12,48 +12,52 @@ compile := $(uv) pip compile -q --universal --generate-hashes --python-version 3
 
 .PHONY: help
 help: ## show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
-demo: .venv/.synced ## show the operator at work, on a cluster of its own (DEMO_SECONDS, DEMO_KEEP, DEMO_CLUSTER)
+demo: .venv/.synced ## run the operator on a local control plane for two minutes (DEMO_SECONDS, DEMO_KEEP, DEMO_CLUSTER)
 	$(bin)/python -m tests.demo
 
 .PHONY: test
-test: .venv/.synced ## run all tests, on a real API server (TESTS="-k name" runs some)
+test: .venv/.synced ## run all tests against a real API server (TESTS="-k name" runs some)
 	$(bin)/pytest -n auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder $(TESTS)
+
+.PHONY: soak
+soak: .venv/.synced ## run all tests five times on a busy machine, in an hour (SOAK_RUNS, SOAK_LOAD)
+	$(bin)/python -m tests.soak
 
 .PHONY: bench
 bench: .venv/.synced ## measure speed and cost, in half an hour (N=100 BENCH_PARTS=steady,restart for less)
 	$(bin)/python -m tests.bench
 
 .PHONY: bench-micro
-bench-micro: .venv/.synced ## time the pure core and the two clients alone
+bench-micro: .venv/.synced ## benchmark the pure core and both clients on their own
 	$(bin)/python -m tests.bench.micro
 
 .PHONY: profile
-profile: .venv/.synced ## draw a flame graph of the operator's steady minute, to profile.svg
+profile: .venv/.synced ## draw a flame graph of the operator under steady load, to profile.svg
 	$(bin)/python -m tests.bench.flame_graph
 
 .PHONY: chaos
-chaos: .venv/.synced ## break everything around the operator, and see what it keeps (CHAOS_MINUTES, CHAOS_SEED)
+chaos: .venv/.synced ## inject faults around the operator and report what it kept (CHAOS_MINUTES, CHAOS_SEED)
 	$(bin)/python -m tests.chaos
 
 .PHONY: fuzz
-fuzz: .venv/.synced ## feed the parsers with anything, and keep in the corpus what breaks one (FUZZ_SECONDS)
+fuzz: .venv/.synced ## fuzz the parsers and save crashing inputs to the corpus (FUZZ_SECONDS)
 	$(bin)/python -m tests.fuzz
 
 .PHONY: e2e
-e2e: .venv/.synced ## install by helm on a real node, and read the token in a pod (root on Linux; E2E_SHORT=1)
+e2e: .venv/.synced ## install the chart on a real node and read the token in a pod (root on Linux; E2E_SHORT=1)
 	$(bin)/python -m tests.e2e
 
 .PHONY: sbom
-sbom: .venv/.synced ## write the bill of materials of what the image installs to dist/sbom.json
+sbom: .venv/.synced ## write the image's bill of materials to dist/sbom.json
 	@mkdir -p dist
 	$(bin)/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application \
 		--output-reproducible --output-file dist/sbom.json requirements/run.txt
 
 .PHONY: lint
-lint: .venv/.synced ## check style, types and the direction of imports
+lint: .venv/.synced ## check style, types and import contracts
 	$(bin)/ruff check
 	$(bin)/ruff format --check
 	$(bin)/mypy
@@ -61,35 +65,35 @@ lint: .venv/.synced ## check style, types and the direction of imports
 	@test ! -x $(bin)/hadolint || $(bin)/hadolint Dockerfile
 
 .PHONY: format
-format: .venv/.synced ## put the code into its one format
+format: .venv/.synced ## format the code
 	$(bin)/ruff check --fix-only
 	$(bin)/ruff format
 
 .PHONY: docs
-docs: .venv/.synced ## write the chart's README anew, from the comments in its values.yaml
+docs: .venv/.synced ## regenerate the table in the chart's README from the comments in values.yaml
 	$(bin)/python -m tests.support.chart_readme
 
 .PHONY: snapshots
-snapshots: .venv/.synced ## write tests/chart/snapshots anew, after a change of the chart that is meant
+snapshots: .venv/.synced ## regenerate tests/chart/snapshots after an intended change of the chart
 	RENEW_SNAPSHOTS=1 $(bin)/pytest -q tests/chart/test_snapshots.py
 
 .PHONY: version
-version: .venv/.synced ## move operator, image and chart to one VERSION, such as VERSION=0.2.0
+version: .venv/.synced ## set the version of operator, image and chart, such as VERSION=0.2.0
 	$(bin)/python -m tests.support.version "$(VERSION)"
 
 .PHONY: cluster
-cluster: .venv/.synced ## start a control plane to try things on, until Ctrl-C
+cluster: .venv/.synced ## start a local control plane until Ctrl-C
 	$(bin)/python -m tests.support.cluster
 
 .PHONY: lock
-lock: $(uv) ## write requirements/ anew from pyproject.toml (LOCK_FLAGS=--upgrade takes newer versions)
+lock: $(uv) ## regenerate requirements/ from pyproject.toml (LOCK_FLAGS=--upgrade takes newer versions)
 	$(compile) $(LOCK_FLAGS) pyproject.toml -o requirements/run.txt
 	$(compile) $(LOCK_FLAGS) pyproject.toml --group dev -o requirements/dev.txt
 	echo uv | $(compile) $(LOCK_FLAGS) - -o requirements/uv.txt
 	echo hatchling | $(compile) $(LOCK_FLAGS) - -o requirements/build.txt
 
 .PHONY: clean
-clean: ## remove what was made here (not the control plane in the user's cache folder)
+clean: ## remove generated files (not the programs in your cache directory)
 	rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache dist
 	find operator tests -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -40,10 +40,7 @@ def main() -> int:
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="demo-")))
         if settings.kubeconfig is None:
-            say(
-                "Starting a control plane. The first time it is built into your cache folder, which"
-            )
-            say("takes several minutes.")
+            say("Starting a control plane. Its programs are downloaded or built the first time.")
             env = stack.enter_context(own_cluster(directory))
         else:
             say(f"Using the cluster of KUBECONFIG={settings.kubeconfig}.")

@@ -60,7 +60,8 @@ def found(names: Iterable[str]) -> dict[str, Path]:
     built = {name: built_directory(PROGRAMS[name].module) / name for name in {*wanted, *ENVTEST}}
     paths = {name: built[name] for name in wanted}
     release = _release(wanted)
-    if release is not None and not all(built[name].is_file() for name in ENVTEST):
+    complete = all(built[name].is_file() for name in ENVTEST)
+    if release is not None and release.is_dir() and not complete:
         paths |= {name: release / name for name in ENVTEST if name in paths}
     if assets := os.environ.get("KUBEBUILDER_ASSETS"):
         ready_made = {name: Path(assets).resolve() / name for name in wanted}
