@@ -33,6 +33,8 @@ class ReleaseServer:
 
     def __init__(self, directory: Path, path: str, content: bytes) -> None:
         make_certificates(directory)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(directory / "leaf.pem", directory / "leaf.key")
         self.ca_file = directory / "ca.pem"
         self.mode = "good"
         self.requests: list[str] = []
@@ -52,8 +54,6 @@ class ReleaseServer:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(directory / "leaf.pem", directory / "leaf.key")
         self._server.socket = context.wrap_socket(
             self._server.socket, server_side=True, do_handshake_on_connect=False
         )

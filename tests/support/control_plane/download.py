@@ -4,16 +4,17 @@ Proxies come from HTTPS_PROXY and NO_PROXY. Certificates are those that certifi 
 in the file that SSL_CERT_FILE names.
 """
 
+import contextlib
 import hashlib
 import queue
 import tarfile
 import threading
 import time
-from collections.abc import Iterable
-from contextlib import closing
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -80,93 +81,91 @@ def download(
 
 
 def _fetch(url: str, file: Path, archive: Archive, progress: Progress, limits: Limits) -> int:
+    """Write what a URL has to a file, and return its size."""
+    for _ in range(_MOST_REDIRECTS):
+        with _opened(url, limits) as response:
+            if response.next_request is None:
+                return _receive(response, file, archive, progress, limits)
+            url = str(response.next_request.url)
+    raise DownloadError(f"{url} is the last of {_MOST_REDIRECTS} redirects")
+
+
+@contextlib.contextmanager
+def _opened(url: str, limits: Limits) -> Iterator[httpx.Response]:
+    """Ask for a URL, and return the response with its body still to be read.
+
+    A thread of its own holds the connection, because nothing else ends a slow name resolution.
+    """
+    if not url.startswith("https://"):
+        raise DownloadError(f"{url} is not an https URL")
+    answers: queue.SimpleQueue[httpx.Response | Exception] = queue.SimpleQueue()
+    ended = threading.Event()
+
+    def hold() -> None:
+        try:
+            with (
+                httpx.Client(timeout=limits.silence) as client,
+                client.stream("GET", url) as answer,
+            ):
+                answers.put(answer)
+                ended.wait()
+        except Exception as error:  # noqa: BLE001 - it is raised in the other thread
+            answers.put(error)
+
+    holder = threading.Thread(target=hold, name="download", daemon=True)
+    holder.start()
+    try:
+        answer = answers.get(timeout=limits.answer)
+    except queue.Empty:
+        ended.set()
+        host = urlsplit(url).hostname
+        raise DownloadError(f"{host} did not answer within {limits.answer:g} s") from None
+    try:
+        if isinstance(answer, Exception):
+            raise DownloadError(_reason(answer, url, None, limits)) from answer
+        yield answer
+    finally:
+        ended.set()
+        holder.join()
+
+
+def _receive(
+    response: httpx.Response, file: Path, archive: Archive, progress: Progress, limits: Limits
+) -> int:
+    url = str(response.url)
+    if response.status_code != httpx.codes.OK:
+        raise DownloadError(f"{url} answered {response.status_code}")
     deadline = time.monotonic() + limits.whole
+    total = int(response.headers.get("Content-Length", 0))
     received = 0
     checksum = hashlib.sha512()
+
+    def status(_: float) -> str:
+        of = f" of {total / _MEGABYTE:.0f}" if total else ""
+        return f"downloading Kubernetes {archive.version}: {received / _MEGABYTE:.0f}{of} MB"
+
     try:
-        with (
-            httpx.Client(timeout=limits.silence) as client,
-            closing(_open(client, url, limits)) as response,
-        ):
-            total = int(response.headers.get("Content-Length", 0))
-
-            def status(_: float) -> str:
-                of = f" of {total / _MEGABYTE:.0f}" if total else ""
-                return (
-                    f"downloading Kubernetes {archive.version}: {received / _MEGABYTE:.0f}{of} MB"
-                )
-
-            with progress.step(status), file.open("wb") as output:
-                # As it was sent: the checksum is of that.
-                for chunk in response.iter_raw(_CHUNK):
-                    received += len(chunk)
-                    checksum.update(chunk)
-                    output.write(chunk)
-                    if time.monotonic() > deadline:
-                        raise DownloadError(f"it took longer than {limits.whole:g} s")
+        with progress.step(status), file.open("wb") as output:
+            for chunk in response.iter_raw(_CHUNK):  # as it was sent: the checksum is of that
+                received += len(chunk)
+                checksum.update(chunk)
+                output.write(chunk)
+                if time.monotonic() > deadline:
+                    raise DownloadError(f"it took longer than {limits.whole:g} s")
     except httpx.HTTPError as error:
-        raise DownloadError(_reason(error, received, limits)) from error
-    except OSError as error:  # the certificates' file, for one
-        raise DownloadError(str(error)) from error
+        raise DownloadError(_reason(error, url, received, limits)) from error
     if checksum.hexdigest() != archive.sha512:
         raise DownloadError(f"the SHA-512 of {url} is not the pinned one")
     return received
 
 
-def _open(client: httpx.Client, url: str, limits: Limits) -> httpx.Response:
-    """Return the first answer that is no redirect; its body is still to be read."""
-    for _ in range(_MOST_REDIRECTS):
-        request = _request(client, url)
-        response = _answer(client, request, limits)
-        if response.next_request is None:
-            if response.status_code != httpx.codes.OK:
-                response.close()
-                raise DownloadError(f"{url} answered {response.status_code}")
-            return response
-        response.close()
-        url = str(response.next_request.url)
-    raise DownloadError(f"{url} is the last of {_MOST_REDIRECTS} redirects")
-
-
-def _request(client: httpx.Client, url: str) -> httpx.Request:
-    try:
-        request = client.build_request("GET", url)
-    except httpx.InvalidURL as error:
-        raise DownloadError(f"{url!r} is not a URL: {error}") from error
-    if request.url.scheme != "https":
-        raise DownloadError(f"{url} is not an https URL")
-    return request
-
-
-def _answer(client: httpx.Client, request: httpx.Request, limits: Limits) -> httpx.Response:
-    """Send a request from a thread, because nothing else ends a slow name resolution."""
-    answers: queue.SimpleQueue[httpx.Response | Exception] = queue.SimpleQueue()
-
-    def send() -> None:
-        try:
-            answers.put(client.send(request, stream=True))
-        except Exception as error:  # noqa: BLE001 - it is raised in the other thread
-            answers.put(error)
-
-    threading.Thread(target=send, name="download", daemon=True).start()
-    try:
-        answer = answers.get(timeout=limits.answer)
-    except queue.Empty:
-        raise DownloadError(
-            f"{request.url.host} did not answer within {limits.answer:g} s"
-        ) from None
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
-
-
-def _reason(error: httpx.HTTPError, received: int, limits: Limits) -> str:
-    host = error.request.url.host
+def _reason(error: Exception, url: str, received: int | None, limits: Limits) -> str:
+    host = urlsplit(url).hostname
     if isinstance(error, httpx.ReadTimeout):
         return f"{host} sent nothing for {limits.silence:g} s"
-    if isinstance(error, httpx.ConnectError):
-        return f"no connection to {host}: {error}"
-    return f"the connection to {host} broke after {received / _MEGABYTE:.1f} MB: {error}"
+    if received is not None:
+        return f"the connection to {host} broke after {received / _MEGABYTE:.1f} MB: {error}"
+    return f"no connection to {host}: {error}"  # or no file of certificates, or an invalid URL
 
 
 def _unpack(file: Path, names: Iterable[str], directory: Path) -> None:
