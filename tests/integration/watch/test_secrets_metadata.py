@@ -19,6 +19,8 @@ from tests.support.api_proxy import ApiProxy
 from tests.support.cluster import Cluster
 from tests.support.watching import DEADLINE, Account, until
 
+pytestmark = pytest.mark.programs(*Cluster.PROGRAMS)
+
 UNREVEALED = "9" * 18
 """A resourceVersion newer than any that the server will send."""
 

@@ -73,18 +73,18 @@ _ENVTEST_SHA512 = {
 
 # All that `make test` runs.
 TEST_PROGRAMS: Final = (
-    Program("etcd", "go.etcd.io/etcd/server/v3", _CLUSTER, 60),
-    Program("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver", _CLUSTER, 290),
+    Program("etcd", "go.etcd.io/etcd/server/v3", _CLUSTER, 35),
+    Program("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver", _CLUSTER, 230),
     Program("kubectl", "k8s.io/kubernetes/cmd/kubectl", _CLUSTER, 30),
-    Program("controllers", "./controllers", _CLUSTER, 15),
+    Program("controllers", "./controllers", _CLUSTER, 10),
     Program("helm", "helm.sh/helm/v4/cmd/helm", _CLUSTER, 20),
-    Program("alerts", ".", _TOOLS / "alerts", 60),
-    Program("monitors", ".", _TOOLS / "monitors", 15),
+    Program("alerts", ".", _TOOLS / "alerts", 50),
+    Program("monitors", ".", _TOOLS / "monitors", 10),
 )
 # What runs pods, named as the container runtime looks them up.
 NODE_PROGRAMS: Final = (
     Program(
-        "kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager", _CLUSTER, 100
+        "kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager", _CLUSTER, 90
     ),
     Program("kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler", _CLUSTER, 30),
     Program("kubelet", "k8s.io/kubernetes/cmd/kubelet", _CLUSTER, 90),
