@@ -20,7 +20,7 @@ demo: .venv/.synced ## run the operator on a local control plane for two minutes
 
 .PHONY: test
 test: .venv/.synced ## run all tests against a real API server (TESTS="-k name" runs some)
-	$(bin)/pytest -n auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder $(TESTS)
+	$(bin)/pytest -n 4 --dist=loadfile --no-loadscope-reorder $(TESTS)
 
 .PHONY: soak
 soak: .venv/.synced ## run all tests five times on a busy machine, in an hour (SOAK_RUNS, SOAK_LOAD)

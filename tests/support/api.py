@@ -201,7 +201,7 @@ class Kube:
         return (self.condition(namespace, name, type_) or {}).get("reason")
 
     def until(
-        self, namespace: str, type_: str, reason: str, name: str = "search", timeout: float = 15
+        self, namespace: str, type_: str, reason: str, name: str = "search", timeout: float = 60
     ) -> None:
         """Wait until a condition has this reason."""
         eventually(
@@ -243,7 +243,7 @@ def token_path(namespace: str, name: str = "") -> str:
 
 
 def eventually(
-    check: Callable[[], T | None], what: str, timeout: float = 15, *, poll: float = _POLL_SECONDS
+    check: Callable[[], T | None], what: str, timeout: float = 60, *, poll: float = _POLL_SECONDS
 ) -> T:
     """Call a check until it returns something true, and return that.
 

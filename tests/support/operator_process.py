@@ -110,7 +110,7 @@ class Operator:
 
         self._process = _STARTER.submit(spawn).result()
 
-    def wait_ready(self, timeout: float = 20) -> None:
+    def wait_ready(self, timeout: float = 60) -> None:
         """Wait until /readyz answers 200.
 
         Raises:

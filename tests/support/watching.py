@@ -12,7 +12,7 @@ from tests.support.cluster import Cluster
 from tests.support.documented import GROUP, PLURAL
 from tests.support.kubeconfig import write_kubeconfig
 
-DEADLINE: Final = 15.0
+DEADLINE: Final = 60.0
 _RBAC: Final = "/apis/rbac.authorization.k8s.io/v1"
 _GROUPS: Final = {"secrets": "", PLURAL: GROUP, "leases": "coordination.k8s.io"}
 
