@@ -1,4 +1,4 @@
-# What a developer does here. It needs a bare Python; building the cluster for tests needs Go.
+# Developer tasks. They need a bare Python; building the control plane for tests needs Go.
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
@@ -12,49 +12,49 @@ compile := $(uv) pip compile -q --universal --generate-hashes --python-version 3
 
 .PHONY: help
 help: ## show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
-demo: .venv/.synced ## show the operator at work, on a cluster of its own (DEMO_SECONDS, DEMO_KEEP, DEMO_CLUSTER)
+demo: .venv/.synced ## run the operator on its own cluster and show how it handles faults (DEMO_SECONDS, DEMO_KEEP, DEMO_CLUSTER)
 	$(bin)/python -m tests.demo
 
 .PHONY: test
-test: .venv/.synced ## run all tests, on a real API server (TESTS="-k name" runs some)
+test: .venv/.synced ## run all tests against a real API server (TESTS="-k name" selects some)
 	$(bin)/python -m tests.support.control_plane build
 	$(bin)/pytest -n auto --maxprocesses=4 --dist=loadfile $(TESTS)
 
 .PHONY: bench
-bench: .venv/.synced ## measure speed and cost, in half an hour (N=100 BENCH_PARTS=steady,restart for less)
+bench: .venv/.synced ## measure speed and cost in half an hour (N=100 BENCH_PARTS=steady,restart is shorter)
 	$(bin)/python -m tests.bench
 
 .PHONY: bench-micro
-bench-micro: .venv/.synced ## time the pure core and the two clients alone
+bench-micro: .venv/.synced ## benchmark the pure core and the two HTTP clients
 	$(bin)/python -m tests.bench.micro
 
 .PHONY: profile
-profile: .venv/.synced ## draw a flame graph of the operator's steady minute, to profile.svg
+profile: .venv/.synced ## write a flame graph of a steady minute of the operator to profile.svg
 	$(bin)/python -m tests.bench.flame_graph
 
 .PHONY: chaos
-chaos: .venv/.synced ## break everything around the operator, and see what it keeps (CHAOS_MINUTES, CHAOS_SEED)
+chaos: .venv/.synced ## inject faults around the operator and check its promises (CHAOS_MINUTES, CHAOS_SEED)
 	$(bin)/python -m tests.chaos
 
 .PHONY: fuzz
-fuzz: .venv/.synced ## feed the parsers with anything, and keep in the corpus what breaks one (FUZZ_SECONDS)
+fuzz: .venv/.synced ## fuzz the parsers and add crashing inputs to the corpus (FUZZ_SECONDS)
 	$(bin)/python -m tests.fuzz
 
 .PHONY: e2e
-e2e: .venv/.synced ## install by helm on a real node, and read the token in a pod (root on Linux; E2E_SHORT=1)
+e2e: .venv/.synced ## install with helm on a real node and read the token in a pod (root on Linux; E2E_SHORT=1)
 	$(bin)/python -m tests.e2e
 
 .PHONY: sbom
-sbom: .venv/.synced ## write the bill of materials of what the image installs to dist/sbom.json
+sbom: .venv/.synced ## write the SBOM of the image's Python packages to dist/sbom.json
 	@mkdir -p dist
 	$(bin)/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application \
 		--output-reproducible --output-file dist/sbom.json requirements/run.txt
 
 .PHONY: lint
-lint: .venv/.synced ## check style, types and the direction of imports
+lint: .venv/.synced ## check style, types and import contracts
 	$(bin)/ruff check
 	$(bin)/ruff format --check
 	$(bin)/mypy
@@ -62,35 +62,35 @@ lint: .venv/.synced ## check style, types and the direction of imports
 	@test ! -x $(bin)/hadolint || $(bin)/hadolint Dockerfile
 
 .PHONY: format
-format: .venv/.synced ## put the code into its one format
+format: .venv/.synced ## format the code
 	$(bin)/ruff check --fix-only
 	$(bin)/ruff format
 
 .PHONY: docs
-docs: .venv/.synced ## write the chart's README anew, from the comments in its values.yaml
+docs: .venv/.synced ## generate the chart's README from the comments in its values.yaml
 	$(bin)/python -m tests.support.chart_readme
 
 .PHONY: snapshots
-snapshots: .venv/.synced ## write tests/chart/snapshots anew, after a change of the chart that is meant
-	RENEW_SNAPSHOTS=1 $(bin)/pytest -q tests/chart/test_snapshots.py
+snapshots: .venv/.synced ## update the snapshots of the rendered chart and of user-visible sentences
+	RENEW_SNAPSHOTS=1 $(bin)/pytest -q tests/chart/test_snapshots.py tests/unit/docs/test_sentences.py
 
 .PHONY: version
-version: .venv/.synced ## move operator, image and chart to one VERSION, such as VERSION=0.2.0
+version: .venv/.synced ## set the version of operator, image and chart (VERSION=0.2.0)
 	$(bin)/python -m tests.support.version "$(VERSION)"
 
 .PHONY: cluster
-cluster: .venv/.synced ## start a control plane to try things on, until Ctrl-C
+cluster: .venv/.synced ## run a control plane until Ctrl-C
 	$(bin)/python -m tests.support.cluster
 
 .PHONY: lock
-lock: $(uv) ## write requirements/ anew from pyproject.toml (LOCK_FLAGS=--upgrade takes newer versions)
+lock: $(uv) ## compile requirements/ from pyproject.toml (LOCK_FLAGS=--upgrade upgrades)
 	$(compile) $(LOCK_FLAGS) pyproject.toml -o requirements/run.txt
 	$(compile) $(LOCK_FLAGS) pyproject.toml --group dev -o requirements/dev.txt
 	echo uv | $(compile) $(LOCK_FLAGS) - -o requirements/uv.txt
 	echo hatchling | $(compile) $(LOCK_FLAGS) - -o requirements/build.txt
 
 .PHONY: clean
-clean: ## remove what was made here (not the control plane in the user's cache folder)
+clean: ## remove build artifacts (not the control plane in the user's cache directory)
 	rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache dist
 	find operator tests -name __pycache__ -type d -prune -exec rm -rf {} +
 

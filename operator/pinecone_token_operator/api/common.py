@@ -69,7 +69,7 @@ def _known_placeholders(text: str) -> str:
     template = string.Template(text)
     if not template.is_valid() or not PLACEHOLDERS.issuperset(template.get_identifiers()):
         names = ", ".join(f"${{{name}}}" for name in sorted(PLACEHOLDERS))
-        raise ValueError(f"has an unknown placeholder: use {names}, and $$ for one $")
+        raise ValueError(f"has an unknown placeholder: use {names}, or $$ for a dollar sign")
     return text
 
 

@@ -210,7 +210,7 @@ class Controller:
             level = logging.WARNING if changed and not error.not_found else logging.DEBUG
             logger.log(level, "Failed to list resources %s (%s); retrying", where, error)
         elif before is not None and not before.not_found:
-            logger.info("Listed resources %s again", where)
+            logger.info("Listing resources %s works again", where)
 
     def _from_now(self, wait: timedelta) -> float:
         return self._env.monotonic() + wait.total_seconds() * self._env.rng.uniform(0.9, 1.1)
@@ -227,7 +227,7 @@ class Controller:
             resource = reconciler.parse(obj)
         except ResourceInvalid as error:
             message = str(error)
-            logger.error("Cannot use the resource: %s", message, extra={"resource": ref})  # noqa: TRY400 - the traceback says no more
+            logger.error("Invalid resource: %s", message, extra={"resource": ref})  # noqa: TRY400 - the traceback says no more
             if before is not None:
                 self._drop(before)
             if self._workers.working:
@@ -272,7 +272,7 @@ class Controller:
             try:
                 await work()
             except ApiError as error:
-                logger.warning("Failed to clean up (%s); the next resync retries", error)
+                logger.warning("Failed to clean up (%s); retrying at the next resync", error)
 
         task = asyncio.create_task(attempt())
         self._tasks.add(task)

@@ -105,7 +105,7 @@ class AccessTokenReconciler:
                 before,
                 Problem(
                     Reason.INTERNAL_ERROR,
-                    f"the operator failed unexpectedly ({type(error).__name__}); see its log",
+                    f"the operator failed unexpectedly ({type(error).__name__}); check its logs",
                 ),
             )
         if known is None or not self._is_wanted(assignment):

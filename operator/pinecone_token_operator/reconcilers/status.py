@@ -151,14 +151,14 @@ def _valid(target: TargetInput, wanted: Wanted, times: TokenTimes) -> str:
     asked, lifetime = wanted.refresh_before, times.expires_at - times.refreshed_at
     if asked is not None and margin(lifetime, asked) < asked:
         message += (
-            f"; refreshBefore is more than half of its lifetime of {_seconds(lifetime)}, so it is "
+            f"; refreshBefore exceeds half of its lifetime of {_seconds(lifetime)}, so it is "
             f"refreshed {_seconds(margin(lifetime, asked))} before expiry"
         )
     found, spec = target.target, target.spec
     if not spec.merges and found is not None and found.type != spec.template.type:
         message += (
             f"; the Secret's type {found.type} cannot be changed; delete the Secret and the "
-            "operator will recreate it with template.type"
+            "operator will recreate it with spec.target.template.type"
         )
     return message
 

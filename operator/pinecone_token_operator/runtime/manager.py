@@ -54,7 +54,7 @@ def run(settings: Settings) -> int:
     try:
         return asyncio.run(_App(settings).run())
     except ApiError as error:
-        logger.error("The API server cannot be used: %s", error)  # noqa: TRY400 - no bug to trace
+        logger.error("Cannot use the API server: %s", error)  # noqa: TRY400 - no bug to trace
         return NOT_REACHABLE
     except LeaseLost as error:
         logger.error("Lost the Lease: %s", error)  # noqa: TRY400 - no bug to trace
