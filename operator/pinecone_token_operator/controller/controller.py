@@ -69,7 +69,9 @@ class Controller:
         self._env = env
         # What the watches reported while a list was read, which is newer than its pages.
         self._reported: set[ObjectRef] = set()
+        # What a standby has found, for when it becomes the leader.
         self._postponed: dict[SecretKey, Callable[[], Awaitable[None]]] = {}
+        self._rejections: dict[ObjectRef, Callable[[], Awaitable[None]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._listed_at = env.monotonic()
         self._relist = asyncio.Event()
@@ -230,15 +232,16 @@ class Controller:
             logger.error("Invalid resource: %s", message, extra={"resource": ref})  # noqa: TRY400 - the traceback says no more
             if before is not None:
                 self._drop(before)
-            if self._workers.working:
-                self._start(lambda: reconciler.reject(obj, message))
+            self._reject(ref, lambda: reconciler.reject(obj, message))
             return
+        self._rejections.pop(ref, None)
         if before is not None and before.metadata.uid != resource.metadata.uid:
             self._remove(ref, before.metadata.uid)
         self._index.put(resource)
         self._workers.add(ref)
 
     def _remove(self, ref: ObjectRef, uid: str) -> None:
+        self._rejections.pop(ref, None)
         resource = self._index.get(ref)
         if resource is None or resource.metadata.uid != uid:
             return
@@ -265,6 +268,13 @@ class Controller:
         else:
             self._postponed[target] = removal
 
+    def _reject(self, ref: ObjectRef, report: Callable[[], Awaitable[None]]) -> None:
+        """Report that a resource cannot be used, once this process is the leader."""
+        if self._workers.working:
+            self._start(report)
+        else:
+            self._rejections[ref] = report
+
     def _start(self, work: Callable[[], Awaitable[None]]) -> None:
         """Run something beside the workers; a failure of the API server is logged."""
 
@@ -283,8 +293,9 @@ class Controller:
     async def run(self, workers: int) -> NoReturn:
         """Reconcile with so many workers until cancelled."""
         self._workers.start()
-        for removal in self._postponed.values():
-            self._start(removal)
+        for work in (*self._postponed.values(), *self._rejections.values()):
+            self._start(work)
+        self._rejections.clear()
         if self._env.monotonic() - self._listed_at > FRESH.total_seconds():
             # A former leader may have left what no event reported.
             self.relist()
