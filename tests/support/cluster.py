@@ -23,6 +23,7 @@ import textwrap
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -65,6 +66,12 @@ class ClusterError(Exception):
 class Cluster:
     """An API server with its store, and a controller manager where asked for.
 
+    Args:
+        directory: for its files.
+        controller_manager: whether to run one, which collects garbage and deletes namespaces.
+        audit: whether to write the audit log.
+        flags: further flags of the API server, without the leading dashes.
+
     Attributes:
         url: the API server's address; the same after a restart.
         kubeconfig: path of a kubeconfig whose user may do everything.
@@ -74,10 +81,16 @@ class Cluster:
     """
 
     def __init__(
-        self, directory: Path, *, controller_manager: bool = False, audit: bool = True
+        self,
+        directory: Path,
+        *,
+        controller_manager: bool = False,
+        audit: bool = True,
+        flags: Mapping[str, str] | None = None,
     ) -> None:
         self._directory = directory.resolve()
         self._audit = audit
+        self._flags = dict(flags or {})
         wanted = ["etcd", "kube-apiserver", "kubectl"]
         if controller_manager:
             wanted.append("kube-controller-manager")
@@ -153,7 +166,7 @@ class Cluster:
             flags["audit-log-path"] = str(self.audit_log)
             flags["audit-log-format"] = "json"
             flags["audit-log-maxsize"] = "8192"  # MB; not rotated while somebody reads it
-        return flags
+        return flags | self._flags
 
     def kill_etcd(self) -> None:
         """Kill the API server's store at once, as a crash would."""
