@@ -177,7 +177,9 @@ class AccessTokenReconciler:
         reported = _expiry(resource)
         if reported is not None:
             return (1.0, reported.timestamp())
-        has_failed = state is not None and bool(state.known.attempts.failures or state.status)
+        has_failed = state is not None and bool(
+            state.known.attempts.failures or state.status.get("conditions")
+        )
         return (2.0 if has_failed else 0.0, -metadata.creation_timestamp.timestamp())
 
     # One resource
