@@ -140,6 +140,8 @@ class Controller:
         for namespace in [one for one in self._namespaces if one in namespaces]:
             error: ApiError | None = None
             for reconciler in self._reconcilers.values():
+                if not reconciler.kind.namespaced and namespace != self._namespaces[0]:
+                    continue  # it was listed with the first namespace
                 try:
                     await self._list(reconciler, namespace)
                 except ApiError as failure:
@@ -173,6 +175,8 @@ class Controller:
             ApiError: the API server refused or did not answer.
         """
         kind = reconciler.kind.name
+        if not reconciler.kind.namespaced:
+            namespace = None
         self._reported.clear()
         known = {ref for ref in self._index if ref.kind == kind and _is_in(ref, namespace)}
         found: set[ObjectRef] = set()

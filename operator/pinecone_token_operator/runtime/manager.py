@@ -145,7 +145,7 @@ class _App:
             ResourceWatch(
                 api,
                 api_resource(reconciler.kind),
-                settings.namespaces,
+                settings.namespaces if reconciler.kind.namespaced else (),
                 feed=partial(self._loop.controller.resource_event, kind),
                 missed=self._loop.controller.relist,
                 predicate=partial(self._loop.controller.is_relevant, kind),
