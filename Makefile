@@ -1,4 +1,4 @@
-# What a developer does here. It needs a bare Python; `make test` also needs Go.
+# Developer tasks. They need a bare Python; `make test` also needs Go.
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
@@ -15,11 +15,11 @@ help: ## show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
-demo: .venv/.synced ## run the operator on a local control plane for two minutes (DEMO_SECONDS, DEMO_KEEP, DEMO_CLUSTER)
+demo: .venv/.synced ## run the operator on its own cluster and show how it handles faults (DEMO_SECONDS, DEMO_KEEP, DEMO_CLUSTER)
 	$(bin)/python -m tests.demo
 
 .PHONY: test
-test: .venv/.synced ## run all tests against a real API server (TESTS="-k name" runs some)
+test: .venv/.synced ## run all tests against a real API server (TESTS="-k name" selects some)
 	$(bin)/pytest -n 4 --dist=loadfile --no-loadscope-reorder $(TESTS)
 
 .PHONY: soak
@@ -27,31 +27,31 @@ soak: .venv/.synced ## run all tests five times on a busy machine, in an hour (S
 	$(bin)/python -m tests.soak
 
 .PHONY: bench
-bench: .venv/.synced ## measure speed and cost, in half an hour (N=100 BENCH_PARTS=steady,restart for less)
+bench: .venv/.synced ## measure speed and cost in half an hour (N=100 BENCH_PARTS=steady,restart is shorter)
 	$(bin)/python -m tests.bench
 
 .PHONY: bench-micro
-bench-micro: .venv/.synced ## benchmark the pure core and both clients on their own
+bench-micro: .venv/.synced ## benchmark the pure core and the two HTTP clients
 	$(bin)/python -m tests.bench.micro
 
 .PHONY: profile
-profile: .venv/.synced ## draw a flame graph of the operator under steady load, to profile.svg
+profile: .venv/.synced ## write a flame graph of a steady minute of the operator to profile.svg
 	$(bin)/python -m tests.bench.flame_graph
 
 .PHONY: chaos
-chaos: .venv/.synced ## inject faults around the operator and report what it kept (CHAOS_MINUTES, CHAOS_SEED)
+chaos: .venv/.synced ## inject faults around the operator and check its promises (CHAOS_MINUTES, CHAOS_SEED)
 	$(bin)/python -m tests.chaos
 
 .PHONY: fuzz
-fuzz: .venv/.synced ## fuzz the parsers and save crashing inputs to the corpus (FUZZ_SECONDS)
+fuzz: .venv/.synced ## fuzz the parsers and add crashing inputs to the corpus (FUZZ_SECONDS)
 	$(bin)/python -m tests.fuzz
 
 .PHONY: e2e
-e2e: .venv/.synced ## install the chart on a real node and read the token in a pod (root on Linux; E2E_SHORT=1)
+e2e: .venv/.synced ## install with helm on a real node and read the token in a pod (root on Linux; E2E_SHORT=1)
 	$(bin)/python -m tests.e2e
 
 .PHONY: sbom
-sbom: .venv/.synced ## write the image's bill of materials to dist/sbom.json
+sbom: .venv/.synced ## write the SBOM of the image's Python packages to dist/sbom.json
 	@mkdir -p dist
 	$(bin)/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application \
 		--output-reproducible --output-file dist/sbom.json requirements/run.txt
@@ -70,30 +70,30 @@ format: .venv/.synced ## format the code
 	$(bin)/ruff format
 
 .PHONY: docs
-docs: .venv/.synced ## regenerate the table in the chart's README from the comments in values.yaml
+docs: .venv/.synced ## generate the chart's README from the comments in its values.yaml
 	$(bin)/python -m tests.support.chart_readme
 
 .PHONY: snapshots
-snapshots: .venv/.synced ## regenerate tests/chart/snapshots after an intended change of the chart
-	RENEW_SNAPSHOTS=1 $(bin)/pytest -q tests/chart/test_snapshots.py
+snapshots: .venv/.synced ## update the snapshots of the rendered chart and of user-visible sentences
+	RENEW_SNAPSHOTS=1 $(bin)/pytest -q tests/chart/test_snapshots.py tests/unit/docs/test_sentences.py
 
 .PHONY: version
-version: .venv/.synced ## set the version of operator, image and chart, such as VERSION=0.2.0
+version: .venv/.synced ## set the version of operator, image and chart (VERSION=0.2.0)
 	$(bin)/python -m tests.support.version "$(VERSION)"
 
 .PHONY: cluster
-cluster: .venv/.synced ## start a local control plane until Ctrl-C
+cluster: .venv/.synced ## run a control plane until Ctrl-C
 	$(bin)/python -m tests.support.cluster
 
 .PHONY: lock
-lock: $(uv) ## regenerate requirements/ from pyproject.toml (LOCK_FLAGS=--upgrade takes newer versions)
+lock: $(uv) ## compile requirements/ from pyproject.toml (LOCK_FLAGS=--upgrade upgrades)
 	$(compile) $(LOCK_FLAGS) pyproject.toml -o requirements/run.txt
 	$(compile) $(LOCK_FLAGS) pyproject.toml --group dev -o requirements/dev.txt
 	echo uv | $(compile) $(LOCK_FLAGS) - -o requirements/uv.txt
 	echo hatchling | $(compile) $(LOCK_FLAGS) - -o requirements/build.txt
 
 .PHONY: clean
-clean: ## remove generated files (not the programs in your cache directory)
+clean: ## remove build artifacts (not the control plane in the user's cache directory)
 	rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache dist
 	find operator tests -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -106,8 +106,8 @@ class Clock:
             return
         if abs(skew) > _WORTH_A_WARNING:
             logger.warning(
-                "The API server's clock differs from this machine's by %+d s; tokens are timed by"
-                " the API server's",
+                "The API server's clock is %+d s off this machine's; token times follow the API"
+                " server's clock",
                 skew,
             )
         else:

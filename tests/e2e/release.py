@@ -115,7 +115,7 @@ class Release:
         )
         moments = {
             "first line of its log": self._log_time(pod, ""),
-            "leading": self._log_time(pod, "Leading as"),
+            "leading": self._log_time(pod, "Became the leader as"),
         }
         for condition in pod["status"]["conditions"]:
             if condition["type"] == "Ready":

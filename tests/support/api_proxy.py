@@ -47,12 +47,14 @@ class Line:
         refusal: the status that every request is answered with; None forwards requests.
         refusals: how many requests to refuse before the line recovers; None means all.
         delay: how many seconds each request waits before it is forwarded.
+        holds_lists: lists are read from the API server and delivered once this is false again.
         stalled: nothing moves in either direction, and nothing is closed.
         scope: which requests the faults affect: those whose path contains this text.
         closes_watches: each watch ends as soon as it has started.
         expires_watches: each resumed watch gets a 410, alternately as a status and in an event.
         fails_watches: each watch gets a 500 in an event.
         garbles_watches: each watch gets a page of HTML.
+        held_lists: how many lists are being held.
         requests: how many requests were made.
         silent_watches: watches deliver nothing. Those that are open at any moment of this stay
             silent and open until the client ends them.
@@ -64,6 +66,8 @@ class Line:
         self.refusal: int | None = None
         self.refusals: int | None = None
         self.delay = 0.0
+        self.holds_lists = False
+        self.held_lists = 0
         self.stalled = False
         self.closes_watches = False
         self.expires_watches = False
@@ -230,6 +234,8 @@ class ApiProxy:
             response = web.StreamResponse(status=answer.status, headers=_forwarded(answer.headers))
             response.content_length = answer.content_length
             await _flowing(line)
+            if "limit" in request.query and in_scope:
+                await _hold_list(line)
             await response.prepare(request)
             silence = line.silence()
             async for chunk in answer.content.iter_any():
@@ -263,6 +269,13 @@ def _watch_fault(line: Line, request: web.BaseRequest) -> web.Response | None:
 async def _flowing(line: Line) -> None:
     while line.stalled:  # noqa: ASYNC110 - another thread ends it
         await asyncio.sleep(_POLL_SECONDS)
+
+
+async def _hold_list(line: Line) -> None:
+    line.held_lists += 1
+    while line.holds_lists:  # noqa: ASYNC110 - another thread ends it
+        await asyncio.sleep(_POLL_SECONDS)
+    line.held_lists -= 1
 
 
 def _forwarded(headers: Mapping[str, str]) -> dict[str, str]:

@@ -23,6 +23,7 @@ import textwrap
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -70,6 +71,7 @@ class Cluster:
         controller_manager: run Kubernetes' controllers that tests see the effects of: garbage
             collection, deletion of namespaces, default service accounts, aggregated roles.
         audit: keep a log of requests.
+        flags: further flags of the API server, without the leading dashes.
 
     Attributes:
         url: the API server's address; the same after a restart.
@@ -83,13 +85,19 @@ class Cluster:
     CONTROLLERS = "controllers"
 
     def __init__(
-        self, directory: Path, *, controller_manager: bool = False, audit: bool = True
+        self,
+        directory: Path,
+        *,
+        controller_manager: bool = False,
+        audit: bool = True,
+        flags: Mapping[str, str] | None = None,
     ) -> None:
         self._directory = directory.resolve()
         self._audit = audit
         self._has_controllers = controller_manager
         controllers = [self.CONTROLLERS] if controller_manager else []
         self._binaries = binaries(*self.PROGRAMS, *controllers)
+        self._flags = dict(flags or {})
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         # A process dies with the thread that started it, so one thread that lives on starts all.
         self._starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="cluster")
@@ -163,7 +171,7 @@ class Cluster:
             flags["audit-log-path"] = str(self.audit_log)
             flags["audit-log-format"] = "json"
             flags["audit-log-maxsize"] = "8192"  # MB; not rotated while somebody reads it
-        return flags
+        return flags | self._flags
 
     def kill_etcd(self) -> None:
         """Kill the API server's store at once, as a crash would."""

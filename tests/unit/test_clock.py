@@ -152,5 +152,5 @@ def test_clock_warns_once_for_each_change_of_the_skew(caplog: pytest.LogCaptureF
     world.replies(20)
     warning, info = caplog.records
     assert (warning.levelname, info.levelname) == ("WARNING", "INFO")
-    assert "differs from this machine's by +3600 s" in warning.getMessage()
+    assert "is +3600 s off this machine's" in warning.getMessage()
     assert "agrees with this machine's again" in info.getMessage()

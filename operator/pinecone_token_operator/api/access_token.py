@@ -80,8 +80,8 @@ def parse_resource(obj: Mapping[str, Any]) -> PineconeAccessToken:
         faults = error.errors(include_url=False, include_context=False, include_input=False)
     # Raised out here, so that pydantic's error, which keeps the input, is not chained as context.
     raise ResourceInvalid(
-        "; ".join(f"{_path(fault['loc'])}: {_sentence(fault['msg'])}" for fault in faults)
-        + f"; correct it (kubectl explain {KIND.plural} --recursive lists what each field takes)"
+        "; ".join(f"{_path(fault['loc'])} {_sentence(fault['msg'])}" for fault in faults)
+        + f"; for the schema see kubectl explain {KIND.plural} --recursive"
     )
 
 

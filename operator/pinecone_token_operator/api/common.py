@@ -4,6 +4,7 @@ Names and defaults are those of the CRDs, which a test compares with these. The 
 validated the rest already: nothing here repeats a pattern or a length.
 """
 
+import hashlib
 import string
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,8 @@ PLACEHOLDERS: Final = frozenset({"access_token", "token_type", "expires_at", "ex
 
 REFRESH_REQUESTED_AT: Final = f"{PREFIX}refresh-requested-at"
 """An annotation on a resource: any new value of it requests a refresh."""
+
+_MAX_REQUEST: Final = 128  # characters; the CRD's limit of status.lastHandledRefreshRequest
 
 
 class CreationPolicy(StrEnum):
@@ -69,7 +72,7 @@ def _known_placeholders(text: str) -> str:
     template = string.Template(text)
     if not template.is_valid() or not PLACEHOLDERS.issuperset(template.get_identifiers()):
         names = ", ".join(f"${{{name}}}" for name in sorted(PLACEHOLDERS))
-        raise ValueError(f"has an unknown placeholder: use {names}, and $$ for one $")
+        raise ValueError(f"has an unknown placeholder: use {names}, or $$ for a dollar sign")
     return text
 
 
@@ -147,5 +150,11 @@ class Metadata:
 
     @property
     def refresh_request(self) -> str:
-        """Return the value by which a user requests a refresh; empty if there is none."""
-        return self.annotations.get(REFRESH_REQUESTED_AT, "").strip()
+        """Return the value by which a user requests a refresh; empty if there is none.
+
+        Of a value that is too long to be recorded, it is the SHA-256.
+        """
+        value = self.annotations.get(REFRESH_REQUESTED_AT, "").strip()
+        if len(value) > _MAX_REQUEST:
+            return hashlib.sha256(value.encode()).hexdigest()
+        return value

@@ -1,7 +1,8 @@
 """Status conditions and the reasons they give, one sentence each. No I/O.
 
 `Ready` answers whether the target Secret holds a valid token, `Refreshed` whether the latest
-attempt to refresh it worked.
+attempt to refresh it worked. `Stalled` is present, and True, only for what does not heal by
+waiting, as kstatus defines it: https://github.com/kubernetes-sigs/cli-utils/tree/master/pkg/kstatus
 """
 
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Final
 
 READY: Final = "Ready"
 REFRESHED: Final = "Refreshed"
+STALLED: Final = "Stalled"
 
 
 class Reason(StrEnum):

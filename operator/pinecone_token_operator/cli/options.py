@@ -136,8 +136,8 @@ class Command:
         # Not argparse's own words: they repeat a value that a switch was given.
         flag = argument.partition("/")[0]
         if any(each.switch and each.flag == flag for each in self.options):
-            return f"{flag}: takes no value; use {flag} or --no-{flag[2:]}"
-        return f"{flag}: needs a value; write {flag}=VALUE if it starts with a hyphen"
+            return f"{flag} takes no value; use {flag} or --no-{flag[2:]}"
+        return f"{flag} needs a value; write {flag}=VALUE if it starts with a hyphen"
 
     def _unexpected(self, argument: str) -> str:
         flag, _, _ = argument.partition("=")
@@ -162,7 +162,7 @@ def _value(option: Option, chosen: Any, environ: Mapping[str, str]) -> Any:  # n
         source, text = option.variable, environ[option.variable]
     if text is None:
         if option.required:
-            raise SettingsInvalid(f"{source}: is required")
+            raise SettingsInvalid(f"{source} is required")
         return None
     try:
         return option.validate(text)

@@ -13,7 +13,7 @@ from pinecone_token_operator.config.settings import LeaderElection, Settings
 from pinecone_token_operator.errors import SettingsInvalid
 
 _VARIABLES: Final = """\
-HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY are honored, also in lower case. SOCKS proxies are
+HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY are honored, in lower case too. SOCKS proxies are
 not supported.
 """
 
@@ -23,7 +23,7 @@ exit codes:
   1  unexpected error
   2  invalid flag or environment variable
   3  the API server is not configured or was not reachable at startup
-  4  the Lease could not be renewed in time: another replica may lead by now
+  4  the Lease could not be renewed in time: another replica may be the leader
 """
 
 logger = logging.getLogger(__name__)
@@ -38,8 +38,8 @@ _COMMAND: Final = options.Command(
             "namespace",
             "NAME",
             validators.namespaces,
-            "namespace to watch; repeat the flag or separate names by commas for several; by "
-            "default all namespaces are watched",
+            "namespace to watch; repeat the flag or separate names with commas; default: all "
+            "namespaces",
             repeatable=True,
         ),
         *shared_options.KUBERNETES,
@@ -81,8 +81,8 @@ _COMMAND: Final = options.Command(
             "shard",
             "INDEX/COUNT",
             validators.shard,
-            "serve one of COUNT equal shards of the resources; INDEX starts at 0; every shard "
-            "needs an operator of its own, which has a Lease of its own",
+            "serve one of COUNT equal shards of the resources; INDEX starts at 0; each shard needs "
+            "its own operator and has its own Lease",
             default="0/1",
         ),
         Option(
@@ -150,7 +150,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
     logs.set_up(settings.log_level, settings.log_format, environ, sys.stderr)
     for name in _COMMAND.unknown_variables(environ):
-        logger.warning("Ignoring the unknown environment variable %s; see run --help", name)
+        logger.warning("Ignoring unknown environment variable %s; see run --help", name)
     return manager.run(settings)
 
 
@@ -184,7 +184,7 @@ def _leader_election(values: Mapping[str, Any]) -> LeaderElection:
     namespace = values["leader_election_namespace"] or _pod_namespace()
     if namespace is None:
         raise SettingsInvalid(
-            "--leader-election-namespace: is required outside a pod; set it to the namespace for "
+            "--leader-election-namespace is required outside a pod; set it to the namespace for "
             "the Lease"
         )
     index, count = values["shard"].index, values["shard"].count
@@ -197,12 +197,12 @@ def _leader_election(values: Mapping[str, Any]) -> LeaderElection:
     )
     if election.renew_deadline >= election.lease_duration:
         raise SettingsInvalid(
-            "--leader-election-renew-deadline: must be less than --leader-election-lease-duration, "
+            "--leader-election-renew-deadline must be less than --leader-election-lease-duration, "
             "or two replicas could be active at once"
         )
     if election.retry_period * 2 > election.renew_deadline:
         raise SettingsInvalid(
-            "--leader-election-retry-period: must be at most half of "
+            "--leader-election-retry-period must be at most half of "
             "--leader-election-renew-deadline, or one lost request would end the leadership"
         )
     return election

@@ -142,11 +142,11 @@ def parse_url(text: str) -> Proxy:
     """
     scheme = text.partition("://")[0].lower() if "://" in text else "http"
     if scheme.startswith("socks"):
-        raise InvalidValue("is a SOCKS proxy, which is not supported; use an http or https proxy")
+        raise InvalidValue("SOCKS proxies are not supported; use an http or https proxy")
     proxy = _parse_url(text if "://" in text else f"http://{text}")
     if proxy is None:
         raise InvalidValue(
-            "is not a proxy URL; use one like http://proxy.example.com:3128, and percent-encode "
+            "not a proxy URL; use one like http://proxy.example.com:3128, and percent-encode "
             "special characters in a user name and password"
         )
     return proxy

@@ -28,4 +28,4 @@ class Shard:
         """Return whether a resource, as the API server sends it, belongs to this shard."""
         metadata, spec = obj["metadata"], obj.get("spec") or {}
         name = (spec.get("target") or {}).get("name") or metadata["name"]
-        return self.has(metadata["namespace"], name)
+        return self.has(metadata.get("namespace", ""), name)

@@ -42,7 +42,7 @@ def token_url(text: str) -> str:
     except ValueError:
         # Not chained: its text repeats parts of the URL.
         raise InvalidValue(
-            "is not a URL; use one like https://login.pinecone.io/oauth/token"
+            "not a URL; use one like https://login.pinecone.io/oauth/token"
         ) from None
     if url.username is not None or url.password is not None:
         raise InvalidValue("must not contain a user name or password")
@@ -54,7 +54,7 @@ def token_url(text: str) -> str:
     if url.fragment:
         raise InvalidValue("must not contain a fragment (#...)")
     if not hosts.is_host(host) or port == 0:
-        raise InvalidValue("has an invalid host or port; check it for typing errors")
+        raise InvalidValue("invalid host or port; check it for typos")
     if url.scheme == "http" and not hosts.is_loopback(host):
         raise InvalidValue("must be https; plain http is accepted for a loopback address only")
     return text

@@ -69,7 +69,9 @@ class Controller:
         self._env = env
         # What the watches reported while a list was read, which is newer than its pages.
         self._reported: set[ObjectRef] = set()
+        # What a standby has found, for when it becomes the leader.
         self._postponed: dict[SecretKey, Callable[[], Awaitable[None]]] = {}
+        self._rejections: dict[ObjectRef, Callable[[], Awaitable[None]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._listed_at = env.monotonic()
         self._relist = asyncio.Event()
@@ -138,6 +140,8 @@ class Controller:
         for namespace in [one for one in self._namespaces if one in namespaces]:
             error: ApiError | None = None
             for reconciler in self._reconcilers.values():
+                if not reconciler.kind.namespaced and namespace != self._namespaces[0]:
+                    continue  # it was listed with the first namespace
                 try:
                     await self._list(reconciler, namespace)
                 except ApiError as failure:
@@ -171,6 +175,8 @@ class Controller:
             ApiError: the API server refused or did not answer.
         """
         kind = reconciler.kind.name
+        if not reconciler.kind.namespaced:
+            namespace = None
         self._reported.clear()
         known = {ref for ref in self._index if ref.kind == kind and _is_in(ref, namespace)}
         found: set[ObjectRef] = set()
@@ -210,7 +216,7 @@ class Controller:
             level = logging.WARNING if changed and not error.not_found else logging.DEBUG
             logger.log(level, "Failed to list resources %s (%s); retrying", where, error)
         elif before is not None and not before.not_found:
-            logger.info("Listed resources %s again", where)
+            logger.info("Listing resources %s works again", where)
 
     def _from_now(self, wait: timedelta) -> float:
         return self._env.monotonic() + wait.total_seconds() * self._env.rng.uniform(0.9, 1.1)
@@ -227,18 +233,19 @@ class Controller:
             resource = reconciler.parse(obj)
         except ResourceInvalid as error:
             message = str(error)
-            logger.error("Cannot use the resource: %s", message, extra={"resource": ref})  # noqa: TRY400 - the traceback says no more
+            logger.error("Invalid resource: %s", message, extra={"resource": ref})  # noqa: TRY400 - the traceback says no more
             if before is not None:
                 self._drop(before)
-            if self._workers.working:
-                self._start(lambda: reconciler.reject(obj, message))
+            self._reject(ref, lambda: reconciler.reject(obj, message))
             return
+        self._rejections.pop(ref, None)
         if before is not None and before.metadata.uid != resource.metadata.uid:
             self._remove(ref, before.metadata.uid)
         self._index.put(resource)
         self._workers.add(ref)
 
     def _remove(self, ref: ObjectRef, uid: str) -> None:
+        self._rejections.pop(ref, None)
         resource = self._index.get(ref)
         if resource is None or resource.metadata.uid != uid:
             return
@@ -265,6 +272,13 @@ class Controller:
         else:
             self._postponed[target] = removal
 
+    def _reject(self, ref: ObjectRef, report: Callable[[], Awaitable[None]]) -> None:
+        """Report that a resource cannot be used, once this process is the leader."""
+        if self._workers.working:
+            self._start(report)
+        else:
+            self._rejections[ref] = report
+
     def _start(self, work: Callable[[], Awaitable[None]]) -> None:
         """Run something beside the workers; a failure of the API server is logged."""
 
@@ -272,7 +286,7 @@ class Controller:
             try:
                 await work()
             except ApiError as error:
-                logger.warning("Failed to clean up (%s); the next resync retries", error)
+                logger.warning("Failed to clean up (%s); retrying at the next resync", error)
 
         task = asyncio.create_task(attempt())
         self._tasks.add(task)
@@ -283,8 +297,9 @@ class Controller:
     async def run(self, workers: int) -> NoReturn:
         """Reconcile with so many workers until cancelled."""
         self._workers.start()
-        for removal in self._postponed.values():
-            self._start(removal)
+        for work in (*self._postponed.values(), *self._rejections.values()):
+            self._start(work)
+        self._rejections.clear()
         if self._env.monotonic() - self._listed_at > FRESH.total_seconds():
             # A former leader may have left what no event reported.
             self.relist()

@@ -52,21 +52,18 @@ def _parse_key(data: Mapping[str, str], key: str) -> str:
     encoded = data.get(key)
     if encoded is None:
         raise CredentialsInvalid(
-            f"the credentials Secret has no key {key!r}: add it, or set the key's name in "
-            f"spec.credentialsSecretRef"
+            f"key {key!r} is missing; add it, or set the key's name in spec.credentialsSecretRef"
         )
     text = _decode(encoded)
     if text is None:
         raise CredentialsInvalid(
-            f"key {key!r} of the credentials Secret is not base64-encoded UTF-8 text: recreate it, "
-            f"for example with kubectl create secret generic --from-literal"
+            f"key {key!r} is not base64-encoded UTF-8 text; recreate the Secret, for example with "
+            "kubectl create secret generic --from-literal"
         )
     # Files made by `echo` end in a newline, and some editors start one with a byte order mark.
     text = text.removeprefix("\ufeff").strip()
     if not text:
-        raise CredentialsInvalid(
-            f"key {key!r} of the credentials Secret is blank: set it to the service account's value"
-        )
+        raise CredentialsInvalid(f"key {key!r} is blank; set it to the service account's value")
     return text
 
 

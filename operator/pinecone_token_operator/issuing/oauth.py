@@ -64,8 +64,8 @@ def parse_response(
         raise refusal(status, fields, text or b"", requested_at)
     if text is None:
         raise _invalid(
-            "the reply is compressed in a way that was not asked for, perhaps by a proxy or "
-            "gateway in front of the token endpoint",
+            "the reply has an unsupported Content-Encoding; perhaps a proxy or gateway in front of "
+            "the token endpoint compressed it",
             status,
         )
     if len(text) > parsing.MAX_BODY:
@@ -81,7 +81,7 @@ def parse_response(
         raise _invalid("the token endpoint's reply has a token_type other than Bearer", status)
     seconds = _whole_seconds(reply.get("expires_in"))
     if seconds is None or seconds <= 0:
-        raise _invalid("the token endpoint's reply has no positive, whole expires_in", status)
+        raise _invalid("the token endpoint's reply has no valid expires_in", status)
     seconds = min(seconds, int(MAX_LIFETIME.total_seconds()))
     expiry = _jwt_expiry(token)
     if expiry is not None:

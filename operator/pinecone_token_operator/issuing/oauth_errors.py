@@ -55,7 +55,7 @@ def refusal(
     elif status >= HTTPStatus.MULTIPLE_CHOICES:
         summary = (
             "the reply is a redirect, which is not followed; check the operator's --token-url, "
-            "and whether a login page is in between"
+            "and whether a login page intercepts requests"
         )
     else:
         summary = "the token endpoint replied without a token"

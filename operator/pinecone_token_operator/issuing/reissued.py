@@ -49,7 +49,7 @@ class IssuedTokens:
         if expires_at <= now:
             raise ExchangeError(
                 ExchangeFailure.INVALID,
-                "the token endpoint handed out a token again that has already expired",
+                "the token endpoint returned a token that has already expired",
             )
         return replace(token, expires_at=expires_at)
 

@@ -18,7 +18,7 @@ from pinecone_token_operator.errors import ExchangeError, ExchangeFailure
 _CERTIFICATE_PROBLEMS: Final = {
     9: "is not valid yet",
     10: "has expired",
-    18: "is self-signed; add it to the operator's --ca-bundle if it is to be trusted",
+    18: "is self-signed; add it to the operator's --ca-bundle to trust it",
     19: "is signed by an unknown CA; add the CA to the operator's --ca-bundle",
     20: "is signed by an unknown CA; add the CA to the operator's --ca-bundle",
     21: "is signed by an unknown CA; add the CA to the operator's --ca-bundle",
@@ -43,9 +43,11 @@ def exchange_error(error: Exception, endpoint: Endpoint) -> ExchangeError:
         case httpx.ConnectError() | OSError():
             summary = _connection_problem(error, endpoint, peer)
         case httpx.NetworkError():
-            summary = "the connection to the token endpoint broke"
+            summary = "the connection to the token endpoint was lost"
         case httpx.RemoteProtocolError():
-            summary = "the connection to the token endpoint broke, or its reply is not valid HTTP"
+            summary = (
+                "the connection to the token endpoint was lost, or its reply is not valid HTTP"
+            )
         case _:
             return ExchangeError(
                 ExchangeFailure.INVALID, "the request to the token endpoint could not be sent"

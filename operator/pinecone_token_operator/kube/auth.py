@@ -58,7 +58,7 @@ async def find_access(kubeconfig: Path | None, context: str | None, timing: Timi
             0,
             "NotConfigured",
             f"{no_pod}The kubeconfig {source} cannot be used ({type(error).__name__}). "
-            "Run in a pod that has a service account, or name a kubeconfig that kubectl can use.",
+            "Run in a pod that has a service account, or pass a kubeconfig that kubectl can use.",
         ) from None
 
 
@@ -165,11 +165,11 @@ class Access:
             else:
                 self.tls = _tls_context(self._configuration)
                 self._authority = authority
-                logger.info("The cluster's CA has changed; new connections trust the new one")
+                logger.info("The cluster's CA has changed; new connections trust the new CA")
         except Exception as error:  # noqa: BLE001 - as in `find_access`
             # What is loaded may still be valid; if not, the API server will say so.
             logger.warning(
-                "Failed to reload the credentials for the API server (%s); using those from before",
+                "Failed to reload credentials for the API server (%s); keeping the previous ones",
                 type(error).__name__,
             )
 
@@ -212,5 +212,5 @@ def _proxy(configuration: Configuration) -> str | None:
         return proxies.parse_url(configuration.proxy).url_with_credentials
     except InvalidValue as error:
         raise ApiError(
-            0, "NotConfigured", f"The proxy-url in the kubeconfig cannot be used: it {error}"
+            0, "NotConfigured", f"The proxy-url in the kubeconfig cannot be used: {error}"
         ) from None

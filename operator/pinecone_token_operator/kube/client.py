@@ -309,7 +309,11 @@ class Api:
                 if rest:
                     line.append(rest)
             if line:
-                raise ApiError(0, "ConnectionFailed", f"{request}: the reply ends within an event")
+                raise ApiError(
+                    0,
+                    "ConnectionFailed",
+                    f"{request}: the connection was closed in the middle of an event",
+                )
         finally:
             # Without a TLS close: the rest of the stream would have to be read first.
             if response.connection and response.connection.transport:

@@ -104,7 +104,7 @@ class Elector:
         await self._acquire()
         self._succeed()
         self.leading.set()
-        logger.info("Leading as %s", self._identity)
+        logger.info("Became the leader as %s", self._identity)
         while True:
             await asyncio.sleep(self._period())
             await self._renew()
@@ -164,7 +164,7 @@ class Elector:
                     return
                 holder = self._seen.holder if self._seen else ""
                 if holder != logged:
-                    logger.info("Standing by; the leader is %s", holder)
+                    logger.info("Waiting as a standby; the leader is %s", holder)
                     logged = holder
                 self._succeed()
                 await self._watch(wait)
@@ -265,8 +265,8 @@ class Elector:
                 raise
         await self._read()
         if self._seen is None or self._seen.holder != self._identity:
-            raise LeaseLost("another replica holds the Lease, or someone deleted it")
-        raise ApiError(HTTPStatus.CONFLICT, "Conflict", "someone else changed the Lease")
+            raise LeaseLost("another replica holds the Lease, or it was deleted")
+        raise ApiError(HTTPStatus.CONFLICT, "Conflict", "the Lease was changed by another writer")
 
     def _period(self) -> float:
         """Return seconds until the next attempt."""

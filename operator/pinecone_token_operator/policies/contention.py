@@ -57,9 +57,9 @@ def contested(what: str, writer: str, held_until: datetime) -> Problem:
     if writer == FIELD_MANAGER:
         who = "another instance of this operator"
     else:
-        who = f"field manager {writer}" if writer else "a writer that left no field manager"
+        who = f"field manager {writer}" if writer else "unknown"
     return Problem(
         Reason.TARGET_CONTESTED,
         f"{what}; the last writer was {who}; stop it from changing the Secret; "
-        f"the next repair is at {format_time(held_until)}",
+        f"next attempt at {format_time(held_until)}",
     )

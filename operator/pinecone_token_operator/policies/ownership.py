@@ -28,8 +28,8 @@ def _owned_by_a_rival(given: TargetInput) -> Problem | None:
     spec = given.spec
     return Problem(
         Reason.TARGET_CONFLICT,
-        f"{_secret(given)} is the target of {spec.owner.kind} {given.rival} too, which owns it; "
-        "delete one of the two",
+        f"{_secret(given)} is also the target of {spec.owner.kind} {given.rival}, which owns it; "
+        "delete one of the two resources",
     )
 
 
@@ -76,8 +76,8 @@ def _merge_would_overwrite(given: TargetInput) -> Problem | None:
         return None
     return Problem(
         Reason.TARGET_CONFLICT,
-        f"{_secret(given)} has {', '.join(found)} already, which a merge would overwrite; "
-        "remove it there, or take it out of spec.target.template",
+        f"a merge into {_secret(given)} would overwrite {', '.join(found)}; "
+        "remove it from the Secret or from spec.target.template",
     )
 
 

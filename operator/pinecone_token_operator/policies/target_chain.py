@@ -59,7 +59,7 @@ def _delivery(given: TargetInput, token: StoredToken, now: datetime) -> TargetPl
         return TargetPlan(wake_at=blocked_until)
     lost = (given.had_token and given.times is None) or given.reverted
     held = _held(given, now) if lost else None
-    return held or TargetPlan(why="a token is to be delivered", write=token, contested=lost)
+    return held or TargetPlan(why="there is a new token to deliver", write=token, contested=lost)
 
 
 def _repair(
@@ -78,9 +78,7 @@ def _repair(
     blocked_until = _latest(given.attempts, given.repairs, given.basis, now)
     if blocked_until is not None:
         return TargetPlan(wake_at=blocked_until)
-    return _held(given, now) or TargetPlan(
-        why="the target differs from what it should be", write=token, contested=True
-    )
+    return _held(given, now) or TargetPlan(why="repairing drift", write=token, contested=True)
 
 
 def _within_schedule(token: StoredToken, wanted: Wanted, fraction: float) -> StoredToken:
@@ -103,7 +101,7 @@ def _ownership(given: TargetInput, now: datetime) -> TargetPlan:
         return TargetPlan(wake_at=blocked_until)
     if (held := _held(given, now)) is not None:
         return held
-    return TargetPlan(why="its ownership differs", set_ownership=True, contested=True)
+    return TargetPlan(why="updating its ownership", set_ownership=True, contested=True)
 
 
 def _held(given: TargetInput, now: datetime) -> TargetPlan | None:
@@ -114,7 +112,7 @@ def _held(given: TargetInput, now: datetime) -> TargetPlan | None:
     secret = f"Secret {'/'.join(given.spec.key)}"
     writer = given.target.writer if given.target else ""
     problem = contested(
-        f"{secret} was repaired {given.damping.count} times in a short time", writer, held_until
+        f"{secret} was repaired {given.damping.count} times in quick succession", writer, held_until
     )
     return TargetPlan(problem=problem, wake_at=held_until)
 
@@ -135,6 +133,6 @@ def _too_large(given: TargetInput, token: StoredToken | None) -> Problem | None:
         return None
     return Problem(
         Reason.TEMPLATE_TOO_LARGE,
-        f"spec.target.template.data renders to {size // 1000} kB, and a Secret holds "
-        f"{MAX_SIZE // 1000} kB; shorten it",
+        f"spec.target.template.data renders to {size // 1000} kB; shorten it to less than "
+        f"{MAX_SIZE // 1000} kB",
     )

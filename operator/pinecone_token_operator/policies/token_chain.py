@@ -118,7 +118,7 @@ def _from_the_future(given: TokenInput, now: datetime) -> _Due | None:
     # Its expiry is not to be believed either: whoever wrote it used a clock that was ahead.
     if given.times is None or given.times.refreshed_at <= now + _SKEW:
         return None
-    return _Due(_ALWAYS, "the token was issued in the future")
+    return _Due(_ALWAYS, "the token's issue time is in the future")
 
 
 def _other_credentials(given: TokenInput, _: datetime) -> _Due | None:
@@ -173,7 +173,9 @@ def _contested(given: TokenInput, dues: list[_Due], now: datetime) -> Problem | 
     why = next((one.why for one in dues if one.contested and one.at <= now), None)
     if why is None:
         return None
-    return contested(f"{why} {given.damping.count} times in a short time", given.writer, held_until)
+    return contested(
+        f"{why} {given.damping.count} times in quick succession", given.writer, held_until
+    )
 
 
 def _is_requested(given: TokenInput, token: TokenTimes) -> bool:

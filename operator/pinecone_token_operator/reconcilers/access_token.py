@@ -105,7 +105,7 @@ class AccessTokenReconciler:
                 before,
                 Problem(
                     Reason.INTERNAL_ERROR,
-                    f"the operator failed unexpectedly ({type(error).__name__}); see its log",
+                    f"the operator failed unexpectedly ({type(error).__name__}); check its logs",
                 ),
             )
         if known is None or not self._is_wanted(assignment):
@@ -177,7 +177,9 @@ class AccessTokenReconciler:
         reported = _expiry(resource)
         if reported is not None:
             return (1.0, reported.timestamp())
-        has_failed = state is not None and bool(state.known.attempts.failures or state.status)
+        has_failed = state is not None and bool(
+            state.known.attempts.failures or state.status.get("conditions")
+        )
         return (2.0 if has_failed else 0.0, -metadata.creation_timestamp.timestamp())
 
     # One resource

@@ -55,7 +55,7 @@ class EventRecorder:
         try:
             self._pending.put_nowait((ref, uid, transition, self._now()))
         except asyncio.QueueFull:
-            logger.debug("Dropped an Event", extra={"resource": ref})
+            logger.debug("Too many Events are pending; dropping this one", extra={"resource": ref})
 
     async def run(self) -> NoReturn:
         """Write until cancelled."""
@@ -64,7 +64,9 @@ class EventRecorder:
             try:
                 await self._write(ref, uid, transition, format_time(moment))
             except ApiError as error:
-                logger.warning("Failed to record an Event (%s)", error, extra={"resource": ref})
+                logger.warning(
+                    "Failed to record an Event (%s); dropping it", error, extra={"resource": ref}
+                )
             self._pending.task_done()
             await asyncio.sleep(PAUSE.total_seconds())
 

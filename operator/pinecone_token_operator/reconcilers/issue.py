@@ -62,13 +62,15 @@ class IssueStep:
             known, credentials = read.known, read.credentials
             if credentials is None:
                 return self._credentials_failed(assignment, known)
-        if plan.contested:
-            known = replace(known, damping=known.damping.after(self._env.now()))
         remaining = known.remaining(self._env.now())
         try:
-            return await self._request(assignment, known, credentials, remaining)
+            known = await self._request(assignment, known, credentials, remaining)
         except ExchangeError as error:
             return self._issue_failed(assignment, known, error)
+        if plan.contested:
+            # Only tokens that were issued: what fails backs off by itself.
+            known = replace(known, damping=known.damping.after(self._env.now()))
+        return known
 
     async def _request(
         self,

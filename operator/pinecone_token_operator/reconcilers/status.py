@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from pinecone_token_operator.api.conditions import READY, REFRESHED, Problem, Reason
+from pinecone_token_operator.api.conditions import READY, REFRESHED, STALLED, Problem, Reason
 from pinecone_token_operator.policies.input import TargetInput, Wanted
 from pinecone_token_operator.policies.ownership import find_obstacle
 from pinecone_token_operator.policies.plan import TargetPlan
@@ -15,7 +15,15 @@ from pinecone_token_operator.targets.stored_token import TokenTimes, format_time
 
 Status = Mapping[str, Any]
 
-_OURS: Final = (READY, REFRESHED)
+_OURS: Final = (READY, REFRESHED, STALLED)
+# What does not heal by waiting: somebody has to change something.
+_STALLING: Final = (
+    Reason.REJECTED,
+    Reason.CREDENTIALS_INVALID,
+    Reason.TARGET_NOT_OWNED,
+    Reason.TARGET_CONFLICT,
+    Reason.RESOURCE_INVALID,
+)
 
 
 def compute_status(
@@ -51,6 +59,7 @@ def compute_status(
         message = f"the token was issued at {format_time(times.refreshed_at)}" if times else ""
         message += f"; {incomplete.message}" if incomplete else ""
         conditions.append(_condition(REFRESHED, not_refreshed, good, message))
+    conditions += _stalled(unready, not_refreshed)
     return with_conditions(status, conditions, previous, now)
 
 
@@ -82,8 +91,8 @@ def invalid_status(
     """Return the status of a resource that the operator cannot read."""
     status: dict[str, Any] = {**previous, "observedGeneration": generation}
     status.pop("refreshAt", None)
-    condition = _condition(READY, problem, Reason.TOKEN_VALID, "")
-    return with_conditions(status, [condition], previous, now)
+    conditions = [_condition(READY, problem, Reason.TOKEN_VALID, ""), *_stalled(problem)]
+    return with_conditions(status, conditions, previous, now)
 
 
 def with_conditions(
@@ -130,6 +139,15 @@ def _condition(kind: str, problem: Problem | None, good: Reason, message: str) -
     }
 
 
+def _stalled(*problems: Problem | None) -> list[dict[str, Any]]:
+    """Return the condition Stalled if one of the problems does not heal by waiting."""
+    for problem in problems:
+        if problem is not None and problem.reason in _STALLING:
+            reason, message = str(problem.reason), problem.message
+            return [{"type": STALLED, "status": "True", "reason": reason, "message": message}]
+    return []
+
+
 def _next_attempt(
     outcome: Outcome, target: TargetInput, plan: TargetPlan, times: TokenTimes | None
 ) -> datetime | None:
@@ -151,14 +169,14 @@ def _valid(target: TargetInput, wanted: Wanted, times: TokenTimes) -> str:
     asked, lifetime = wanted.refresh_before, times.expires_at - times.refreshed_at
     if asked is not None and margin(lifetime, asked) < asked:
         message += (
-            f"; refreshBefore is more than half of its lifetime of {_seconds(lifetime)}, so it is "
+            f"; refreshBefore exceeds half of its lifetime of {_seconds(lifetime)}, so it is "
             f"refreshed {_seconds(margin(lifetime, asked))} before expiry"
         )
     found, spec = target.target, target.spec
     if not spec.merges and found is not None and found.type != spec.template.type:
         message += (
             f"; the Secret's type {found.type} cannot be changed; delete the Secret and the "
-            "operator will recreate it with template.type"
+            "operator will recreate it with spec.target.template.type"
         )
     return message
 

@@ -54,7 +54,7 @@ def run(settings: Settings) -> int:
     try:
         return asyncio.run(_App(settings).run())
     except ApiError as error:
-        logger.error("The API server cannot be used: %s", error)  # noqa: TRY400 - no bug to trace
+        logger.error("Cannot use the API server: %s", error)  # noqa: TRY400 - no bug to trace
         return NOT_REACHABLE
     except LeaseLost as error:
         logger.error("Lost the Lease: %s", error)  # noqa: TRY400 - no bug to trace
@@ -145,7 +145,7 @@ class _App:
             ResourceWatch(
                 api,
                 api_resource(reconciler.kind),
-                settings.namespaces,
+                settings.namespaces if reconciler.kind.namespaced else (),
                 feed=partial(self._loop.controller.resource_event, kind),
                 missed=self._loop.controller.relist,
                 predicate=partial(self._loop.controller.is_relevant, kind),

@@ -139,8 +139,8 @@ def _verified(spec: TargetSpec, stored: Target, desired: Desired, left_out: str)
     if not differs:
         return Delivery(stored, left_out=left_out)
     explanation = (
-        f"Secret {'/'.join(spec.key)} was not stored as it was written: {', '.join(differs)} "
-        "differs; an admission policy or webhook changes it, add an exception for this Secret"
+        f"admission changed Secret {'/'.join(spec.key)}: {', '.join(differs)} differs from what "
+        "was written; exempt this Secret from the admission policy or webhook"
     )
     if "access_token" in patch.get("data", ()):
         return Delivery(stored, altered=explanation)

@@ -168,7 +168,7 @@ class Target:
 def read_target(secret: Mapping[str, Any]) -> Target:
     """Read a Secret as the API server sends it."""
     metadata = secret["metadata"]
-    return Target(
+    target = Target(
         key=(metadata["namespace"], metadata["name"]),
         uid=metadata["uid"],
         resource_version=metadata["resourceVersion"],
@@ -180,6 +180,9 @@ def read_target(secret: Mapping[str, Any]) -> Target:
         data=secret.get("data") or {},
         writer=_last_writer(metadata.get("managedFields") or ()),
     )
+    if target.writer == FIELD_MANAGER and not _is_whole(target):
+        return replace(target, writer="")
+    return target
 
 
 def is_owned_by(target: Target, owner: Owner) -> bool:
@@ -229,6 +232,21 @@ def stored_token(target: Target, uid: str) -> StoredToken | None:
     name = names.LEGACY_CHECKSUM if target.is_legacy else names.CHECKSUM
     written = target.annotations.get(name, "").encode()
     return token if hmac.compare_digest(checksum(token, uid).encode(), written) else None
+
+
+def _is_whole(target: Target) -> bool:
+    """Return whether everything is there that we wrote, whatever its value.
+
+    If not, the last writer removed something, which leaves no field manager: no instance of this
+    operator leaves out what it says it manages.
+    """
+    managed = target.managed
+    return (
+        {"access_token", *managed.get("data", ())} <= (target.data or {}).keys()
+        and {names.RESOURCE_UID, *managed.get("labels", ())} <= target.labels.keys()
+        and {names.MANAGED, *managed.get("annotations", ())} <= target.annotations.keys()
+        and target.times is not None
+    )
 
 
 def _last_writer(managed_fields: Sequence[Mapping[str, Any]]) -> str:

@@ -16,23 +16,23 @@ _NAME: Final = r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)"
 _KNOWN: Final = (
     (
         re.compile(rf"exceeded quota: {_NAME},"),
-        "ResourceQuota {} is used up; raise it, or delete what is not needed",
+        "ResourceQuota {} is exceeded; raise it or delete unused objects",
     ),
     (
         re.compile(rf"failed quota: {_NAME}:"),
-        "ResourceQuota {} forbids it; see kubectl describe resourcequota",
+        "ResourceQuota {} denied it; see kubectl describe resourcequota",
     ),
     (
         re.compile(rf"ValidatingAdmissionPolicy '{_NAME}'"),
-        "ValidatingAdmissionPolicy {} forbids it; add an exception for this Secret",
+        "ValidatingAdmissionPolicy {} denied it; add an exception for this Secret",
     ),
     (
         re.compile(rf'admission webhook "{_NAME}" denied'),
-        "admission webhook {} forbids it; add an exception for this Secret",
+        "admission webhook {} denied it; add an exception for this Secret",
     ),
     (
         re.compile(rf'failed calling webhook "{_NAME}"'),
-        "admission webhook {} does not answer; repair it, or exempt this namespace from it",
+        "admission webhook {} failed; fix it, or exempt this namespace from it",
     ),
 )
 _OWNER_REFERENCE: Final = "cannot set an ownerRef on a resource you can't delete"
@@ -68,8 +68,8 @@ def _named(error: ApiError, namespace: str) -> str:
     """Return what to do about the cause that the server's message names, if it names one."""
     if _OWNER_REFERENCE in error.message:
         return (
-            "owner references are guarded here; grant the operator's ServiceAccount delete on "
-            "secrets, or set spec.target.deletionPolicy to Retain"
+            "this cluster requires delete permission to set owner references; grant the operator's "
+            "ServiceAccount delete on secrets, or set spec.target.deletionPolicy to Retain"
         )
     if _TERMINATING in error.message:
         return f"namespace {namespace} is being deleted"
@@ -91,5 +91,5 @@ def _by_status(error: ApiError, spec: TargetSpec, target: Target | None) -> str:
     if error.invalid:
         return "it is invalid; check the type, keys, labels and annotations in spec.target.template"
     if error.is_refusal:
-        return "check for a quota, an admission policy or a webhook that forbids it"
+        return "check for a quota, an admission policy or a webhook that denies it"
     return "retrying; if it persists, check admission webhooks and the API server"

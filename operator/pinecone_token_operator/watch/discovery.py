@@ -22,8 +22,8 @@ async def find_problem(api: Requests, resource: ApiResource) -> ApiError | None:
         versions = await _other_versions(api, resource)
     if versions:
         advice = (
-            f"it serves {', '.join(versions)} instead: change the operator's version to one that"
-            " uses it, or serve the version again"
+            f"it serves {', '.join(versions)} instead; install an operator version that uses it, or"
+            " serve the version again"
         )
     else:
         advice = "install its CustomResourceDefinition"

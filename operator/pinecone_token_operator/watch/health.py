@@ -137,7 +137,7 @@ class WatchHealth:
             groups[what, error.brief if error else ""].append(namespace)
         for (what, brief), namespaces in groups.items():
             if not brief:
-                logger.info("The watch of %s works again in %s", what, _names(namespaces))
+                logger.info("The watch of %s recovered in %s", what, _names(namespaces))
                 continue
             details = {str(unlogged[what, namespace]) for namespace in namespaces}
             logger.warning(

@@ -48,7 +48,7 @@ class IsolatedLoop:
         if self.ended.done():
             self._thread.join()  # the thread's last act was to resolve `ended`
         else:
-            logger.error("Thread %s did not stop; continuing without it", self._thread.name)
+            logger.error("Thread %s did not stop; abandoning it", self._thread.name)
 
     def _run(self) -> None:
         reason = "it returned"

@@ -17,18 +17,21 @@ class SecretVersions:
         self._reflectors = reflectors
 
     def resource_version(self, key: SecretKey) -> str | None:
-        """Return a Secret's resourceVersion as last seen; None if it is not there."""
-        return self._of(key).resource_version(key)
+        """Return a Secret's resourceVersion as last seen; None if no watch reports it."""
+        reflector = self._of(key)
+        return reflector.resource_version(key) if reflector else None
 
     def note(
         self, key: SecretKey, uid: str, resource_version: str, *, by: Hashable | None = None
     ) -> None:
         """Remember the version that someone has just read or written; see `SecretReflector`."""
-        self._of(key).note(key, uid, resource_version, by=by)
+        if reflector := self._of(key):
+            reflector.note(key, uid, resource_version, by=by)
 
     def forget(self, key: SecretKey) -> None:
         """Forget a Secret that no resource refers to any more."""
-        self._of(key).forget(key)
+        if reflector := self._of(key):
+            reflector.forget(key)
 
-    def _of(self, key: SecretKey) -> SecretReflector:
-        return self._reflectors.get(key[0]) or self._reflectors[None]
+    def _of(self, key: SecretKey) -> SecretReflector | None:
+        return self._reflectors.get(key[0]) or self._reflectors.get(None)

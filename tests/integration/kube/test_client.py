@@ -559,7 +559,7 @@ async def test_connect_uses_the_proxy_of_the_environment(
     ("proxy", "expected"),
     [
         pytest.param("socks5://user:hunter2@127.0.0.1:1080", "is a SOCKS proxy", id="socks"),
-        pytest.param("http://user:hun/hunter2@proxy:1", "is not a proxy URL", id="stray slash"),
+        pytest.param("http://user:hun/hunter2@proxy:1", "not a proxy URL", id="stray slash"),
         pytest.param("127.0.0.1:3128", "http://127.0.0.1:3128", id="without a scheme"),
         pytest.param("http://127.0.0.1:3128", "http://127.0.0.1:3128", id="http"),
     ],

@@ -45,9 +45,9 @@ class StartTwo:
     def __call__(self, *options: str) -> tuple[Operator, Operator]:
         """Return the leader and the standby, both ready."""
         leader = self.start(options)
-        eventually(lambda: logged(leader, "Leading as"), "the first becomes the leader")
+        eventually(lambda: logged(leader, "Became the leader as"), "the first becomes the leader")
         other = self.start(options)
-        eventually(lambda: logged(other, "Standing by"), "the second becomes a standby")
+        eventually(lambda: logged(other, "Waiting as a standby"), "the second becomes a standby")
         return leader, other
 
     def start(self, options: Sequence[str]) -> Operator:
@@ -84,7 +84,9 @@ def test_standby_takes_over_within_2_s_of_sigterm_at_no_cost(
 
     signalled_at = time.monotonic()
     assert leader.stop() == 0
-    eventually(lambda: logged(other, "Leading as"), "the standby becomes the leader", timeout=10)
+    eventually(
+        lambda: logged(other, "Became the leader as"), "the standby becomes the leader", timeout=10
+    )
     took = time.monotonic() - signalled_at
     print(f"failover after SIGTERM: {took:.2f} s")
     assert took < 2
@@ -105,7 +107,9 @@ def test_standby_takes_over_within_17_s_of_sigkill(
 
     killed_at = time.monotonic()
     leader.kill()
-    eventually(lambda: logged(other, "Leading as"), "the standby becomes the leader", timeout=30)
+    eventually(
+        lambda: logged(other, "Became the leader as"), "the standby becomes the leader", timeout=30
+    )
     took = time.monotonic() - killed_at
     print(f"failover after SIGKILL: {took:.2f} s")
     assert took < 17
@@ -124,7 +128,9 @@ def test_frozen_leader_writes_nothing_and_exits_when_woken(
     eventually(lambda: endpoint.requests, "an exchange is in progress")
     leader.signal(signal.SIGSTOP)
     endpoint.mode = "ok"
-    eventually(lambda: logged(other, "Leading as"), "the standby becomes the leader", timeout=30)
+    eventually(
+        lambda: logged(other, "Became the leader as"), "the standby becomes the leader", timeout=30
+    )
     has_token(kube, namespace, "search")
     before = version(kube, namespace, "search")
     leader.signal(signal.SIGCONT)
@@ -141,7 +147,7 @@ def test_deleted_lease_is_created_again(kube: Kube, namespace: str, start_two: S
         f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/pinecone-token-operator"
     )
     assert leader.wait(timeout=10) == LEASE_LOST
-    eventually(lambda: logged(other, "Leading as"), "the standby becomes the leader")
+    eventually(lambda: logged(other, "Became the leader as"), "the standby becomes the leader")
 
 
 def logged(operator: Operator, words: str) -> bool:
@@ -199,7 +205,7 @@ def test_leader_releases_the_lease_after_an_api_server_outage(
         options=["--leader-elect", f"--leader-election-namespace={namespace}"],
         kubeconfig=proxy.kubeconfig("operator", cluster.token),
     )
-    eventually(lambda: logged(leader, "Leading as"), "it becomes the leader")
+    eventually(lambda: logged(leader, "Became the leader as"), "it becomes the leader")
     line.refusal = 503
     signalled_at = time.monotonic()
     leader.signal(signal.SIGTERM)

@@ -23,7 +23,7 @@ def quota(kube: Kube, namespace: str) -> Iterator[str]:
         return (status.get("used") or {}).get("secrets") == "1"
 
     eventually(counted, "the quota counts the credentials")
-    yield "ResourceQuota few-secrets is used up"
+    yield "ResourceQuota few-secrets is exceeded"
     kube.delete(f"{path}/few-secrets")
 
 
@@ -62,7 +62,7 @@ def policy(kube: Kube, namespace: str) -> Iterator[str]:
         return False
 
     eventually(enforced, "the policy is enforced", timeout=30)
-    yield f"ValidatingAdmissionPolicy {name} forbids it"
+    yield f"ValidatingAdmissionPolicy {name} denied it"
     for kind in ("validatingadmissionpolicybindings", "validatingadmissionpolicies"):
         kube.delete(f"{_ADMISSION}/{kind}/{name}")
 

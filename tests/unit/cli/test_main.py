@@ -42,7 +42,7 @@ def run(
             " characters",
             id="variable",
         ),
-        pytest.param(["check", "--name=x"], "--namespace: is required", id="required flag"),
+        pytest.param(["check", "--name=x"], "--namespace is required", id="required flag"),
         pytest.param(
             ["check", "--timeout=nan", "--name=x", "--namespace=y"],
             "--timeout: 'nan' is not a number of seconds above 0 and up to 3600",
@@ -96,7 +96,7 @@ def test_unusable_proxy_exits_2_without_its_password(command: str) -> None:
     done = run(*command.split(), environ={"HTTPS_PROXY": "socks5://me:hunter2@127.0.0.1:1"})
     assert done.returncode == 2
     assert done.stderr == (
-        "pinecone-token-operator: HTTPS_PROXY: is a SOCKS proxy, which is not supported; use an"
+        "pinecone-token-operator: HTTPS_PROXY: SOCKS proxies are not supported; use an"
         " http or https proxy\n"
     )
 
@@ -111,9 +111,7 @@ def test_unknown_variable_is_reported_and_ignored() -> None:
     done = run("run", "--log-format=text", environ=environ)
     assert done.returncode == 3
     first, second = done.stderr.splitlines()
-    assert first.endswith(
-        "Ignoring the unknown environment variable PTO_NAMESPACES; see run --help"
-    )
+    assert first.endswith("Ignoring unknown environment variable PTO_NAMESPACES; see run --help")
     assert "The kubeconfig" in second
 
 

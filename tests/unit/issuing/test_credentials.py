@@ -30,7 +30,7 @@ def test_credentials_are_stripped_of_surrounding_space(stored: str, read: str) -
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        pytest.param({}, "no key 'key'", id="missing key"),
+        pytest.param({}, "'key' is missing", id="missing key"),
         pytest.param({"key": ""}, "'key' .* blank", id="empty value"),
         pytest.param({"key": encode(" \n")}, "'key' .* blank", id="white space"),
         pytest.param({"key": "!s3cret!"}, "'key' .* base64", id="not base64"),

@@ -103,7 +103,7 @@ def test_any_hour_holds_a_burst_and_one_repair_in_five_minutes(pauses: list[time
     ("writer", "words"),
     [
         ("argocd-controller", "field manager argocd-controller"),
-        ("", "a writer that left no field manager"),
+        ("", "unknown"),
         (FIELD_MANAGER, "another instance of this operator"),
     ],
 )

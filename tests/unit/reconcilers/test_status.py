@@ -293,7 +293,10 @@ def test_conditions_say_whether_and_why(
 
 def test_conditions_report_a_rival() -> None:
     status = compute(make_known(), after(5), rival="elder")
-    assert conditions(status) == {"Ready": ("False", "TargetConflict")}
+    assert conditions(status) == {
+        "Ready": ("False", "TargetConflict"),
+        "Stalled": ("True", "TargetConflict"),
+    }
     assert "elder" in condition(status, "Ready")["message"]
 
 
@@ -456,8 +459,24 @@ def test_conditions_of_other_controllers_are_kept() -> None:
         assert condition(status, "Synced") == SYNCED
     assert conditions(invalid) == {
         "Ready": ("False", "ResourceInvalid"),
+        "Stalled": ("True", "ResourceInvalid"),
         "Synced": ("True", "Applied"),
     }
+
+
+@pytest.mark.parametrize(
+    ("reason", "stalled"),
+    [
+        pytest.param(Reason.REJECTED, True, id="rejected credentials"),
+        pytest.param(Reason.UNAVAILABLE, False, id="an outage"),
+        pytest.param(Reason.THROTTLED, False, id="a rate limit"),
+    ],
+)
+def test_stalled_is_present_only_when_waiting_does_not_help(reason: Reason, stalled: bool) -> None:
+    status = compute(failed(make_known(), after(25), reason=reason), after(20))
+    assert conditions(status).get("Stalled") == (("True", str(reason)) if stalled else None)
+    recovered = compute(make_known(), after(21), status)
+    assert "Stalled" not in conditions(recovered)
 
 
 def test_invalid_resource_keeps_its_fields_but_refresh_at() -> None:

@@ -167,6 +167,24 @@ def test_target_writer_is_the_last_field_manager(
     assert read_target(secret).writer == writer
 
 
+@pytest.mark.parametrize(
+    ("drift", "writer"),
+    [
+        pytest.param({}, FIELD_MANAGER, id="nothing"),
+        pytest.param({"data": {"access_token": encode("other")}}, FIELD_MANAGER, id="other token"),
+        pytest.param({"data": {"access_token": None}}, "", id="token"),
+        pytest.param({"data": {"expires_at": None}}, "", id="key"),
+        pytest.param({"metadata": {"labels": None}}, "", id="labels"),
+        pytest.param({"metadata": {"annotations": {REFRESH_AT: None}}}, "", id="annotation"),
+        pytest.param({"metadata": {"annotations": None}}, "", id="annotations"),
+    ],
+)
+def test_target_writer_is_unknown_when_ours_was_removed(drift: dict[str, Any], writer: str) -> None:
+    entries = [{"manager": FIELD_MANAGER, "time": "2026-11-25T12:00:00Z"}]
+    secret = merge(merge(OURS, {"metadata": {"managedFields": entries}}), drift)
+    assert read_target(secret).writer == writer
+
+
 # Copies
 
 

@@ -15,28 +15,28 @@ IMMUTABLE = read_target(make_secret() | {"immutable": True})
     [
         pytest.param(
             'secrets "search" is forbidden: exceeded quota: few, requested: secrets=1, used: ...',
-            "ResourceQuota few is used up",
+            "ResourceQuota few is exceeded",
             id="quota used up",
         ),
         pytest.param(
             'secrets "search" is forbidden: failed quota: few: must specify limits.cpu',
-            "ResourceQuota few forbids it",
+            "ResourceQuota few denied it",
             id="quota that does not fit",
         ),
         pytest.param(
             "secrets \"search\" is forbidden: ValidatingAdmissionPolicy 'no.secrets' with binding "
             "'all' denied request: t0ken",
-            "ValidatingAdmissionPolicy no.secrets forbids it",
+            "ValidatingAdmissionPolicy no.secrets denied it",
             id="admission policy",
         ),
         pytest.param(
             'admission webhook "check.example.com" denied the request: t0ken',
-            "admission webhook check.example.com forbids it",
+            "admission webhook check.example.com denied it",
             id="webhook that denies",
         ),
         pytest.param(
             'Internal error occurred: failed calling webhook "check.example.com": t0ken',
-            "admission webhook check.example.com does not answer",
+            "admission webhook check.example.com failed; fix it",
             id="webhook that does not answer",
         ),
         pytest.param(

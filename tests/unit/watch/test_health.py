@@ -104,7 +104,7 @@ async def test_health_logs_each_change_once(world: World, caplog: pytest.LogCapt
     await until_logged()
     assert caplog.messages == [
         "Failed to watch secrets in namespace team-a (403 Forbidden: not allowed); retrying",
-        "The watch of secrets works again in namespace team-a",
+        "The watch of secrets recovered in namespace team-a",
     ]
 
 

@@ -1,0 +1,159 @@
+"""Another writer changes what a token depends on, at each change of ours.
+
+Right is: repairs and exchanges back off, and a condition names the other writer where it is known.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.support.api import Kube, KubeError, eventually, secret_path
+from tests.support.encoding import encode
+from tests.support.operator_process import StartOperator
+from tests.support.token_endpoint import TokenEndpoint
+
+_SECONDS = 10.0
+# Five at once, and then after 2, 4, 8 s.
+_MOST = 9
+# The first one, and those until a token stays in memory because it is fought over.
+_UNTIL_KEPT = 3
+_CONTESTED = "Refreshed", "TargetContested"
+
+
+def fight(act: Callable[[], bool]) -> int:
+    """Act at each change of the operator's, for a while; return how often it was."""
+    end, times = time.monotonic() + _SECONDS, 0
+    while time.monotonic() < end:
+        with contextlib.suppress(KubeError):  # the operator was faster
+            times += act()
+        time.sleep(0.02)
+    return times
+
+
+def test_removed_token_is_restored_ever_more_rarely(
+    kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
+) -> None:
+    start_operator()
+    kube.create_token(namespace)
+    kube.until(namespace, "Ready", "TokenValid")
+
+    def remove() -> bool:
+        if "access_token" not in (kube.secret(namespace, "search") or {}):
+            return False
+        kube.patch(secret_path(namespace, "search"), {"data": {"access_token": None}})
+        return True
+
+    assert 5 <= fight(remove) <= _MOST
+    assert endpoint.exchanges <= _UNTIL_KEPT
+    kube.until(namespace, *_CONTESTED)
+    assert "a writer that left no field manager" in contested_message(kube, namespace)
+    # The fight is over: the token comes back by itself.
+    kube.until(namespace, "Ready", "TokenValid", timeout=30)
+
+
+def test_overwritten_token_is_restored_ever_more_rarely(
+    kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
+) -> None:
+    start_operator()
+    kube.create_token(namespace)
+    kube.until(namespace, "Ready", "TokenValid")
+
+    def overwrite() -> bool:
+        if (kube.secret(namespace, "search") or {}).get("access_token") == "theirs":
+            return False
+        kube.patch(secret_path(namespace, "search"), {"data": {"access_token": encode("theirs")}})
+        return True
+
+    assert 5 <= fight(overwrite) <= _MOST
+    assert endpoint.exchanges <= _UNTIL_KEPT
+    kube.until(namespace, *_CONTESTED)
+    assert "field manager tests" in contested_message(kube, namespace)
+
+
+def test_restored_old_secret_costs_few_exchanges(
+    kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
+) -> None:
+    start_operator()
+    kube.create_token(namespace)
+    kube.until(namespace, "Ready", "TokenValid")
+    old = kube.secret_object(namespace, "search") or {}
+    for field in ("resourceVersion", "uid", "creationTimestamp", "managedFields"):
+        old["metadata"].pop(field)
+    time.sleep(1.1)  # times are in whole seconds: the next token is a later one
+    kube.patch(secret_path(namespace, "account"), {"data": {"client_id": encode("new")}})
+    kube.until(namespace, "Refreshed", "Succeeded")
+    eventually(lambda: endpoint.exchanges == 2, "the credentials give a new token")
+
+    def restore() -> bool:
+        found = kube.secret_object(namespace, "search") or {}
+        if found.get("data") == old["data"]:
+            return False
+        kube.replace(secret_path(namespace, "search"), old)
+        return True
+
+    assert 5 <= fight(restore) <= _MOST + 1
+    assert endpoint.exchanges <= _MOST
+    kube.until(namespace, *_CONTESTED)
+    assert "field manager tests" in contested_message(kube, namespace)
+
+
+def test_two_operators_with_two_audiences_do_not_race(
+    kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
+) -> None:
+    start_operator()
+    start_operator(options=("--audience", "https://api.pinecone.io"))
+    kube.create_token(namespace)
+
+    time.sleep(_SECONDS)
+
+    assert endpoint.exchanges <= 2 * _MOST
+    kube.until(namespace, *_CONTESTED)
+    assert "another instance of this operator" in contested_message(kube, namespace)
+
+
+def test_two_writers_of_the_credentials_cost_few_exchanges(
+    kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
+) -> None:
+    start_operator()
+    kube.create_token(namespace)
+    kube.until(namespace, "Ready", "TokenValid")
+    sources = [encode("one"), encode("two")]
+
+    def alternate() -> bool:
+        sources.reverse()
+        kube.patch(secret_path(namespace, "account"), {"data": {"client_id": sources[0]}})
+        return True
+
+    assert fight(alternate) > _MOST
+    assert 5 <= endpoint.exchanges <= _MOST + 1
+    kube.until(namespace, *_CONTESTED)
+    assert "the credentials changed" in contested_message(kube, namespace)
+    # The one that stays is used in the end.
+    kube.until(namespace, "Refreshed", "Succeeded", timeout=30)
+
+
+@pytest.mark.parametrize("part", ["labels", "annotations"])
+def test_metadata_stripped_at_each_change_keeps_the_token(
+    kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator, part: str
+) -> None:
+    start_operator()
+    kube.create_token(namespace)
+    kube.until(namespace, "Ready", "TokenValid")
+
+    def strip() -> bool:
+        if not (kube.secret_object(namespace, "search") or {})["metadata"].get(part):
+            return False
+        kube.patch(secret_path(namespace, "search"), {"metadata": {part: None}})
+        return True
+
+    assert 5 <= fight(strip) <= _MOST
+    assert endpoint.exchanges <= _UNTIL_KEPT
+    kube.until(namespace, *_CONTESTED)
+    assert "a writer that left no field manager" in contested_message(kube, namespace)
+    assert kube.reason(namespace, "search", "Ready") == "TokenValid"
+
+
+def contested_message(kube: Kube, namespace: str) -> str:
+    return str((kube.condition(namespace, "search", "Refreshed") or {})["message"])

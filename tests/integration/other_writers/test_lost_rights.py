@@ -1,0 +1,140 @@
+"""Rights are taken away from the operator while it runs, in one namespace or for one verb.
+
+Right is: the others are unaffected, also across a restart; the one is reported, and taken up again.
+"""
+
+import math
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.api import Kube, KubeError, eventually, secret_path
+from tests.support.cluster import Cluster
+from tests.support.operator_process import Operator, StartOperator
+from tests.support.rights import ACCOUNT, chart_kubeconfig
+from tests.support.token_endpoint import TokenEndpoint
+
+_RBAC = "/apis/rbac.authorization.k8s.io/v1"
+_SERVED = "pinecone_token_namespace_served"
+
+
+@pytest.fixture
+def other(kube: Kube) -> Iterator[str]:
+    """Return a second namespace with credentials."""
+    name = f"other-{uuid.uuid4().hex[:12]}"
+    kube.create("/api/v1/namespaces", {"metadata": {"name": name}})
+    kube.create_credentials(name)
+    yield name
+    delete_namespace(kube, name)
+
+
+@pytest.fixture
+def operator(
+    cluster: Cluster,
+    kube: Kube,
+    namespace: str,
+    other: str,
+    start_operator: StartOperator,
+    tmp_path: Path,
+) -> Operator:
+    """Return an operator with the chart's rights in two namespaces, and a token in each."""
+    kubeconfig = chart_kubeconfig(cluster, namespace, [namespace, other], tmp_path)
+    started = start_operator(
+        namespace, other, options=("--resync-interval", "10s"), kubeconfig=kubeconfig
+    )
+    for each in (namespace, other):
+        kube.create_token(each)
+        kube.until(each, "Ready", "TokenValid")
+    return started
+
+
+def delete_namespace(kube: Kube, name: str) -> None:
+    try:
+        kube.delete(f"/api/v1/namespaces/{name}")
+    except KubeError as error:
+        if error.status not in (404, 409):
+            raise
+
+
+def test_namespace_without_rights_leaves_others_alone(
+    kube: Kube, namespace: str, other: str, operator: Operator
+) -> None:
+    binding = f"{_RBAC}/namespaces/{other}/rolebindings/{ACCOUNT}"
+    removed = kube.get(binding)
+    assert removed is not None
+    kube.delete(binding)
+    # Watches that are open stay so; the next list is refused.
+    eventually(
+        lambda: f"Failed to list resources in namespace {other}" in operator.log.read_text("utf-8"),
+        "the loss is reported",
+        timeout=30,
+    )
+    kube.create_token(namespace, "late")
+    kube.until(namespace, "Ready", "TokenValid", "late")
+
+    operator.kill()
+    operator.start()
+    kube.create_token(namespace, "later")
+    kube.until(namespace, "Ready", "TokenValid", "later", timeout=20)
+    operator.wait_ready()
+    assert operator.metric(_SERVED, namespace=namespace) == 1
+    assert operator.metric(_SERVED, namespace=other) == 0
+
+    kube.create_token(other, "waiting")
+    for field in ("resourceVersion", "uid", "creationTimestamp", "managedFields"):
+        removed["metadata"].pop(field)
+    kube.create(f"{_RBAC}/namespaces/{other}/rolebindings", removed)
+    kube.until(other, "Ready", "TokenValid", "waiting", timeout=30)
+    eventually(lambda: operator.metric(_SERVED, namespace=other) == 1, "it is served again")
+
+
+def test_deleted_namespace_leaves_others_alone(
+    kube: Kube, namespace: str, other: str, operator: Operator
+) -> None:
+    delete_namespace(kube, other)
+    eventually(lambda: kube.get(f"/api/v1/namespaces/{other}") is None, "it is deleted", timeout=40)
+    kube.create_token(namespace, "late")
+    kube.until(namespace, "Ready", "TokenValid", "late")
+    assert math.isnan(operator.metric("pinecone_token_ready", namespace=other))
+
+    operator.kill()
+    operator.start()
+    kube.create_token(namespace, "later")
+    kube.until(namespace, "Ready", "TokenValid", "later", timeout=20)
+    operator.wait_ready()
+
+
+def test_denied_reads_of_secrets_are_reported(
+    kube: Kube, endpoint: TokenEndpoint, namespace: str, operator: Operator
+) -> None:
+    endpoint.lifetime = 10
+    kube.create_token(namespace, "short")
+    kube.until(namespace, "Ready", "TokenValid", "short")
+    path = f"{_RBAC}/namespaces/{namespace}/roles/{ACCOUNT}"
+    rules = (kube.get(path) or {})["rules"]
+    without = [
+        rule | {"verbs": [verb for verb in rule["verbs"] if verb != "get"]}
+        if rule["resources"] == ["secrets"]
+        else rule
+        for rule in rules
+    ]
+    kube.patch(path, {"rules": without})
+    kube.create_token(namespace, "new")
+
+    kube.until(namespace, "Refreshed", "AccessDenied", "new", timeout=10)
+    message = (kube.condition(namespace, "new", "Refreshed") or {})["message"]
+    assert "lacks get on secrets" in message
+    kube.until(namespace, "Refreshed", "AccessDenied", "short")
+    kube.until(namespace, "Ready", "TokenExpired", "short")
+    assert kube.reason(namespace, "search", "Ready") == "TokenValid"
+
+    kube.patch(path, {"rules": rules})
+    for name in ("new", "short"):
+        kube.until(namespace, "Ready", "TokenValid", name, timeout=30)
+        kube.until(namespace, "Refreshed", "Succeeded", name)
+    assert kube.secret(namespace, "new") is not None
+    assert operator.errors() == []
+    kube.delete(secret_path(namespace, "new"))
+    eventually(lambda: kube.secret(namespace, "new"), "a lost target is restored again")

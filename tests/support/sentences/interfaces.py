@@ -1,0 +1,68 @@
+"""Help texts, metrics, alerts and make targets, as users read them."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from pinecone_token_operator.api.conditions import Reason
+from pinecone_token_operator.telemetry.metrics import Metrics
+from tests.support.repository import ROOT
+
+_CONDITIONS = ROOT / "operator" / "pinecone_token_operator" / "api" / "conditions.py"
+# It sets every value, so it has every alert.
+_RENDERED_CHART = ROOT / "tests" / "chart" / "snapshots" / "everything.yaml"
+
+
+def help_texts() -> Iterator[str]:
+    """Yield the lines of the help of the program and of each command."""
+    for arguments in (["--help"], ["run", "--help"], ["check", "--help"]):
+        yield f"[pinecone-token-operator {' '.join(arguments)}]"
+        output = subprocess.run(
+            [sys.executable, "-m", "pinecone_token_operator", *arguments],
+            cwd=ROOT / "operator",
+            # One line per option is what shows a change best.
+            env={"COLUMNS": "1000"},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for line in filter(str.strip, output.splitlines()):
+            yield re.sub(r"(?<=\S) +", " ", line.rstrip())
+
+
+def reasons() -> Iterator[str]:
+    """Yield each condition reason with what it means, as README.md repeats it."""
+    found = dict(
+        re.findall(r'= "(\w+)".*\n    """(.+)"""$', _CONDITIONS.read_text("utf-8"), re.MULTILINE)
+    )
+    for reason in Reason:
+        yield f"{reason}: {found[str(reason)]}"
+
+
+def metric_help() -> Iterator[str]:
+    """Yield the help of each metric of the operator."""
+    for family in text_string_to_metric_families(Metrics().render().decode()):
+        if family.name.startswith("pinecone_"):
+            yield f"{family.name}: {family.documentation}"
+
+
+def alerts() -> Iterator[str]:
+    """Yield the summary and the description of each alert of the rendered chart."""
+    for found in yaml.safe_load_all(_RENDERED_CHART.read_text("utf-8")):
+        if not found or found.get("kind") != "PrometheusRule":
+            continue
+        for group in found["spec"]["groups"]:
+            for rule in group["rules"]:
+                yield f"[{rule['alert']}]"
+                yield from (rule["annotations"][name] for name in ("summary", "description"))
+
+
+def make_targets() -> Iterator[str]:
+    """Yield the help of each target of the Makefile."""
+    text = (ROOT / "Makefile").read_text("utf-8")
+    for name, described in re.findall(r"^([a-z0-9-]+):.*## (.+)$", text, re.MULTILINE):
+        yield f"make {name}: {described}"
