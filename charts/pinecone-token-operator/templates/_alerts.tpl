@@ -39,6 +39,59 @@ Only the leader reports tokens; during a failover two replicas may do so briefly
       The token of PineconeAccessToken {{ $resource }} is overdue: more than half of the time between
       its scheduled refresh and its expiry has passed. It expires at
       {{ `{{ $value | humanizeTimestamp }}` }}. The resource's Refreshed condition says why.
+# Not only new resources: the expiry also disappears when the target Secret belongs to someone else.
+- alert: PineconeTokenMissing
+  expr: |-
+    max by (namespace, exported_namespace, name) (pinecone_token_ready) == 0
+    unless max by (namespace, exported_namespace, name) (pinecone_token_expiry_timestamp_seconds)
+    unless max by (namespace, exported_namespace, name) (pinecone_token_refreshed{reason="Suspended"})
+  for: 10m
+  labels:
+    severity: warning
+  annotations:
+    summary: A PineconeAccessToken has no token.
+    description: >-
+      The target Secret of PineconeAccessToken {{ $resource }} has held no token for 10 minutes. Pods that
+      mount it do not start. The resource's conditions say why.
+- alert: PineconeTokenContested
+  expr: |-
+    max by (namespace, exported_namespace, name) (pinecone_token_refreshed{reason="TargetContested"}) == 0
+  for: 5m
+  labels:
+    severity: warning
+  annotations:
+    summary: Another writer keeps changing a Pinecone token Secret.
+    description: >-
+      Another writer keeps changing the target Secret or the credentials of PineconeAccessToken
+      {{ $resource }}, and the operator backs off from repairing it. The resource's Refreshed condition
+      names the writer.
+- alert: PineconeTokenRefreshBlocked
+  expr: |-
+    max by (namespace, exported_namespace, name) (
+      pinecone_token_refreshed{reason=~"AccessDenied|APIServerError|TargetNotWritable|TargetAltered|InternalError"}
+    ) == 0
+  for: 10m
+  labels:
+    severity: warning
+  annotations:
+    summary: The cluster keeps the operator from refreshing a Pinecone access token.
+    description: >-
+      The token of PineconeAccessToken {{ $resource }} could not be refreshed for 10 minutes because of a
+      missing permission, an admission policy or webhook, a quota, or the API server. The resource's
+      Refreshed condition says which, and what to do.
+# Every replica watches. One that serves all namespaces reports them with an empty label.
+- alert: PineconeNamespaceNotServed
+  expr: |-
+    min by (namespace, exported_namespace) (pinecone_token_namespace_served) == 0
+  for: 10m
+  labels:
+    severity: critical
+  annotations:
+    summary: The Pinecone token operator cannot watch a namespace.
+    description: >-
+      The operator has failed to watch {{ `{{ or $labels.exported_namespace $labels.namespace "all namespaces" }}` }}
+      for 10 minutes. Tokens there are not kept fresh reliably. Check that the namespace exists, and the
+      operator's Role and RoleBinding in it; the operator's logs have the cause.
 - alert: PineconeTokenRefreshFailing
   expr: |-
     sum by (namespace) (
