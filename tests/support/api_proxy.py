@@ -19,6 +19,7 @@ from aiohttp import web
 from yarl import URL
 
 from tests.support.certificates import make_certificates
+from tests.support.documented import PLURAL
 from tests.support.kubeconfig import write_kubeconfig
 from tests.support.loop_thread import LoopThread
 
@@ -42,22 +43,26 @@ Handled = web.StreamResponse
 class Line:
     """One client's connection to the API server. Any thread may set its faults.
 
-    Attributes:
-        url: where the client finds its API server.
-        refusal: the status that every request is answered with; None forwards requests.
-        refusals: how many requests to refuse before the line recovers; None means all.
-        delay: how many seconds each request waits before it is forwarded.
-        holds_lists: lists are read from the API server and delivered once this is false again.
-        stalled: nothing moves in either direction, and nothing is closed.
-        scope: which requests the faults affect: those whose path contains this text.
-        closes_watches: each watch ends as soon as it has started.
-        expires_watches: each resumed watch gets a 410, alternately as a status and in an event.
-        fails_watches: each watch gets a 500 in an event.
-        garbles_watches: each watch gets a page of HTML.
-        held_lists: how many lists are being held.
-        requests: how many requests were made.
-        silent_watches: watches deliver nothing. Those that are open at any moment of this stay
-            silent and open until the client ends them.
+        Attributes:
+            url: where the client finds its API server.
+            refusal: the status that every request is answered with; None forwards requests.
+            refusals: how many requests to refuse before the line recovers; None means all.
+            delay: how many seconds each request waits before it is forwarded.
+    <<<<<<< HEAD
+            holds_lists: lists are read from the API server and delivered once this is false again.
+    =======
+            list_delay: how many more seconds each list waits.
+    >>>>>>> ac5d729 (wip2)
+            stalled: nothing moves in either direction, and nothing is closed.
+            scope: which requests the faults affect: those whose path contains this text.
+            closes_watches: each watch ends as soon as it has started.
+            expires_watches: each resumed watch gets a 410, alternately as a status and in an event.
+            fails_watches: each watch gets a 500 in an event.
+            garbles_watches: each watch gets a page of HTML.
+            held_lists: how many lists are being held.
+            requests: how many requests were made.
+            silent_watches: watches deliver nothing. Those that are open at any moment of this stay
+                silent and open until the client ends them.
     """
 
     def __init__(self) -> None:
@@ -66,6 +71,7 @@ class Line:
         self.refusal: int | None = None
         self.refusals: int | None = None
         self.delay = 0.0
+        self.list_delay = 0.0
         self.holds_lists = False
         self.held_lists = 0
         self.stalled = False
@@ -219,6 +225,8 @@ class ApiProxy:
         if line.delay:
             await asyncio.sleep(line.delay)
         in_scope = line.scope in request.path
+        if line.list_delay and in_scope and not is_watch and _is_list(request):
+            await asyncio.sleep(line.list_delay)
         refusal = line.take_refusal() if in_scope else None
         if refusal is not None:
             return web.json_response(_status(refusal), status=refusal)
@@ -264,6 +272,10 @@ def _watch_fault(line: Line, request: web.BaseRequest) -> web.Response | None:
             return _error_event(410)
         return web.json_response(_status(410), status=410)
     return None
+
+
+def _is_list(request: web.BaseRequest) -> bool:
+    return request.method == "GET" and request.path.rpartition("/")[2] in {"secrets", PLURAL}
 
 
 async def _flowing(line: Line) -> None:

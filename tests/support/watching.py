@@ -2,12 +2,10 @@
 
 import asyncio
 import contextlib
-import shutil
 import time
 import uuid
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 from tests.support.api import Kube, KubeError
 from tests.support.cluster import Cluster
@@ -16,7 +14,7 @@ from tests.support.kubeconfig import write_kubeconfig
 
 DEADLINE: Final = 60.0
 _RBAC: Final = "/apis/rbac.authorization.k8s.io/v1"
-_GROUPS: Final = {"secrets": "", PLURAL: GROUP, "leases": "coordination.k8s.io"}
+_GROUPS: Final = {"secrets": "", "events": "", PLURAL: GROUP, "leases": "coordination.k8s.io"}
 
 
 async def until(
@@ -58,11 +56,22 @@ class Account:
         plurals: Sequence[str] = (PLURAL, "secrets"),
     ) -> None:
         """Grant verbs in a namespace, instead of those that it has there."""
+        self._grant(namespace, [_rule(plural, *verbs) for plural in plurals])
+
+    def grant_operator(self, namespace: str) -> None:
+        """Grant what the operator needs in a namespace, and no more."""
+        self._grant(
+            namespace,
+            [
+                _rule(PLURAL, "get", "list", "watch"),
+                _rule(f"{PLURAL}/status", "patch"),
+                _rule("secrets", "get", "list", "watch", "create", "patch"),
+                _rule("events", "create", "patch"),
+            ],
+        )
+
+    def _grant(self, namespace: str, rules: Sequence[Mapping[str, Any]]) -> None:
         self.revoke(namespace)
-        rules = [
-            {"apiGroups": [_GROUPS[plural]], "resources": [plural], "verbs": list(verbs)}
-            for plural in plurals
-        ]
         self._kube.create(
             f"{_RBAC}/namespaces/{namespace}/roles",
             {"metadata": {"name": self._name}, "rules": rules},
@@ -89,11 +98,6 @@ class Account:
                 self._kube.delete(f"{_RBAC}/namespaces/{namespace}/{kind}/{self._name}")
 
 
-def replace_store(cluster: Cluster, source: Path, destination: Path) -> None:
-    """Restart a cluster after copying a directory of etcd, to back it up or to restore it."""
-    cluster.kill_apiserver()
-    cluster.kill_etcd()
-    shutil.rmtree(destination, ignore_errors=True)
-    shutil.copytree(source, destination)
-    cluster.start_etcd()
-    cluster.start_apiserver()
+def _rule(plural: str, *verbs: str) -> dict[str, list[str]]:
+    group = _GROUPS[plural.partition("/")[0]]
+    return {"apiGroups": [group], "resources": [plural], "verbs": list(verbs)}

@@ -22,7 +22,7 @@ exit codes:
   0  stopped by SIGTERM or SIGINT
   1  unexpected error
   2  invalid flag or environment variable
-  3  the API server is not configured or was not reachable at startup
+  3  no API server is configured: neither a pod's ServiceAccount nor a usable kubeconfig
   4  the Lease could not be renewed in time: another replica may be the leader
 """
 

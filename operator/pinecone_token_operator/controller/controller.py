@@ -21,6 +21,9 @@ from pinecone_token_operator.kube.interfaces import Lists
 # A process that becomes the leader with an older listing than this lists again.
 FRESH: Final = timedelta(seconds=5)
 RELIST_DELAY: Final = timedelta(seconds=5)
+# How long to wait for the lists of all namespaces; one that hangs goes on by itself.
+LIST_PATIENCE: Final = timedelta(seconds=10)
+CONCURRENT_LISTS: Final = 16
 
 Namespace = str | None
 """A watched namespace; None means all of them."""
@@ -29,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 class Controller:
-    """Connects the watches to the workers; knows no kind.
+    """Stands between the watches and the workers; knows no kind.
 
     Until `run` this process is a standby: the index is kept current, and nothing is changed.
 
@@ -45,6 +48,7 @@ class Controller:
 
     Attributes:
         unlisted: why a namespace could not be listed the last time, by namespace.
+        has_listed: whether any namespace was listed yet.
     """
 
     def __init__(
@@ -67,8 +71,9 @@ class Controller:
         self._workers = workers
         self._forget_secret = forget_secret
         self._env = env
-        # What the watches reported while a list was read, which is newer than its pages.
-        self._reported: set[ObjectRef] = set()
+        # What the watches reported while a list was read, which is newer than its pages: by the
+        # kind and the namespace of the list.
+        self._reported: dict[tuple[str, Namespace], set[ObjectRef]] = {}
         # What a standby has found, for when it becomes the leader.
         self._postponed: dict[SecretKey, Callable[[], Awaitable[None]]] = {}
         self._rejections: dict[ObjectRef, Callable[[], Awaitable[None]]] = {}
@@ -76,7 +81,10 @@ class Controller:
         self._listed_at = env.monotonic()
         self._relist = asyncio.Event()
         self._to_list: set[Namespace] = set()
+        self._listings: dict[Namespace, asyncio.Task[None]] = {}
+        self._slots = asyncio.Semaphore(CONCURRENT_LISTS)
         self.unlisted: dict[Namespace, ApiError] = {}
+        self.has_listed = False
 
     # Events
 
@@ -107,7 +115,9 @@ class Controller:
         if not self._shard.serves(obj):
             return
         ref = _ref(kind, obj)
-        self._reported.add(ref)
+        for namespace in (ref.namespace, None):
+            if (reported := self._reported.get((kind, namespace))) is not None:
+                reported.add(ref)
         # One that waits for its dependents to be deleted must not get its Secret back.
         if event_type == "DELETED" or obj["metadata"].get("deletionTimestamp"):
             self._remove(ref, obj["metadata"]["uid"])
@@ -124,7 +134,9 @@ class Controller:
 
     def relist(self, *namespaces: Namespace) -> None:
         """List namespaces soon, or everything, because events may have been missed."""
-        self._to_list.update(namespaces or self._namespaces)
+        # None is all namespaces, or what a cluster-scoped kind is listed with.
+        known = {each if each in self._namespaces else self._namespaces[0] for each in namespaces}
+        self._to_list.update(known or self._namespaces)
         self._relist.set()
 
     async def list_all(self) -> None:
@@ -135,27 +147,55 @@ class Controller:
         await self._list_requested()
 
     async def _list_requested(self) -> None:
+        """List the namespaces that are due, all at a time, and do not wait for one that hangs."""
         self._relist.clear()
-        namespaces, self._to_list = self._to_list, set()
-        for namespace in [one for one in self._namespaces if one in namespaces]:
-            error: ApiError | None = None
-            for reconciler in self._reconcilers.values():
-                if not reconciler.kind.namespaced and namespace != self._namespaces[0]:
-                    continue  # it was listed with the first namespace
-                try:
-                    await self._list(reconciler, namespace)
-                except ApiError as failure:
-                    error = failure
-            self._note_listed(namespace, error)
+        due = self._to_list
+        # What was missed after a list began takes another list.
+        self._to_list = due & self._listings.keys()
+        new = due - self._listings.keys()
+        for namespace in new:
+            task = asyncio.create_task(self._list_namespace(namespace), name="list")
+            self._listings[namespace] = task
+        if not new:
+            return
+        tasks = {self._listings[namespace] for namespace in new}
+        try:
+            await asyncio.wait(tasks, timeout=LIST_PATIENCE.total_seconds())
+        except asyncio.CancelledError:
+            for task in self._listings.values():
+                task.cancel()
+            raise
+        for namespace in new & self._listings.keys():
+            self.unlisted.setdefault(namespace, ApiError(0, "Timeout", "the list takes long"))
+
+    async def _list_namespace(self, namespace: Namespace) -> None:
+        error: ApiError | None = None
+        try:
+            async with self._slots:
+                for reconciler in self._reconcilers.values():
+                    if not reconciler.kind.namespaced and namespace != self._namespaces[0]:
+                        continue  # it is listed with the first namespace
+                    try:
+                        await self._list(reconciler, namespace)
+                    except ApiError as failure:
+                        error = failure
+        except Exception as failure:  # one namespace must not stop the others
+            logger.exception("Failed to list resources")
+            error = ApiError(0, "Unexpected", type(failure).__name__)
+        finally:
+            del self._listings[namespace]
+        self._note_listed(namespace, error)
+        if namespace in self._to_list:
+            self._relist.set()
 
     async def resync(self, every: timedelta) -> NoReturn:
-        """List everything and reconcile every resource periodically, until cancelled."""
+        """List everything and reconcile every resource now and then, until cancelled."""
         wake = due = self._from_now(every)
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wake - self._env.monotonic()):
                     await self._relist.wait()
-            self._to_list.update(self.unlisted)
+            self._to_list.update(self.unlisted.keys() - self._listings.keys())
             if self._env.monotonic() < due:
                 await self._list_requested()
             else:
@@ -177,17 +217,20 @@ class Controller:
         kind = reconciler.kind.name
         if not reconciler.kind.namespaced:
             namespace = None
-        self._reported.clear()
+        reported = self._reported[kind, namespace] = set()
         known = {ref for ref in self._index if ref.kind == kind and _is_in(ref, namespace)}
         found: set[ObjectRef] = set()
         living: set[str] = set()
-        async for obj in list_resources(self._api, reconciler.kind, namespace):
-            ref = _ref(kind, obj)
-            living.add(obj["metadata"]["uid"])
-            found.add(ref)
-            if ref not in self._reported and self._shard.serves(obj):
-                self._take_listed(ref, obj)
-        for ref in known - found - self._reported:
+        try:
+            async for obj in list_resources(self._api, reconciler.kind, namespace):
+                ref = _ref(kind, obj)
+                living.add(obj["metadata"]["uid"])
+                found.add(ref)
+                if ref not in reported and self._shard.serves(obj):
+                    self._take_listed(ref, obj)
+        finally:
+            del self._reported[kind, namespace]
+        for ref in known - found - reported:
             resource = self._index.get(ref)
             if resource is not None:
                 self._remove(ref, resource.metadata.uid)
@@ -208,6 +251,7 @@ class Controller:
     def _note_listed(self, namespace: Namespace, error: ApiError | None) -> None:
         """Log once when a namespace can no longer be listed, and once when it can again."""
         before = self.unlisted.pop(namespace, None)
+        self.has_listed = self.has_listed or error is None
         where = f"in namespace {namespace}" if namespace else "in all namespaces"
         if error is not None:
             self.unlisted[namespace] = error
@@ -280,7 +324,7 @@ class Controller:
             self._rejections[ref] = report
 
     def _start(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Run something concurrently with the workers; a failure of the API server is logged."""
+        """Run something beside the workers; a failure of the API server is logged."""
 
         async def attempt() -> None:
             try:

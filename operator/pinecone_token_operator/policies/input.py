@@ -2,12 +2,10 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cached_property
 from typing import Final
 
 from pinecone_token_operator.api.conditions import Problem
 from pinecone_token_operator.policies.contention import Damping
-from pinecone_token_operator.policies.ownership import find_obstacle
 from pinecone_token_operator.targets.secret import TargetSpec
 from pinecone_token_operator.targets.stored_token import StoredToken, TokenTimes
 from pinecone_token_operator.targets.target import Target
@@ -48,7 +46,7 @@ def is_reverted(times: TokenTimes | None, delivered: TokenTimes | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a resource of any kind requests.
+    """What a resource asks for, whatever its kind.
 
     Attributes:
         generation: of its spec.
@@ -68,7 +66,7 @@ class TokenInput:
     """What the decision about the token of one resource depends on.
 
     Attributes:
-        wanted: what the resource requests.
+        wanted: what the resource asks for.
         credentials: the fingerprint of what a token is to be issued for, or why there is none.
         times: of the newest intact token in a target; None if no target has one.
         pending: a token that was issued and could not be written yet.
@@ -110,7 +108,7 @@ class TokenInput:
         return self.wanted.generation, self.wanted.request, self.credentials, self.times is None
 
 
-@dataclass(frozen=True)  # without slots, for the cached property
+@dataclass(frozen=True, slots=True)
 class TargetInput:
     """What the decision about one target depends on.
 
@@ -139,11 +137,6 @@ class TargetInput:
     attempts: Attempts = field(default_factory=Attempts)
     repairs: Attempts = field(default_factory=Attempts)
     damping: Damping = field(default_factory=Damping)
-
-    @cached_property
-    def obstacle(self) -> Problem | None:
-        """Return why the target must not be written; None if it may be."""
-        return find_obstacle(self)
 
     @property
     def basis(self) -> object:

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from pinecone_token_operator.api.conditions import Problem, Reason
 from pinecone_token_operator.policies.input import TargetInput
+from pinecone_token_operator.policies.ownership import find_obstacle
 from pinecone_token_operator.targets.stored_token import TokenTimes, format_time
 
 # Which problems of a refresh say by themselves why there is no token at all.
@@ -11,11 +12,11 @@ _SELF_EXPLANATORY = (Reason.CREDENTIALS_NOT_FOUND, Reason.CREDENTIALS_INVALID)
 
 
 def token_in(given: TargetInput) -> TokenTimes | None:
-    """Return the times of the token that the target provides; None if the target is not ours.
+    """Return the times of the token that the target provides; None if it is not ours to vouch for.
 
     The token may have expired.
     """
-    return None if given.obstacle else given.times
+    return None if find_obstacle(given) else given.times
 
 
 def find_unready(
@@ -28,7 +29,7 @@ def find_unready(
         not_refreshed: why the latest refresh failed, if it did.
         now: the time.
     """
-    obstacle = given.obstacle
+    obstacle = find_obstacle(given)
     if obstacle is not None:
         return obstacle
     secret = f"Secret {'/'.join(given.spec.key)}"

@@ -7,6 +7,7 @@ from typing import Final
 from pinecone_token_operator.api.conditions import Problem, Reason
 from pinecone_token_operator.policies.contention import contested
 from pinecone_token_operator.policies.input import Attempts, TargetInput, Wanted
+from pinecone_token_operator.policies.ownership import find_obstacle
 from pinecone_token_operator.policies.plan import TargetPlan
 from pinecone_token_operator.policies.schedule import refresh_at, refresh_window
 from pinecone_token_operator.targets.rendering import MAX_SIZE, max_rendered_size
@@ -28,7 +29,7 @@ def plan_target(
 
     Args:
         given: the target.
-        wanted: what the resource requests.
+        wanted: what the resource asks for.
         token: a token to deliver that the targets lack; None if there is none.
         now: the time.
         fraction: a random number in [0, 1), for a new refresh time.
@@ -49,7 +50,7 @@ def is_deliverable(given: TargetInput) -> bool:
 
 
 def _problem(given: TargetInput, token: StoredToken | None) -> Problem | None:
-    return given.unreadable or given.obstacle or _too_large(given, token)
+    return given.unreadable or find_obstacle(given) or _too_large(given, token)
 
 
 def _delivery(given: TargetInput, token: StoredToken, now: datetime) -> TargetPlan:
@@ -81,7 +82,7 @@ def _repair(
 
 
 def _within_schedule(token: StoredToken, wanted: Wanted, fraction: float) -> StoredToken:
-    """Return a token whose refresh time fits the requested margin."""
+    """Return a token whose refresh time fits the margin that is asked for."""
     times = token.refreshed_at, token.expires_at, wanted.refresh_before
     earliest, latest = refresh_window(*times)
     if earliest <= token.refresh_at <= latest:

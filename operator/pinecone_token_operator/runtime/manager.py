@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final, NoReturn
 
-from pinecone_token_operator.backoff import backoff
 from pinecone_token_operator.clock import Clock
 from pinecone_token_operator.config.settings import Settings
 from pinecone_token_operator.controller.relist import api_resource
@@ -42,8 +41,8 @@ _SHUTDOWN: Final = timedelta(seconds=6.5)
 _FLUSH: Final = timedelta(seconds=0.5)
 # How long to wait for the watches of resources before they are listed.
 _WATCH_FIRST: Final = timedelta(seconds=2)
-_FIRST_LIST_RETRY: Final = timedelta(seconds=1)
-_LONGEST_LIST_RETRY: Final = timedelta(seconds=10)
+# How long to wait for the lists of Secrets before resources are reconciled.
+_SECRETS_FIRST: Final = timedelta(seconds=10)
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +85,6 @@ class _App:
         jitter = random.Random()  # noqa: S311 - spreads load, guards nothing
         self._env = Env(now=self._clock.now, monotonic=time.monotonic, rng=jitter)
         self._health = WatchHealth(self._metrics.namespace_served)
-        self._listed = False
 
     async def run(self) -> int:
         stop = asyncio.Event()
@@ -162,7 +160,7 @@ class _App:
         )
 
     async def _serve_until(self, stop: asyncio.Event) -> None:
-        """Serve until `stop` is set, then complete the reconciles in progress."""
+        """Serve until told to stop; reconciles in progress are then completed."""
         serving = asyncio.create_task(self._serve())
         stopping = asyncio.create_task(stop.wait())
         try:
@@ -199,16 +197,19 @@ class _App:
             async with asyncio.timeout(_WATCH_FIRST.total_seconds()):
                 for watch in self._resources:
                     await watch.begun.wait()
-        # Before the Secrets are watched, so that it is known which ones matter.
-        await self._list()
+        # Before the Secrets are watched, so that it is known which ones matter. A namespace or an
+        # API server that does not answer holds nothing up: everything is retried until it does.
+        await self._loop.controller.list_all()
         reflectors = self._loop.reflectors.values()
         for reflector in reflectors:
             group.create_task(reflector.run(), name="secret reflector")
         controller = self._loop.controller
         group.create_task(controller.resync(self._settings.resync_interval), name="resync")
         group.create_task(self._events.run(), name="events")
-        for reflector in reflectors:
-            await reflector.begun.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_SECRETS_FIRST.total_seconds()):
+                for reflector in reflectors:
+                    await reflector.begun.wait()
         logger.info("Watching %s", ", ".join(self._settings.namespaces) or "all namespaces")
         if self._elector:
             group.create_task(self._elector.run(), name="leader election")
@@ -217,31 +218,9 @@ class _App:
         # A reconcile is a few requests: some may wait for the API server while others exchange.
         await controller.run(self._settings.max_concurrent_exchanges + _MORE_WORKERS)
 
-    async def _list(self) -> None:
-        """List all resources; wait for an API server that does not answer.
-
-        A namespace that cannot be listed holds up nothing as long as another can.
-        """
-        failures = 0
-        controller = self._loop.controller
-        while True:
-            await controller.list_all()
-            errors = controller.unlisted.values()
-            waits = len(errors) == len(self._settings.namespaces or (None,))
-            if not waits or not all(error.is_transient for error in errors):
-                break
-            delay = backoff(
-                failures,
-                first=_FIRST_LIST_RETRY,
-                longest=_LONGEST_LIST_RETRY,
-                rng=self._env.rng,
-            )
-            failures += 1
-            await asyncio.sleep(delay.total_seconds())
-        self._listed = True
-
     def _not_ready(self) -> list[str]:
-        problems = [] if self._listed else ["the resources are not listed yet"]
+        listed = self._loop.controller.has_listed
+        problems = [] if listed else ["the resources are not listed yet"]
         problems += self._health.not_ready()
         return problems + (self._elector.not_ready() if self._elector else [])
 

@@ -12,7 +12,7 @@ from pinecone_token_operator.targets.target import Target
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """The result of a write.
+    """What came of a write.
 
     Attributes:
         target: what is stored now, as the reply says.
@@ -37,7 +37,7 @@ class TargetStore(Protocol):
 
         Args:
             key: the target.
-            by: who reads it, and so need not be notified of this version.
+            by: who reads it, and so need not hear of this version.
 
         Raises:
             ApiError: the read failed.

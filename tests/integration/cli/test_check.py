@@ -89,8 +89,7 @@ def test_check_passes_and_uses_all_of_its_permissions(
 
     assert answer.returncode == 0, answer.stdout
     first, second, last = answer.stdout.splitlines()
-    secret = f"Secret {namespace}/{NAME}-credentials: "
-    assert first.startswith(f"Ready is False, CredentialsInvalid: {secret}")
+    assert first.startswith(f"Ready is False, CredentialsInvalid: Secret {NAME}-credentials: ")
     assert second.startswith("Refreshed is False, Rejected: the token endpoint rejected the cred")
     assert last == "passed"
     assert left_behind(kube, namespace) == []

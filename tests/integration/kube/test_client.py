@@ -589,7 +589,7 @@ class Lists:
     """A server of one long list, a page at a time, that may be slow and heavy.
 
     Attributes:
-        limits: the requested page sizes.
+        limits: the page sizes that were asked for.
     """
 
     def __init__(self, objects: int, *, size: int = 1, slow_above: int = 10_000) -> None:

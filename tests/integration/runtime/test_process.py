@@ -1,5 +1,6 @@
-"""The operator as a process: how it starts, stops, and survives outages."""
+"""The operator as a process: how it starts, stops, and lives through what happens around it."""
 
+import contextlib
 import subprocess
 import sys
 import time
@@ -9,14 +10,14 @@ import pytest
 
 from tests.support.api import Kube, eventually, secret_path
 from tests.support.cluster import Cluster
-from tests.support.operator_process import Operator, StartOperator
+from tests.support.operator_process import Operator, OperatorError, StartOperator
 from tests.support.repository import CRD
 from tests.support.token_endpoint import TokenEndpoint
 
 pytestmark = pytest.mark.programs(*Cluster.PROGRAMS)
 
 
-def test_probes_and_metrics_reflect_the_operator(
+def test_probes_and_metrics_tell_how_it_is(
     kube: Kube, namespace: str, start_operator: StartOperator
 ) -> None:
     kube.create_credentials(namespace)
@@ -45,14 +46,14 @@ def test_probes_and_metrics_reflect_the_operator(
     )
 
 
-def test_sigterm_completes_the_exchange_in_progress(
+def test_sigterm_ends_it_cleanly_and_an_exchange_under_way_is_written(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
 ) -> None:
     endpoint.latency = 2.0
     kube.create_credentials(namespace)
     operator = start_operator()
     kube.create_token(namespace)
-    eventually(lambda: endpoint.requests, "an exchange is in progress")
+    eventually(lambda: endpoint.requests, "an exchange is under way")
 
     assert operator.stop() == 0
 
@@ -60,19 +61,19 @@ def test_sigterm_completes_the_exchange_in_progress(
     assert endpoint.exchanges == 1
 
 
-def test_sigterm_exits_in_time_when_the_endpoint_hangs(
+def test_sigterm_ends_it_in_time_when_the_endpoint_hangs(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
 ) -> None:
     endpoint.mode = "hang"
     kube.create_credentials(namespace)
     operator = start_operator()
     kube.create_token(namespace)
-    eventually(lambda: endpoint.requests, "an exchange is in progress")
+    eventually(lambda: endpoint.requests, "an exchange is under way")
 
     assert operator.stop() == 0
 
 
-def test_operator_resumes_after_sigkill(
+def test_a_sigkill_loses_nothing(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
 ) -> None:
     kube.create_credentials(namespace)
@@ -84,10 +85,10 @@ def test_operator_resumes_after_sigkill(
     operator.wait_ready()
 
     kube.delete(secret_path(namespace, "search"))
-    eventually(lambda: endpoint.exchanges == 2, "the deletion is repaired")
+    eventually(lambda: endpoint.exchanges == 2, "the deletion is noticed")
 
 
-def test_unusable_setting_exits_with_one_line(tmp_path: Path) -> None:
+def test_settings_that_cannot_be_used_end_it_with_one_clear_line(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pinecone_token_operator", "run"]
     environ = {"HOME": str(tmp_path), "PATH": ""}
     for options, code, words in (
@@ -104,29 +105,34 @@ def test_unusable_setting_exits_with_one_line(tmp_path: Path) -> None:
         assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_operator_recovers_after_an_api_server_restart(
-    tmp_path: Path, endpoint: TokenEndpoint
-) -> None:
+def test_an_api_server_that_is_away_and_comes_back(tmp_path: Path, endpoint: TokenEndpoint) -> None:
     with Cluster(tmp_path / "cluster") as cluster, Kube(cluster) as kube:
         operator = Operator(
             cluster.kubeconfig, endpoint.url, endpoint.ca_bundle, tmp_path / "operator"
         )
         with operator:
-            # Before the CRD is installed.
-            operator.wait_ready()
+            # Before the resource is known to the API server.
+            eventually(lambda: "install its Custom" in _readiness(operator), "it says what to do")
             cluster.kubectl("apply", "-f", str(CRD))
             cluster.kubectl("wait", "--for=condition=Established", "-f", str(CRD))
             kube.create_credentials("default")
             eventually(lambda: _created(kube), "the resource can be created")
             eventually(lambda: kube.secret("default", "search"), "a first token", 20)
+            operator.wait_ready()
 
             cluster.kill_apiserver()
             cluster.start_apiserver()
 
             with Kube(cluster) as kube_again:
                 kube_again.delete(secret_path("default", "search"))
-                eventually(lambda: kube_again.secret("default", "search"), "the Secret is back", 60)
+                eventually(lambda: kube_again.secret("default", "search"), "it is back", 60)
             assert operator.stop() == 0
+
+
+def _readiness(operator: Operator) -> str:
+    with contextlib.suppress(OperatorError):
+        return operator.get("/readyz")[1]
+    return ""
 
 
 def _created(kube: Kube) -> bool:

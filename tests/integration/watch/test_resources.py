@@ -5,6 +5,7 @@ import contextlib
 import json
 import logging
 import random
+import shutil
 import signal
 import threading
 import time
@@ -23,7 +24,7 @@ from tests.support.api_proxy import ApiProxy
 from tests.support.cluster import Cluster
 from tests.support.documented import GROUP, PLURAL, VERSION
 from tests.support.repository import CRD
-from tests.support.watching import DEADLINE, Account, replace_store, until
+from tests.support.watching import DEADLINE, Account, until
 
 pytestmark = pytest.mark.programs(*Cluster.PROGRAMS)
 
@@ -184,7 +185,7 @@ async def test_watch_needs_permissions_on_the_resource_only(
     assert warnings(caplog) == []
 
 
-async def test_watch_leaves_signals_and_other_tasks_alone(
+async def test_watch_leaves_signals_and_the_tasks_of_others_alone(
     cluster: Cluster, kube: Kube, namespace: str
 ) -> None:
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
@@ -378,11 +379,19 @@ async def test_watch_names_the_versions_that_are_served_instead(
             await fed.until(("ADDED", "default", "first"))
 
 
-async def test_watch_restarts_when_the_store_is_restored(tmp_path: Path) -> None:
+async def test_watch_begins_again_when_the_store_is_restored(tmp_path: Path) -> None:
     """Its versions are of the past, so a watch from the latest known one would carry nothing."""
     etcd, backup = tmp_path / "cluster" / "etcd", tmp_path / "backup"
     fed = Fed()
     with Cluster(tmp_path / "cluster", audit=False) as own:
+
+        def restart(source: Path, destination: Path) -> None:
+            own.kill_apiserver()
+            own.kill_etcd()
+            shutil.rmtree(destination, ignore_errors=True)
+            shutil.copytree(source, destination)
+            own.start_etcd()
+            own.start_apiserver()
 
         def change(name: str, times: int) -> None:
             with Kube(own) as kube:
@@ -392,13 +401,13 @@ async def test_watch_restarts_when_the_store_is_restored(tmp_path: Path) -> None
                     kube.patch(token_path("default", name), patch)
 
         install_crd(own)
-        await asyncio.to_thread(replace_store, own, etcd, backup)
+        await asyncio.to_thread(restart, etcd, backup)
         async with watching(own.kubeconfig, fed, "default") as (watch, _):
             await until(lambda: fed.missed_in, lambda: watch.unserved, 40)
             await asyncio.to_thread(change, "lost", 200)
             await fed.until(("ADDED", "default", "lost"))
             missed = len(fed.missed_in)
-            await asyncio.to_thread(replace_store, own, backup, etcd)
+            await asyncio.to_thread(restart, backup, etcd)
             await until(lambda: len(fed.missed_in) > missed, lambda: watch.unserved, 60)
             await asyncio.to_thread(change, "new", 0)
             await fed.until(("ADDED", "default", "new"))
@@ -483,7 +492,7 @@ async def test_watch_stops_at_once_while_the_api_server_is_away(tmp_path: Path) 
     assert fed.events == []
 
 
-async def test_watch_restarts_when_the_cluster_ca_is_rotated(
+async def test_watch_begins_again_when_the_cluster_ca_is_rotated(
     cluster: Cluster,
     kube: Kube,
     namespace: str,

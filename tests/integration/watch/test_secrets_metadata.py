@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import random
+import shutil
 import time
 from collections.abc import AsyncIterator, Collection, Hashable
 from pathlib import Path
@@ -16,7 +17,7 @@ from pinecone_token_operator.watch.secrets_metadata import UNWATCHED_TYPES, Key,
 from tests.support.api import Kube, secret_path
 from tests.support.api_proxy import ApiProxy
 from tests.support.cluster import Cluster
-from tests.support.watching import DEADLINE, Account, replace_store, until
+from tests.support.watching import DEADLINE, Account, until
 
 pytestmark = pytest.mark.programs(*Cluster.PROGRAMS)
 
@@ -136,7 +137,7 @@ async def test_reflector_does_not_see_unwatched_types(
 async def test_reflector_names_the_writer_of_a_version(
     kube: Kube, namespace: str, running: Reported
 ) -> None:
-    """The writer is not notified of its own write; everyone else is."""
+    """So that the writer is not told of its own write, and everyone else is."""
     kube.create_secret(namespace, "wanted", {})
     running.note(kube, "wanted", by="one")
     assert await running.next_with_readers() == ("wanted", {"one"})
@@ -193,9 +194,7 @@ async def test_event_of_a_recreated_secret_counts_whatever_its_version(
     assert running.version("wanted") == version
 
 
-async def test_list_overrides_what_was_known(
-    kube: Kube, namespace: str, reported: Reported
-) -> None:
+async def test_list_is_the_truth(kube: Kube, namespace: str, reported: Reported) -> None:
     """Also where versions from before it are newer, as after a restore of the store."""
     kept = kube.create_secret(namespace, "wanted", {})["metadata"]
     reported.watch.note((namespace, "wanted"), kept["uid"], UNREVEALED, by="one")
@@ -211,7 +210,7 @@ async def test_list_overrides_what_was_known(
 async def test_version_is_unknown_while_no_watch_is_open(
     kube: Kube, namespace: str, proxied: Reported, proxy: ApiProxy
 ) -> None:
-    """The caller then reads the Secret again."""
+    """So that whoever relies on it reads the Secret again."""
     version = kube.create_secret(namespace, "wanted", {})["metadata"]["resourceVersion"]
     async with proxied.running():
         await until(lambda: proxied.version("wanted") == version, proxied.health.not_ready)
@@ -226,7 +225,7 @@ async def test_version_is_unknown_while_no_watch_is_open(
 
 
 @pytest.mark.parametrize("status", [404, 500, 403])
-async def test_failed_list_does_not_prove_absence(
+async def test_failed_list_is_no_proof_of_absence(
     kube: Kube, namespace: str, proxied: Reported, proxy: ApiProxy, status: int
 ) -> None:
     version = kube.create_secret(namespace, "wanted", {})["metadata"]["resourceVersion"]
@@ -283,15 +282,24 @@ async def test_forbidden_reflector_begins_and_recovers(
             assert reported.health.unserved == {}
 
 
-async def test_restored_store_is_relisted(tmp_path: Path) -> None:
+async def test_restored_store_is_listed_again(tmp_path: Path) -> None:
     """Its versions are of the past, so a watch from the latest known one would carry nothing."""
     etcd, backup = tmp_path / "cluster" / "etcd", tmp_path / "backup"
     with Cluster(tmp_path / "cluster", audit=False) as own:
+
+        def restart(source: Path, destination: Path) -> None:
+            own.kill_apiserver()
+            own.kill_etcd()
+            shutil.rmtree(destination, ignore_errors=True)
+            shutil.copytree(source, destination)
+            own.start_etcd()
+            own.start_apiserver()
+
         with Kube(own) as kube:
             kube.create_secret("default", "wanted", {})
             old = touch(kube, "default")
             kube.create_secret("default", "wanted-gone", {})
-        await asyncio.to_thread(replace_store, own, etcd, backup)
+        await asyncio.to_thread(restart, etcd, backup)
         api = await operator_kube.connect(own.kubeconfig, None)
         async with contextlib.aclosing(api):
             reported = Reported(api, "default")
@@ -303,7 +311,7 @@ async def test_restored_store_is_relisted(tmp_path: Path) -> None:
                         touch(kube, "default")
                     reported.note(kube, "wanted", by="one")
                 await until(lambda: reported.version("wanted-lost"), lambda: "not seen")
-                await asyncio.to_thread(replace_store, own, backup, etcd)
+                await asyncio.to_thread(restart, backup, etcd)
                 await until(lambda: reported.version("wanted") == old, lambda: "no", 60)
                 assert reported.version("wanted-lost") is None
                 assert reported.version("wanted-gone")

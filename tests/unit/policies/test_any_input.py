@@ -37,13 +37,12 @@ from tests.support.builders import (
     make_spec,
     make_token,
     make_wanted,
-    raw_resource,
+    merge,
     stored_secret,
 )
 from tests.support.crd_strategies import SPEC, STATUS, TIMES, valid
 from tests.support.documented import REFRESH_REQUESTED_AT
 from tests.support.leaks import find_leaks
-from tests.support.merge_patch import merge
 
 CANARY = "t0ken-c4n4ry-0123456789"
 OURS = (
@@ -74,7 +73,18 @@ tokens = st.builds(
 )
 resources = st.builds(
     lambda spec, status, requested: parse_resource(
-        raw_resource({"annotations": {REFRESH_REQUESTED_AT: requested}}, status) | {"spec": spec}
+        {
+            "metadata": {
+                "namespace": "shop",
+                "name": "search",
+                "uid": UID,
+                "generation": 3,
+                "creationTimestamp": "2026-11-25T11:00:00Z",
+                "annotations": {REFRESH_REQUESTED_AT: requested},
+            },
+            "spec": spec,
+            "status": status,
+        }
     ),
     valid(SPEC),
     valid(STATUS),

@@ -22,24 +22,27 @@ from tests.support.builders import (
     make_assignment,
     make_known,
     make_outcome,
+    make_resource,
     make_secret,
     make_token,
+    merge,
     stored_secret,
 )
-from tests.support.examples import (
-    INCOMPLETE,
-    MERGE,
-    NO_CREDENTIALS,
-    REFUSED,
-    SUSPENDED,
-    TOO_LARGE,
-    UNREADABLE,
-    with_target,
-)
-from tests.support.merge_patch import merge
 
+KEY = ("shop", "search")
 DAY = timedelta(days=1)
+NO_CREDENTIALS = Problem(Reason.CREDENTIALS_NOT_FOUND, "Secret shop/account does not exist")
 FAILED = Problem(Reason.UNAVAILABLE, "the token endpoint answered 503")
+REFUSED = Problem(Reason.TARGET_NOT_WRITABLE, "the API server refused to write Secret shop/search")
+INCOMPLETE = Problem(Reason.TARGET_INCOMPLETE, "the API server refused the labels")
+UNREADABLE = Problem(Reason.API_SERVER_ERROR, "the API server failed to return Secret shop/search")
+SUSPENDED = make_resource(suspend=True)
+MERGE = make_resource(target={"creationPolicy": "Merge"})
+TOO_LARGE = make_resource(target={"template": {"data": {"a": "x" * 900_001}}})
+
+
+def with_target(known: Known, **changes: Any) -> Known:
+    return known.with_target(KEY, replace(known.targets[KEY], **changes))
 
 
 def refused(known: Known, retry_at: datetime, resource: PineconeAccessToken | None = None) -> Known:
@@ -109,7 +112,7 @@ def test_rival_leaves_nothing_to_wake_up_for() -> None:
     assert make_outcome(make_known(), after(5), rival="elder").wake_at is None
 
 
-def test_cached_token_wakes_when_it_is_to_be_dropped() -> None:
+def test_cached_token_is_dropped_in_time() -> None:
     keep = timedelta(minutes=2)
     outcome = evaluate(
         make_assignment(), make_known(cached=make_token()), after(1), fraction=0.0, keep=keep
@@ -132,7 +135,7 @@ def test_cached_token_wakes_when_it_is_to_be_dropped() -> None:
         ),
     ],
 )
-def test_work_due_after_a_write_is_done_at_once(known: Known, now: datetime) -> None:
+def test_what_is_due_after_a_write_is_done_at_once(known: Known, now: datetime) -> None:
     outcome = make_outcome(known, now)
     assert outcome.token_plan.why
     assert outcome.wake_at == now

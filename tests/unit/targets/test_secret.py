@@ -25,6 +25,7 @@ from tests.support.builders import (
     make_spec,
     make_target,
     make_token,
+    merge,
     stored_secret,
 )
 from tests.support.documented import (
@@ -41,7 +42,6 @@ from tests.support.documented import (
     RESOURCE_UID,
     TARGET,
 )
-from tests.support.merge_patch import merge
 
 SPEC = make_spec()
 OUR_REFERENCE = SPEC.owner.reference
@@ -109,7 +109,7 @@ def test_new_secret_has_what_its_template_adds() -> None:
     assert data.keys() == OWN_KEYS | {"authorization"}
 
 
-def test_new_secret_has_no_owner_when_left_out() -> None:
+def test_new_secret_has_no_owner_when_told_so() -> None:
     secret = secret_to_create(SPEC, desire(SPEC, make_token()), with_owner=False)
     assert "ownerReferences" not in secret["metadata"]
 

@@ -1,13 +1,24 @@
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from pinecone_token_operator.keys import ObjectRef
 from pinecone_token_operator.telemetry.metrics import Metrics, TokenSample
-from tests.support.metrics import GOOD, REF, T0
+from tests.support.documented import KIND
 
+T0 = datetime(2026, 11, 25, 12, tzinfo=UTC)
+REF = ObjectRef(KIND, "team", "app")
 LABELS = '{name="app",namespace="team"}'
+GOOD = TokenSample(
+    ready=True,
+    refreshed=True,
+    reason="Succeeded",
+    expires_at=T0 + timedelta(minutes=30),
+    refresh_at=T0 + timedelta(minutes=20),
+    refreshed_at=T0,
+)
 
 
 def samples(metrics: Metrics) -> dict[str, float]:
