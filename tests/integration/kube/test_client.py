@@ -404,7 +404,7 @@ async def test_token_file_is_reread_and_kept_when_it_is_gone(
 
     assert [sent["authorization"] for sent in heads] == ["Bearer one", "Bearer two", "Bearer two"]
     assert heads[0]["user-agent"] == "pinecone-token-operator"
-    assert "Failed to reload the credentials" in caplog.text
+    assert "Failed to reload credentials" in caplog.text
 
 
 @pytest.mark.parametrize("renewed", [True, False], ids=["renewed", "the same"])
@@ -558,7 +558,9 @@ async def test_connect_uses_the_proxy_of_the_environment(
 @pytest.mark.parametrize(
     ("proxy", "expected"),
     [
-        pytest.param("socks5://user:hunter2@127.0.0.1:1080", "is a SOCKS proxy", id="socks"),
+        pytest.param(
+            "socks5://user:hunter2@127.0.0.1:1080", "SOCKS proxies are not supported", id="socks"
+        ),
         pytest.param("http://user:hun/hunter2@proxy:1", "not a proxy URL", id="stray slash"),
         pytest.param("127.0.0.1:3128", "http://127.0.0.1:3128", id="without a scheme"),
         pytest.param("http://127.0.0.1:3128", "http://127.0.0.1:3128", id="http"),
@@ -571,7 +573,7 @@ async def test_connect_rejects_a_proxy_that_it_cannot_use(
     config = yaml.safe_load(kubeconfig.read_text())
     config["clusters"][0]["cluster"]["proxy-url"] = proxy
     kubeconfig.write_text(yaml.safe_dump(config))
-    if expected.startswith("is "):
+    if not expected.startswith("http"):
         with pytest.raises(ApiError, match=expected) as caught:
             await client.connect(kubeconfig, None)
         assert caught.value.reason == "NotConfigured"
@@ -744,7 +746,7 @@ async def test_new_connections_trust_the_ca_after_its_rotation(
         trusted.write_text("half a certificate")
         with pytest.raises(ApiError, match="certificate verify failed"):
             await api.request("GET", "/api")
-        assert "Failed to reload the credentials for the API server (SSLError)" in caplog.text
+        assert "Failed to reload credentials for the API server (SSLError)" in caplog.text
         trusted.write_bytes((tmp_path / "new" / "ca.pem").read_bytes())
         await api.request("GET", "/api")
         assert api.tls is not before
