@@ -48,7 +48,7 @@ def test_removed_token_is_restored_ever_more_rarely(
     assert 5 <= fight(remove) <= _MOST
     assert endpoint.exchanges <= _UNTIL_KEPT
     kube.until(namespace, *_CONTESTED)
-    assert "a writer that left no field manager" in contested_message(kube, namespace)
+    assert "the last writer was unknown" in contested_message(kube, namespace)
     # The fight is over: the token comes back by itself.
     kube.until(namespace, "Ready", "TokenValid", timeout=30)
 
@@ -151,7 +151,7 @@ def test_metadata_stripped_at_each_change_keeps_the_token(
     assert 5 <= fight(strip) <= _MOST
     assert endpoint.exchanges <= _UNTIL_KEPT
     kube.until(namespace, *_CONTESTED)
-    assert "a writer that left no field manager" in contested_message(kube, namespace)
+    assert "the last writer was unknown" in contested_message(kube, namespace)
     assert kube.reason(namespace, "search", "Ready") == "TokenValid"
 
 
