@@ -1,6 +1,7 @@
 """What integration tests share: one API server for the whole run, and operators that connect to it.
 
-Each test that starts an operator ends with a look for secrets and errors in what it left behind.
+After each test that starts an operator, its logs, metrics and objects are searched for secrets and
+its log for errors.
 """
 
 import contextlib
@@ -29,7 +30,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with Cluster(tmp_path_factory.mktemp("cluster"), controller_manager=True) as running:
         running.kubectl("apply", "--server-side", "-f", str(CRD))
         running.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRD))
-        # A kind can be established before it can be stored; kubectl tries again until it can.
+        # A kind can be established before it can be stored; kubectl retries until it can.
         running.kubectl("get", PLURAL, "--all-namespaces")
         yield running
 
@@ -42,7 +43,7 @@ def kube(cluster: Cluster) -> Iterator[Kube]:
 
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return where all token endpoints keep their certificates, which take a while to make."""
+    """Return the directory of the certificates of all token endpoints, which are slow to create."""
     return tmp_path_factory.mktemp("certificates")
 
 
@@ -63,7 +64,7 @@ def namespace(kube: Kube) -> Iterator[str]:
 
 @pytest.fixture
 def proxy(cluster: Cluster, tmp_path: Path) -> Iterator[ApiProxy]:
-    """Return a proxy before the API server, whose line `operator` trouble can be made on."""
+    """Return a proxy in front of the API server, which injects faults on its line `operator`."""
     with ApiProxy(cluster.url, cluster.ca_file, tmp_path / "proxy", ["operator"]) as running:
         yield running
 

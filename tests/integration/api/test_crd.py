@@ -1,4 +1,4 @@
-"""What the API server refuses without any code of ours, and that it says what to do instead."""
+"""What the CRD rejects, and that the error says what to do instead."""
 
 import json
 import uuid
@@ -33,18 +33,18 @@ def with_reference(**reference: object) -> dict[str, Any]:
 
 
 ACCEPTED = [
-    pytest.param(token(), id="the least there is"),
-    pytest.param(token("a" * 253), id="the longest name"),
-    pytest.param(token("account", target={"name": "other"}), id="a target beside the credentials"),
-    pytest.param(with_reference(name="a.b-c.1"), id="a name with dots"),
-    pytest.param(with_reference(clientIDKey="Client_ID.txt-1"), id="any key of a Secret"),
-    pytest.param(token(refreshBefore="1s"), id="the shortest duration"),
+    pytest.param(token(), id="minimal"),
+    pytest.param(token("a" * 253), id="longest name"),
+    pytest.param(
+        token("account", target={"name": "other"}), id="target other than the credentials"
+    ),
+    pytest.param(with_reference(name="a.b-c.1"), id="name with dots"),
+    pytest.param(with_reference(clientIDKey="Client_ID.txt-1"), id="valid Secret key"),
+    pytest.param(token(refreshBefore="1s"), id="shortest duration"),
     pytest.param(token(refreshBefore="90s"), id="seconds"),
     pytest.param(token(refreshBefore="1h30m"), id="hours and minutes"),
-    pytest.param(token(refreshBefore="24h"), id="the longest duration"),
-    pytest.param(
-        with_template(data={"authorization": "Bearer ${access_token}"}), id="an extra key"
-    ),
+    pytest.param(token(refreshBefore="24h"), id="longest duration"),
+    pytest.param(with_template(data={"authorization": "Bearer ${access_token}"}), id="extra key"),
     pytest.param(
         with_template(data={"a": "$$5 ${token_type} ${access_token}\n${expires_at_unix} $${x}"}),
         id="placeholders and dollars",
@@ -55,106 +55,114 @@ ACCEPTED = [
     ),
 ]
 
-REFUSED = [
-    pytest.param({k: v for k, v in token().items() if k != "spec"}, "spec: Required", id="no spec"),
+REJECTED = [
     pytest.param(
-        token(credentialsSecretRef=None), "spec.credentialsSecretRef", id="no credentials"
+        {k: v for k, v in token().items() if k != "spec"}, "spec: Required", id="missing spec"
     ),
     pytest.param(
-        token(credentialsSecretRef={}), "credentialsSecretRef.name: Required", id="no name"
+        token(credentialsSecretRef=None), "spec.credentialsSecretRef", id="missing credentials"
     ),
-    pytest.param(with_reference(name=""), "at least 1", id="an empty credentials name"),
-    pytest.param(with_reference(name="A_b"), "use lower-case letters", id="no Secret's name"),
-    pytest.param(with_reference(name="a..b"), "use lower-case letters", id="an empty label"),
-    pytest.param(with_reference(name="a" * 254), "more than 253", id="a name too long"),
-    pytest.param(token(target={"name": "-a"}), "use lower-case letters", id="no target's name"),
-    pytest.param(token(target={"name": "a" * 254}), "more than 253", id="a target too long"),
-    pytest.param(token(target={"name": ""}), "at least 1", id="an empty target name"),
-    pytest.param(with_reference(clientIDKey="a/b"), "use letters, digits", id="no id key"),
-    pytest.param(with_reference(clientSecretKey="a b"), "use letters, digits", id="no secret key"),
-    pytest.param(with_reference(clientIDKey="a" * 254), "more than 253", id="a key too long"),
+    pytest.param(
+        token(credentialsSecretRef={}), "credentialsSecretRef.name: Required", id="missing name"
+    ),
+    pytest.param(with_reference(name=""), "at least 1", id="empty credentials name"),
+    pytest.param(with_reference(name="A_b"), "use lower-case letters", id="invalid Secret name"),
+    pytest.param(with_reference(name="a..b"), "use lower-case letters", id="empty DNS label"),
+    pytest.param(with_reference(name="a" * 254), "more than 253", id="name too long"),
+    pytest.param(token(target={"name": "-a"}), "use lower-case letters", id="invalid target name"),
+    pytest.param(token(target={"name": "a" * 254}), "more than 253", id="target name too long"),
+    pytest.param(token(target={"name": ""}), "at least 1", id="empty target name"),
+    pytest.param(
+        with_reference(clientIDKey="a/b"), "use letters, digits", id="invalid client id key"
+    ),
+    pytest.param(
+        with_reference(clientSecretKey="a b"), "use letters, digits", id="invalid client secret key"
+    ),
+    pytest.param(with_reference(clientIDKey="a" * 254), "more than 253", id="key too long"),
     pytest.param(
         token(target={"name": "account"}),
         "set spec.target.name to another name",
-        id="the target is the credentials",
+        id="target is the credentials Secret",
     ),
     pytest.param(
         token("account"),
         "set spec.target.name to another name",
-        id="the default target is the credentials",
+        id="default target is the credentials Secret",
     ),
     pytest.param(
-        token(target={"creationPolicy": "Orphan"}), '"Owner", "Merge"', id="no creation policy"
+        token(target={"creationPolicy": "Orphan"}), '"Owner", "Merge"', id="unknown creation policy"
     ),
     pytest.param(
-        token(target={"deletionPolicy": "Keep"}), '"Delete", "Retain"', id="no deletion policy"
+        token(target={"deletionPolicy": "Keep"}), '"Delete", "Retain"', id="unknown deletion policy"
     ),
     pytest.param(
         with_template(type="kubernetes.io/service-account-token"),
         "use Opaque",
-        id="a type that Kubernetes fills",
+        id="type that Kubernetes fills",
     ),
-    pytest.param(with_template(type="helm.sh/release.v1"), "use Opaque", id="a type of Helm's"),
+    pytest.param(with_template(type="helm.sh/release.v1"), "use Opaque", id="type of Helm"),
     pytest.param(
-        with_template(type="bootstrap.kubernetes.io/token"), "use Opaque", id="a bootstrap token"
+        with_template(type="bootstrap.kubernetes.io/token"), "use Opaque", id="bootstrap token"
     ),
-    pytest.param(with_template(data={"a b": ""}), "use at most 253 letters", id="no data key"),
+    pytest.param(with_template(data={"a b": ""}), "use at most 253 letters", id="invalid data key"),
     pytest.param(
-        with_template(data={"a" * 254: ""}), "use at most 253 letters", id="a data key too long"
+        with_template(data={"a" * 254: ""}), "use at most 253 letters", id="data key too long"
     ),
     *(
-        pytest.param(with_template(data={key: ""}), "use another key", id=f"our own key {key}")
+        pytest.param(with_template(data={key: ""}), "use another key", id=f"reserved key {key}")
         for key in ("access_token", "token_type", "expires_at")
     ),
     *(
-        pytest.param(with_template(data={"a": text}), "use ${access_token}", id=f"a value {text}")
+        pytest.param(with_template(data={"a": text}), "use ${access_token}", id=f"value {text}")
         for text in ("$access_token", "${acess_token}", "costs $5", "a $", "${access_token", "${}")
     ),
     pytest.param(
         with_template(data={f"k{i}": "" for i in range(33)}), "at most 32", id="too many data keys"
     ),
     pytest.param(
-        with_metadata(labels={f"{PREFIX}x": ""}), "use another prefix", id="a label of ours"
+        with_metadata(labels={f"{PREFIX}x": ""}), "use another prefix", id="operator's own label"
     ),
     pytest.param(
         with_metadata(annotations={f"{PREFIX}allow-merge": "true"}),
         "use another prefix",
-        id="an annotation of ours",
+        id="operator's own annotation",
     ),
-    pytest.param(with_metadata(labels={"a b": ""}), "a key is malformed", id="no label key"),
+    pytest.param(with_metadata(labels={"a b": ""}), "a key is malformed", id="invalid label key"),
     pytest.param(
-        with_metadata(annotations={"a" * 64: ""}), "a key is malformed", id="a key name too long"
+        with_metadata(annotations={"a" * 64: ""}),
+        "a key is malformed",
+        id="annotation name too long",
     ),
     pytest.param(
-        with_metadata(labels={"a": "b c"}), "must be a valid label value", id="no label value"
+        with_metadata(labels={"a": "b c"}), "must be a valid label value", id="invalid label value"
     ),
-    pytest.param(with_metadata(labels={"a": "b" * 64}), "more than 63", id="a label too long"),
-    pytest.param(token(refreshBefore="600"), "use hours, minutes and", id="a bare number"),
-    pytest.param(token(refreshBefore="-10m"), "use hours, minutes and", id="a sign"),
+    pytest.param(with_metadata(labels={"a": "b" * 64}), "more than 63", id="label too long"),
+    pytest.param(token(refreshBefore="600"), "use hours, minutes and", id="bare number"),
+    pytest.param(token(refreshBefore="-10m"), "use hours, minutes and", id="signed duration"),
     pytest.param(token(refreshBefore="10m1h"), "use hours, minutes and", id="units out of order"),
-    pytest.param(token(refreshBefore="1d"), "use hours, minutes and", id="a day is no unit"),
-    pytest.param(token(refreshBefore="0s"), "from 1s to 24h", id="a duration too short"),
-    pytest.param(token(refreshBefore="24h1s"), "from 1s to 24h", id="a duration too long"),
-    pytest.param(token(refreshBefore=600), "must be of type string", id="a number as duration"),
-    pytest.param(token(suspend="yes"), "must be of type boolean", id="suspend as a word"),
+    pytest.param(token(refreshBefore="1d"), "use hours, minutes and", id="days"),
+    pytest.param(token(refreshBefore="0s"), "from 1s to 24h", id="duration too short"),
+    pytest.param(token(refreshBefore="24h1s"), "from 1s to 24h", id="duration too long"),
+    pytest.param(token(refreshBefore=600), "must be of type string", id="number as a duration"),
+    pytest.param(token(suspend="yes"), "must be of type boolean", id="suspend as a string"),
 ]
 
-CHANGES_REFUSED = [
-    pytest.param({"name": "a"}, {"name": "b"}, "create another", id="another target"),
-    pytest.param({}, {"name": "b"}, "create another", id="a target set later"),
-    pytest.param({"name": "a"}, {}, "create another", id="a target removed later"),
-    pytest.param({"name": "a"}, None, "create another", id="the whole block removed later"),
+CHANGES_REJECTED = [
+    pytest.param({"name": "a"}, {"name": "b"}, "create another", id="changed target name"),
+    pytest.param({}, {"name": "b"}, "create another", id="target name added"),
+    pytest.param({"name": "a"}, {}, "create another", id="target name removed"),
+    pytest.param({"name": "a"}, None, "create another", id="target block removed"),
     pytest.param(
-        {"creationPolicy": "Merge"}, {}, "create it again", id="back to the default policy"
+        {"creationPolicy": "Merge"}, {}, "create it again", id="policy reset to the default"
     ),
-    pytest.param({}, {"creationPolicy": "Merge"}, "create it again", id="another policy"),
+    pytest.param({}, {"creationPolicy": "Merge"}, "create it again", id="changed creation policy"),
 ]
 
 CHANGES_ACCEPTED = [
-    pytest.param({}, {"deletionPolicy": "Retain"}, id="another deletion policy"),
-    pytest.param({}, {"creationPolicy": "Owner"}, id="the default policy spelled out"),
-    pytest.param({}, {"template": {"data": {"a": "b"}}}, id="another template"),
-    pytest.param({"name": "a"}, {"name": "a", "deletionPolicy": "Retain"}, id="the same name"),
+    pytest.param({}, {"deletionPolicy": "Retain"}, id="changed deletion policy"),
+    pytest.param({}, {"creationPolicy": "Owner"}, id="default policy made explicit"),
+    pytest.param({}, {"template": {"data": {"a": "b"}}}, id="changed template"),
+    pytest.param({"name": "a"}, {"name": "a", "deletionPolicy": "Retain"}, id="unchanged name"),
 ]
 
 
@@ -166,7 +174,7 @@ def namespace(cluster: Cluster) -> str:
 
 
 def write(cluster: Cluster, namespace: str, verb: str, obj: object, *flags: str) -> str:
-    # The API server is to judge, not kubectl.
+    # The API server validates, not kubectl.
     flags = ("--validate=false", "-o", "json", *flags)
     return cluster.kubectl(verb, "-n", namespace, "-f", "-", *flags, input=json.dumps(obj))
 
@@ -176,19 +184,19 @@ def with_target(target: object) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("obj", ACCEPTED)
-def test_accepts(cluster: Cluster, obj: object) -> None:
+def test_crd_accepts_resource(cluster: Cluster, obj: object) -> None:
     write(cluster, "default", "create", obj, "--dry-run=server")
 
 
-@pytest.mark.parametrize(("obj", "words"), REFUSED)
-def test_refuses(cluster: Cluster, obj: object, words: str) -> None:
+@pytest.mark.parametrize(("obj", "words"), REJECTED)
+def test_crd_rejects_resource(cluster: Cluster, obj: object, words: str) -> None:
     with pytest.raises(Exception, match="is invalid") as caught:
         write(cluster, "default", "create", obj, "--dry-run=server")
     assert words in str(caught.value)
 
 
-@pytest.mark.parametrize(("before", "after", "words"), CHANGES_REFUSED)
-def test_refuses_a_change(
+@pytest.mark.parametrize(("before", "after", "words"), CHANGES_REJECTED)
+def test_crd_rejects_change(
     cluster: Cluster, namespace: str, before: object, after: object, words: str
 ) -> None:
     write(cluster, namespace, "create", with_target(before))
@@ -198,12 +206,14 @@ def test_refuses_a_change(
 
 
 @pytest.mark.parametrize(("before", "after"), CHANGES_ACCEPTED)
-def test_accepts_a_change(cluster: Cluster, namespace: str, before: object, after: object) -> None:
+def test_crd_accepts_change(
+    cluster: Cluster, namespace: str, before: object, after: object
+) -> None:
     write(cluster, namespace, "create", with_target(before))
     write(cluster, namespace, "replace", with_target(after))
 
 
-def test_defaults_are_filled_in(cluster: Cluster) -> None:
+def test_crd_fills_in_defaults(cluster: Cluster) -> None:
     created = json.loads(write(cluster, "default", "create", token(), "--dry-run=server"))
     assert created["spec"] == {
         "credentialsSecretRef": {
@@ -220,7 +230,7 @@ def test_defaults_are_filled_in(cluster: Cluster) -> None:
     }
 
 
-def test_printer_columns(cluster: Cluster, namespace: str) -> None:
+def test_crd_prints_columns(cluster: Cluster, namespace: str) -> None:
     write(cluster, namespace, "create", token())
     status = {
         "secretName": "search",

@@ -201,7 +201,7 @@ def test_selected_namespaces_get_roles_and_no_cluster_role() -> None:
     }
 
 
-def test_operator_may_not_delete_or_impersonate() -> None:
+def test_operator_cannot_delete_or_impersonate() -> None:
     found = objects()
     role = of_kind(found, "ClusterRole")
     lease = of_kind(found, "Role", "-leader-election")
@@ -216,7 +216,7 @@ def test_operator_may_not_delete_or_impersonate() -> None:
     }
 
 
-def test_user_roles_may_not_write_status_or_read_secrets() -> None:
+def test_user_roles_cannot_write_status_or_read_secrets() -> None:
     found = objects()
     rules = [
         rule
@@ -269,7 +269,9 @@ def test_rendered_crd_equals_the_one_in_crds() -> None:
         pytest.param(("--set", "crds.keep=false"), None, id="removed with crds.keep=false"),
     ],
 )
-def test_crd_on_uninstall_is(options: tuple[str, ...], annotation: str | None) -> None:
+def test_crd_is_kept_on_uninstall_unless_disabled(
+    options: tuple[str, ...], annotation: str | None
+) -> None:
     (crd,) = [found for found in objects(*options) if found["kind"] == "CustomResourceDefinition"]
 
     found = crd["metadata"].get("annotations", {})
@@ -303,7 +305,7 @@ def test_notes_contain_commands_that_work(cluster: Cluster) -> None:
         ("external-rbac", "crds.enabled is false. Install the CustomResourceDefinition yourself"),
     ],
 )
-def test_notes_say_what_is_left_to_do(name: str, text: str) -> None:
+def test_notes_list_the_remaining_steps(name: str, text: str) -> None:
     assert text in notes(*row(name))
 
 

@@ -44,7 +44,7 @@ def test_operator_uses_the_proxy_of_its_environment(
         ("SSL_CERT_DIR", "/nowhere"),
     ],
 )
-def test_operator_works_whatever_harmless_variables_say(
+def test_operator_ignores_harmless_variables(
     kube: Kube, namespace: str, start_operator: StartOperator, variable: str, text: str
 ) -> None:
     kube.create_credentials(namespace)

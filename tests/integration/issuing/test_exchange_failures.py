@@ -65,7 +65,7 @@ def test_failure_is_reported_and_a_valid_token_stays(
     assert ((kube.token(namespace) or {})["status"])["failedAttempts"] == 0
 
 
-def test_page_of_a_firewall_does_not_blame_the_credentials(
+def test_firewall_page_does_not_blame_the_credentials(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
 ) -> None:
     endpoint.mode = "403-html"
@@ -78,7 +78,7 @@ def test_page_of_a_firewall_does_not_blame_the_credentials(
     assert "client secret" not in message
 
     # It backs off as for an outage, in seconds, and not as for rejected credentials, in minutes.
-    eventually(lambda: len(endpoint.requests) > 2, "it was tried again")
+    eventually(lambda: len(endpoint.requests) > 2, "the exchange was retried")
     endpoint.mode = "ok"
     kube.until(namespace, "Ready", "TokenValid")
 
@@ -145,8 +145,8 @@ def test_rejected_credentials_are_retried_when_they_change(
     kube.until(namespace, "Refreshed", "Rejected")
     assert kube.reason(namespace, "search", "Ready") == "TokenMissing"
     message = (kube.condition(namespace, "search", "Refreshed") or {})["message"]
-    assert "check the client id and the client secret" in message
-    # Another reconcile by itself is no reason for another attempt.
+    assert "check the client id and client secret in Secret" in message
+    # Another reconcile alone does not cause another attempt.
     kube.patch(secret_path(namespace, "account"), {"metadata": {"labels": {"a": "b"}}})
     kube.create_token(namespace, "other", credentialsSecretRef={"name": "absent"})
     kube.until(namespace, "Ready", "CredentialsNotFound", "other")  # a later change is reconciled
@@ -179,7 +179,7 @@ def test_restored_credentials_are_no_longer_rejected(
     assert ((kube.token(namespace) or {})["status"])["failedAttempts"] == 0
 
 
-def test_rate_limited_client_id_waits_as_long_as_asked(
+def test_rate_limited_client_id_honors_retry_after(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
 ) -> None:
     endpoint.mode = "429-retry-after"  # 7 s
@@ -198,7 +198,7 @@ def test_rate_limited_client_id_waits_as_long_as_asked(
     assert min(after - before for before, after in itertools.pairwise(moments)) >= 7
 
 
-def test_outage_shorter_than_the_margin_is_not_noticed(
+def test_outage_within_the_margin_is_harmless(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
 ) -> None:
     endpoint.lifetime = 12
@@ -219,7 +219,7 @@ def test_outage_shorter_than_the_margin_is_not_noticed(
     assert ready["lastTransitionTime"] <= _plus(created, 3)
 
 
-def test_lifetime_as_text_and_earlier_exp_are_understood(
+def test_text_lifetime_and_earlier_exp_are_accepted(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
 ) -> None:
     kube.create_credentials(namespace)

@@ -91,7 +91,7 @@ async def test_plain_http_on_the_https_port_is_explained(make_client: MakeClient
             await make_client(token_url=url).issue(CREDENTIALS)
 
 
-async def test_tls_record_that_is_damaged_is_an_exchange_error(
+async def test_damaged_tls_record_is_an_exchange_error(
     certificates: Path, make_client: MakeClient
 ) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -97,7 +97,7 @@ async def test_wrong_credentials_are_rejected(
     assert caught.value.failure is ExchangeFailure.REJECTED
 
 
-async def test_client_works_after_exchanges_cut_at_any_moment(
+async def test_client_works_after_interrupted_exchanges(
     certificates: Path, make_client: MakeClient
 ) -> None:
     # Without TLS, because httpcore does not close what is cut during a handshake.
@@ -118,7 +118,7 @@ async def test_client_works_after_exchanges_cut_at_any_moment(
         await client.aclose()
 
 
-async def test_idle_connection_is_used_again(
+async def test_idle_connection_is_reused(
     token_endpoint: TokenEndpoint, make_client: MakeClient
 ) -> None:
     client = make_client(max_concurrent=8)
@@ -183,7 +183,7 @@ async def test_expired_certificate_is_explained(
         await make_client().issue(CREDENTIALS)
 
 
-async def test_ca_bundle_is_read_again_when_it_changes(
+async def test_ca_bundle_is_reloaded_when_it_changes(
     token_endpoint: TokenEndpoint, make_client: MakeClient, tmp_path: Path
 ) -> None:
     make_certificates(tmp_path / "other")
@@ -196,7 +196,7 @@ async def test_ca_bundle_is_read_again_when_it_changes(
     bundle.write_bytes(token_endpoint.ca_bundle.read_bytes())
     await client.issue(CREDENTIALS)
 
-    # What is no bundle replaces nothing, and neither does its absence.
+    # Neither an invalid nor a missing bundle replaces the certificates.
     bundle.write_text("half of a ")
     await client.issue(CREDENTIALS)
     bundle.unlink()

@@ -71,7 +71,7 @@ async def test_host_in_no_proxy_is_reached_directly(
         ),
     ],
 )
-async def test_refusal_of_the_proxy_is_explained_and_overcome(
+async def test_proxy_refusal_is_explained_and_overcome(
     token_endpoint: TokenEndpoint,
     make_client: MakeClient,
     proxy: HttpProxy,
@@ -104,7 +104,7 @@ async def test_wrong_proxy_password_is_not_repeated(
     assert token_endpoint.requests == []
 
 
-async def test_proxy_that_is_down_is_named(
+async def test_unreachable_proxy_is_named(
     token_endpoint: TokenEndpoint, make_client: MakeClient, unused_tcp_port: int
 ) -> None:
     chosen = read({"HTTPS_PROXY": f"http://127.0.0.1:{unused_tcp_port}"})
@@ -158,7 +158,7 @@ async def test_corporate_certificates_in_the_bundle_are_accepted(
         await client.issue(CREDENTIALS)
 
 
-async def test_certificates_of_a_directory_are_trusted(
+async def test_ca_directory_is_trusted(
     token_endpoint: TokenEndpoint, make_client: MakeClient, tmp_path: Path
 ) -> None:
     pem = token_endpoint.ca_bundle.read_bytes()

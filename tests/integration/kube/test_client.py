@@ -591,7 +591,7 @@ class Lists:
     """A server of one long list, a page at a time, that may be slow and heavy.
 
     Attributes:
-        limits: the page sizes that were asked for.
+        limits: the requested page sizes.
     """
 
     def __init__(self, objects: int, *, size: int = 1, slow_above: int = 10_000) -> None:

@@ -140,7 +140,7 @@ def test_frozen_leader_writes_nothing_and_exits_when_woken(
     assert endpoint.exchanges == 1
 
 
-def test_deleted_lease_is_created_again(kube: Kube, namespace: str, start_two: StartTwo) -> None:
+def test_deleted_lease_is_recreated(kube: Kube, namespace: str, start_two: StartTwo) -> None:
     leader, other = start_two(*QUICK)
     leader.allow_errors = True
     kube.delete(

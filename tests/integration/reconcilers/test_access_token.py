@@ -1,4 +1,4 @@
-"""One reconcile of one resource, at moments that are hard to hit from outside the process."""
+"""One reconcile of one resource, in situations that are hard to time from outside the process."""
 
 import random
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -25,7 +25,7 @@ from tests.support.token_endpoint import TokenEndpoint
 
 
 class LossyApi:
-    """The real API server, over a connection that may lose replies, or be slow.
+    """The real API server over a connection that may lose replies or be slow.
 
     Attributes:
         losing: whether the reply to each write of a Secret is lost.
@@ -59,7 +59,7 @@ class LossyApi:
 
 
 class Unwatched:
-    """A control loop without watches, so that each reconcile is the test's to ask for."""
+    """A control loop without watches, so that the test decides when to reconcile."""
 
     def __init__(
         self, api: operator_kube.Api, tokens: TokenClient, namespace: str, token_url: str
@@ -127,7 +127,7 @@ async def test_lost_reply_to_a_write_costs_no_second_exchange(
 
 
 @pytest.mark.parametrize("cascade", ["it is gone", "it waits for its dependents"])
-async def test_deleted_resource_gets_no_token_when_its_secret_goes_first(
+async def test_deleted_resource_gets_no_token_after_its_secret(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, unwatched: Unwatched, cascade: str
 ) -> None:
     key = namespace, "search"
@@ -151,7 +151,7 @@ async def test_deleted_resource_gets_no_token_when_its_secret_goes_first(
 
 
 @pytest.mark.parametrize("fails", [True, False])
-async def test_refresh_that_falls_due_while_reconciling_is_due_at_once(
+async def test_refresh_due_during_a_reconcile_is_made_at_once(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, unwatched: Unwatched, fails: bool
 ) -> None:
     key = namespace, "search"

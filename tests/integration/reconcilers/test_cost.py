@@ -14,7 +14,7 @@ from tests.support.token_endpoint import TokenEndpoint
 FRESH = 500
 
 
-def test_a_refresh_costs_one_exchange_one_read_and_two_writes(
+def test_refresh_costs_one_exchange_one_read_and_two_writes(
     cluster: Cluster,
     kube: Kube,
     endpoint: TokenEndpoint,
@@ -38,7 +38,7 @@ def test_a_refresh_costs_one_exchange_one_read_and_two_writes(
     def all_counted() -> bool:
         return count(audit.since(mark, namespace=namespace))["patch", "secrets"] >= refreshes
 
-    eventually(all_counted, "the audit log tells of all writes")
+    eventually(all_counted, "the audit log has all writes")
     counts = count(audit.since(mark, namespace=namespace))
     print(f"{refreshes} refreshes: {dict(counts)}")
     assert counts == {
@@ -48,8 +48,8 @@ def test_a_refresh_costs_one_exchange_one_read_and_two_writes(
     }
 
 
-@pytest.mark.parametrize("change", ["a restart", "a change of leader"])
-def test_with_fresh_tokens_it_costs_no_exchange_and_no_write(
+@pytest.mark.parametrize("change", ["restart", "failover"])
+def test_takeover_of_fresh_tokens_costs_no_exchange_or_write(
     cluster: Cluster,
     kube: Kube,
     endpoint: TokenEndpoint,
@@ -75,34 +75,34 @@ def test_with_fresh_tokens_it_costs_no_exchange_and_no_write(
 
     eventually(lambda: ready() == FRESH, "all are ready", 60)
     assert endpoint.exchanges == FRESH
-    other = start_operator(options=election) if change == "a change of leader" else operator
+    other = start_operator(options=election) if change == "failover" else operator
     mark = audit.mark()
     assert operator.stop() == 0
 
-    if change == "a restart":
+    if change == "restart":
         operator.start()
     operator = other
     operator.wait_ready()
-    eventually(lambda: operator.metric("pinecone_token_leader") == 1, "it leads")
+    eventually(lambda: operator.metric("pinecone_token_leader") == 1, "it is the leader")
     eventually(
         lambda: (
             operator.metric("pinecone_token_reconciles_total", result="success") >= FRESH
             and operator.metric("pinecone_token_queue_length") == 0
         ),
-        "all were looked at",
+        "all were reconciled",
         30,
     )
-    # A new resource is dealt with last, so that all before it is in the audit log.
+    # A new resource is reconciled last: once its write is in the audit log, all others are.
     kube.create_token(namespace, "last", credentialsSecretRef={"name": "absent"})
     eventually(
         lambda: any(one.name == "last" for one in writes(audit, mark, namespace)),
-        "the audit log tells of the last write",
+        "the audit log has the last write",
     )
     assert {one.name for one in writes(audit, mark, namespace)} == {"last"}
     assert endpoint.exchanges == FRESH
 
 
-def test_a_start_lists_what_exists_once_and_misses_nothing(
+def test_startup_lists_resources_once_and_misses_none(
     cluster: Cluster, kube: Kube, namespace: str, start_operator: StartOperator
 ) -> None:
     audit = AuditLog(cluster.audit_log)
@@ -111,7 +111,7 @@ def test_a_start_lists_what_exists_once_and_misses_nothing(
     for number in range(3):
         kube.create_token(namespace, f"before-{number}")
     operator = start_operator(wait=False)
-    # Some will come before it lists, some meanwhile, some afterwards.
+    # Some are created before the list, some during it, some after it.
     for number in range(40):  # they fit in a page
         kube.create_token(namespace, f"meanwhile-{number}")
     operator.wait_ready()
@@ -124,14 +124,14 @@ def test_a_start_lists_what_exists_once_and_misses_nothing(
     lists = [
         one
         for one in audit.since(mark, namespace=namespace)
-        # The name of nothing is in the request that asks where to watch from.
+        # Without the request for the resourceVersion to watch from, which selects no name.
         if (one.verb, one.resource) == ("list", PLURAL) and one.name != "-"
     ]
     assert len(lists) == 1
 
 
 def settle(kube: Kube, endpoint: TokenEndpoint, namespace: str) -> None:
-    """Wait until the target holds the latest token and the status tells of it."""
+    """Wait until the target holds the latest token and the status reports it."""
 
     def settled() -> bool:
         secret = kube.secret(namespace, "search") or {}
@@ -140,7 +140,7 @@ def settle(kube: Kube, endpoint: TokenEndpoint, namespace: str) -> None:
             "expires_at"
         ] == status.get("expiresAt")
 
-    eventually(settled, "the target and the status are of the latest exchange")
+    eventually(settled, "the target and the status match the latest exchange")
 
 
 def count(requests: list[Request]) -> Counter[tuple[str, str]]:

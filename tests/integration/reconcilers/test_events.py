@@ -1,4 +1,4 @@
-"""The Events on a resource: what a person should see, each once."""
+"""The Events of a resource: each failure and recovery is recorded once."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from tests.support.operator_process import StartOperator
 from tests.support.token_endpoint import TokenEndpoint
 
 
-def test_people_see_a_first_token_each_failure_and_the_recovery(
+def test_events_report_issue_each_failure_and_recovery(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
 ) -> None:
     operator = start_operator()
@@ -25,7 +25,7 @@ def test_people_see_a_first_token_each_failure_and_the_recovery(
         recovered = ("Normal", "Recovered")
         eventually(lambda: seen(kube, namespace).get(recovered) == times, "the recovery")  # noqa: B023 - called at once
 
-    # A routine refresh, and a restart, are worth no Event.
+    # Neither a routine refresh nor a restart is recorded.
     before = seen(kube, namespace)
     operator.stop()
     operator.start()

@@ -1,4 +1,4 @@
-"""From a resource to a fresh token in a Secret, and back to it after whatever people do to it."""
+"""The main path: a resource gets a fresh token in its Secret, and keeps it despite changes."""
 
 import base64
 import math
@@ -24,7 +24,7 @@ def ready(kube: Kube, namespace: str, name: str = "search") -> Callable[[], bool
 def holds(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, name: str = "search"
 ) -> Callable[[], bool]:
-    """Whether the target holds the endpoint's latest token and the resource says so."""
+    """Return a check whether the target holds the endpoint's latest token."""
 
     def check() -> bool:
         data = kube.secret(namespace, name) or {}
@@ -37,7 +37,7 @@ def holds(
 def first_token(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
 ) -> str:
-    """A resource named search whose target holds a fresh token."""
+    """Create a resource named search, wait for its token, and return the token."""
     kube.create_credentials(namespace)
     start_operator()
     kube.create_token(namespace)
@@ -46,15 +46,15 @@ def first_token(
     return endpoint.tokens[-1]
 
 
-def test_a_resource_gets_its_first_token(
+def test_resource_gets_its_first_token(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, first_token: str
 ) -> None:
     data = kube.secret(namespace, "search")
     assert data is not None
     assert data["access_token"] == first_token
     assert data["token_type"] == "Bearer"
-    life = datetime.fromisoformat(data["expires_at"]) - datetime.now(UTC)
-    assert timedelta(seconds=1740) < life <= timedelta(seconds=1800)
+    lifetime = datetime.fromisoformat(data["expires_at"]) - datetime.now(UTC)
+    assert timedelta(seconds=1740) < lifetime <= timedelta(seconds=1800)
     resource = kube.token(namespace)
     assert resource is not None
     status = resource["status"]
@@ -69,7 +69,7 @@ def test_a_resource_gets_its_first_token(
     assert "finalizers" not in resource["metadata"]
 
 
-def test_a_token_is_refreshed_before_it_expires(
+def test_token_is_refreshed_before_it_expires(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
 ) -> None:
     endpoint.lifetime = 6
@@ -90,7 +90,7 @@ def test_a_token_is_refreshed_before_it_expires(
     assert least > timedelta()
 
 
-def test_template_shapes_the_secret(
+def test_target_follows_its_template(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
 ) -> None:
     kube.create_credentials(namespace)
@@ -132,7 +132,7 @@ def test_template_shapes_the_secret(
     assert endpoint.exchanges == 1
 
 
-def test_changed_credentials_give_a_new_token_at_once(
+def test_token_is_replaced_when_the_credentials_change(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, first_token: str
 ) -> None:
     changed = base64.b64encode(b"another-client-secret").decode()
@@ -144,13 +144,13 @@ def test_changed_credentials_give_a_new_token_at_once(
     assert endpoint.tokens[-1] != first_token
 
 
-def test_a_change_of_the_credentials_secret_that_changes_no_credentials_costs_nothing(
+def test_unchanged_credentials_cost_no_exchange(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, first_token: str
 ) -> None:
     kube.patch(secret_path(namespace, "account"), {"metadata": {"labels": {"a": "b"}}})
     kube.patch_token(namespace, "search", {"spec": {"refreshBefore": "5m"}})
 
-    # The later change has been dealt with, so the earlier one has too.
+    # The later change was reconciled, so the earlier one was too.
     eventually(
         lambda: ((kube.token(namespace) or {}).get("status") or {}).get("observedGeneration") == 2,
         "the status follows",
@@ -159,7 +159,7 @@ def test_a_change_of_the_credentials_secret_that_changes_no_credentials_costs_no
     assert (kube.secret(namespace, "search") or {})["access_token"] == first_token
 
 
-def test_a_deleted_target_comes_back(
+def test_deleted_target_is_recreated(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, first_token: str
 ) -> None:
     kube.delete(secret_path(namespace, "search"))
@@ -170,7 +170,7 @@ def test_a_deleted_target_comes_back(
     assert endpoint.exchanges == 2
 
 
-def test_a_token_that_is_kept_comes_back_without_an_exchange(
+def test_cached_token_restores_the_target_without_an_exchange(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
 ) -> None:
     kube.create_credentials(namespace)
@@ -181,11 +181,11 @@ def test_a_token_that_is_kept_comes_back_without_an_exchange(
     kube.delete(secret_path(namespace, "search"))
     eventually(holds(kube, endpoint, namespace), "the deleted target holds it again")
     kube.patch(secret_path(namespace, "search"), {"data": {"access_token": "YQ=="}})
-    eventually(holds(kube, endpoint, namespace), "the damaged target holds it again")
+    eventually(holds(kube, endpoint, namespace), "the modified target holds it again")
     assert endpoint.exchanges == 1
 
 
-def test_a_token_is_not_kept_for_longer_than_it_may_be(
+def test_cached_token_is_dropped_after_its_time(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
 ) -> None:
     kube.create_credentials(namespace)
@@ -199,49 +199,51 @@ def test_a_token_is_not_kept_for_longer_than_it_may_be(
     eventually(holds(kube, endpoint, namespace), "it holds the new token")
 
 
-DAMAGES = [
-    pytest.param({"metadata": {"labels": {f"{PREFIX}resource-uid": None}}}, 1, id="our label gone"),
-    pytest.param({"metadata": {"ownerReferences": None}}, 1, id="owner reference gone"),
+DRIFT = [
+    pytest.param(
+        {"metadata": {"labels": {f"{PREFIX}resource-uid": None}}}, 1, id="our label removed"
+    ),
+    pytest.param({"metadata": {"ownerReferences": None}}, 1, id="owner reference removed"),
     pytest.param({"data": {"token_type": "bWFj"}}, 1, id="token_type changed"),
-    pytest.param({"data": {"expires_at": None}}, 1, id="expires_at gone"),
+    pytest.param({"data": {"expires_at": None}}, 1, id="expires_at removed"),
     pytest.param(
         {"metadata": {"annotations": {f"{PREFIX}refresh-at": "2099-01-01T00:00:00Z"}}},
         1,
-        id="the plan moved to a later time",
+        id="refresh-at postponed",
     ),
-    pytest.param({"data": {"access_token": "YQ=="}}, 2, id="the token changed"),
-    pytest.param({"data": {"access_token": None}}, 2, id="the token gone"),
+    pytest.param({"data": {"access_token": "YQ=="}}, 2, id="token changed"),
+    pytest.param({"data": {"access_token": None}}, 2, id="token removed"),
     pytest.param(
         {"metadata": {"annotations": {f"{PREFIX}expires-at": "2099-01-01T00:00:00Z"}}},
         2,
-        id="the expiry moved to a later time",
+        id="expires-at postponed",
     ),
     pytest.param(
         {"metadata": {"annotations": {f"{PREFIX}credentials": "x"}}},
         2,
-        id="the fingerprint changed",
+        id="fingerprint changed",
     ),
-    pytest.param({"metadata": {"annotations": None}}, 2, id="all annotations gone"),
+    pytest.param({"metadata": {"annotations": None}}, 2, id="all annotations removed"),
 ]
 
 
-@pytest.mark.parametrize(("damage", "exchanges"), DAMAGES)
-def test_a_damaged_target_is_repaired(
+@pytest.mark.parametrize(("change", "exchanges"), DRIFT)
+def test_target_drift_is_repaired(
     kube: Kube,
     endpoint: TokenEndpoint,
     namespace: str,
     first_token: str,
-    damage: dict[str, object],
+    change: dict[str, object],
     exchanges: int,
 ) -> None:
     before = kube.secret_object(namespace, "search")
     assert before is not None
-    damaged = kube.patch(secret_path(namespace, "search"), damage)
+    changed = kube.patch(secret_path(namespace, "search"), change)
 
     def repaired() -> bool:
         found = kube.secret_object(namespace, "search") or {}
         return (
-            found["metadata"]["resourceVersion"] != damaged["metadata"]["resourceVersion"]
+            found["metadata"]["resourceVersion"] != changed["metadata"]["resourceVersion"]
             and set(found["data"]) == set(before["data"])
             and found["metadata"].get("labels") == before["metadata"]["labels"]
             and set(found["metadata"].get("annotations", ()))
@@ -256,7 +258,7 @@ def test_a_damaged_target_is_repaired(
 
 
 @pytest.mark.usefixtures("first_token")
-def test_what_others_add_to_the_target_is_kept(
+def test_refresh_keeps_what_other_writers_added(
     kube: Kube, endpoint: TokenEndpoint, namespace: str
 ) -> None:
     kube.patch(
@@ -277,7 +279,7 @@ def now_text() -> str:
     return (datetime.now(UTC) + timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def test_a_refresh_can_be_asked_for(
+def test_annotation_requests_one_refresh(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, first_token: str
 ) -> None:
     kube.patch_token(namespace, "search", {"metadata": {"annotations": {REQUESTED: now_text()}}})
@@ -285,7 +287,7 @@ def test_a_refresh_can_be_asked_for(
     eventually(lambda: endpoint.exchanges == 2, "a second exchange")
     eventually(holds(kube, endpoint, namespace), "the target holds the new token")
     assert endpoint.tokens[-1] != first_token
-    # Asked for once, done once: a change of the spec makes the operator look again.
+    # A request is served once: the change of the spec causes another reconcile.
     kube.patch_token(namespace, "search", {"spec": {"refreshBefore": "5m"}})
     eventually(
         lambda: ((kube.token(namespace) or {}).get("status") or {}).get("observedGeneration") == 2,
@@ -294,7 +296,7 @@ def test_a_refresh_can_be_asked_for(
     assert endpoint.exchanges == 2
 
 
-def test_suspend_stops_exchanges_and_its_end_starts_them_again(
+def test_suspend_stops_exchanges_until_it_is_unset(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, first_token: str
 ) -> None:
     kube.patch_token(namespace, "search", {"spec": {"suspend": True}})
@@ -313,7 +315,7 @@ def test_suspend_stops_exchanges_and_its_end_starts_them_again(
     assert endpoint.tokens[-1] != first_token
 
 
-def test_ready_turns_false_by_itself_when_the_token_expires(
+def test_ready_becomes_false_when_the_token_expires(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
 ) -> None:
     endpoint.lifetime = 3
@@ -324,12 +326,12 @@ def test_ready_turns_false_by_itself_when_the_token_expires(
     kube.patch_token(namespace, "search", {"spec": {"suspend": True}})
 
     kube.until(namespace, "Ready", "TokenExpired")
-    # Its expiry is told, and that nothing is planned against it.
+    # The expiry is reported, and no refresh is scheduled.
     assert operator.metric("pinecone_token_expiry_timestamp_seconds") > 0
     assert math.isnan(operator.metric("pinecone_token_refresh_timestamp_seconds"))
 
 
-def test_credentials_may_appear_later(
+def test_resource_becomes_ready_when_credentials_appear(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
 ) -> None:
     start_operator()
@@ -347,7 +349,7 @@ def test_credentials_may_appear_later(
     kube.until(namespace, "Refreshed", "Succeeded")
 
 
-def test_lost_credentials_leave_a_valid_token_ready(
+def test_resource_stays_ready_when_credentials_are_deleted(
     kube: Kube, namespace: str, first_token: str
 ) -> None:
     kube.delete(secret_path(namespace, "account"))
@@ -357,7 +359,7 @@ def test_lost_credentials_leave_a_valid_token_ready(
     assert (kube.secret(namespace, "search") or {})["access_token"] == first_token
 
 
-def test_only_the_named_namespaces_are_served(
+def test_unselected_namespaces_are_not_served(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
 ) -> None:
     other = f"{namespace}-other"
@@ -374,7 +376,7 @@ def test_only_the_named_namespaces_are_served(
     kube.delete(f"/api/v1/namespaces/{other}")
 
 
-def test_all_namespaces_are_served_without_a_choice(
+def test_all_namespaces_are_served_by_default(
     kube: Kube, namespace: str, start_operator: StartOperator
 ) -> None:
     kube.create_credentials(namespace)
@@ -384,24 +386,24 @@ def test_all_namespaces_are_served_without_a_choice(
     eventually(ready(kube, namespace), "the resource is ready")
 
 
-def test_a_namespace_deleted_under_it_leaves_no_trace(
+def test_deleted_namespace_does_not_affect_the_others(
     kube: Kube, namespace: str, start_operator: StartOperator, endpoint: TokenEndpoint
 ) -> None:
-    doomed = f"{namespace}-doomed"
-    kube.create("/api/v1/namespaces", {"metadata": {"name": doomed}})
-    operator = start_operator(namespace, doomed)
-    for each in (doomed, namespace):
+    deleted = f"{namespace}-deleted"
+    kube.create("/api/v1/namespaces", {"metadata": {"name": deleted}})
+    operator = start_operator(namespace, deleted)
+    for each in (deleted, namespace):
         kube.create_credentials(each)
         kube.create_token(each)
         eventually(ready(kube, each), "the resource is ready")
-    kube.delete(f"/api/v1/namespaces/{doomed}")
+    kube.delete(f"/api/v1/namespaces/{deleted}")
 
     eventually(
-        lambda: kube.get(f"/api/v1/namespaces/{doomed}") is None, "the namespace is gone", 60
+        lambda: kube.get(f"/api/v1/namespaces/{deleted}") is None, "the namespace is gone", 60
     )
     eventually(
         lambda: (
-            not operator.metric("pinecone_token_expiry_timestamp_seconds", namespace=doomed) > 0
+            not operator.metric("pinecone_token_expiry_timestamp_seconds", namespace=deleted) > 0
         ),
         "its metrics are gone",
     )
@@ -409,7 +411,7 @@ def test_a_namespace_deleted_under_it_leaves_no_trace(
     eventually(holds(kube, endpoint, namespace), "the other namespace is still served")
 
 
-def test_a_deleted_resource_made_again_gets_a_token_of_its_own(
+def test_recreated_resource_gets_its_own_token(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, first_token: str
 ) -> None:
     kube.delete(token_path(namespace, "search"))

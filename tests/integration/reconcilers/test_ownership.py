@@ -1,4 +1,4 @@
-"""Whose the target is, and what becomes of it when the resource is deleted."""
+"""Who owns a target, and what happens to it when the resource is deleted."""
 
 import math
 
@@ -14,7 +14,7 @@ ALLOW = {f"{PREFIX}allow-merge": "true"}
 MERGE = {"creationPolicy": "Merge"}
 
 
-# The garbage collector looks for new kinds of resource every 30 s only.
+# The garbage collector discovers new kinds only every 30 s.
 COLLECTED = 60.0
 
 
@@ -23,40 +23,40 @@ def credentials(kube: Kube, namespace: str) -> None:
     kube.create_credentials(namespace)
 
 
-def test_a_foreign_secret_is_left_alone(
+def test_unmanaged_secret_is_left_untouched(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
 ) -> None:
-    foreign = kube.create_secret(namespace, "search", {"theirs": "text"})
+    unmanaged = kube.create_secret(namespace, "search", {"theirs": "text"})
     start_operator()
     kube.create_token(namespace)
 
     kube.until(namespace, "Ready", "TargetNotOwned")
-    assert kube.secret_object(namespace, "search") == foreign
+    assert kube.secret_object(namespace, "search") == unmanaged
     assert not endpoint.requests
 
     kube.delete(secret_path(namespace, "search"))
     kube.until(namespace, "Ready", "TokenValid")
 
 
-def test_of_two_resources_the_older_one_keeps_the_target(
+def test_oldest_resource_owns_a_shared_target(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
 ) -> None:
     start_operator()
     kube.create_token(namespace, "zebra", target={"name": "shared"})
     kube.until(namespace, "Ready", "TokenValid", "zebra")
-    # Ages are in whole seconds, and of one age the first in the alphabet is the older one.
+    # Creation times are in whole seconds; among equals the first by name counts as the oldest.
     kube.create_token(namespace, "zoo", target={"name": "shared"})
     kube.until(namespace, "Ready", "TargetConflict", "zoo")
     assert "zebra" in (kube.condition(namespace, "zoo", "Ready") or {})["message"]
     assert endpoint.exchanges == 1
 
     kube.delete(token_path(namespace, "zebra"))
-    # The younger one waits until the Secret of the older one has been collected.
+    # The younger one waits until the Secret of the older one is garbage-collected.
     kube.until(namespace, "Ready", "TokenValid", "zoo", COLLECTED)
     assert endpoint.exchanges == 2
 
 
-def test_merge_writes_its_keys_beside_those_of_others(
+def test_merge_adds_and_removes_only_its_own_keys(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
 ) -> None:
     start_operator()
@@ -80,7 +80,7 @@ def test_merge_writes_its_keys_beside_those_of_others(
 
     kube.delete(token_path(namespace, "search"))
     eventually(
-        lambda: kube.secret(namespace, "search") == {"theirs": "text"}, "our keys are taken out"
+        lambda: kube.secret(namespace, "search") == {"theirs": "text"}, "our keys are removed"
     )
     secret = kube.secret_object(namespace, "search")
     assert secret is not None
@@ -88,7 +88,7 @@ def test_merge_writes_its_keys_beside_those_of_others(
     assert secret["metadata"]["annotations"] == ALLOW
 
 
-def test_merge_with_retain_leaves_its_keys(
+def test_merged_keys_stay_under_retain(
     kube: Kube, namespace: str, start_operator: StartOperator
 ) -> None:
     start_operator()
@@ -102,14 +102,14 @@ def test_merge_with_retain_leaves_its_keys(
     kube.delete(token_path(namespace, "search"))
     kube.delete(token_path(namespace, "other"))
 
-    # The later deletion has been dealt with, so the earlier one has too.
+    # The later deletion was handled, so the earlier one was too.
     eventually(
-        lambda: kube.secret(namespace, "other") == {"theirs": "text"}, "our keys are taken out"
+        lambda: kube.secret(namespace, "other") == {"theirs": "text"}, "our keys are removed"
     )
     assert "access_token" in (kube.secret(namespace, "search") or {})
 
 
-def test_a_merged_token_whose_resource_went_while_the_operator_was_away_is_taken_out(
+def test_merged_keys_are_removed_after_a_missed_deletion(
     kube: Kube, namespace: str, start_operator: StartOperator
 ) -> None:
     operator = start_operator()
@@ -122,11 +122,11 @@ def test_a_merged_token_whose_resource_went_while_the_operator_was_away_is_taken
     operator.start()
 
     eventually(
-        lambda: kube.secret(namespace, "search") == {"theirs": "text"}, "our keys are taken out"
+        lambda: kube.secret(namespace, "search") == {"theirs": "text"}, "our keys are removed"
     )
 
 
-def test_delete_takes_the_target_with_the_resource(
+def test_target_is_deleted_with_its_resource(
     kube: Kube, namespace: str, start_operator: StartOperator
 ) -> None:
     start_operator()
@@ -136,12 +136,14 @@ def test_delete_takes_the_target_with_the_resource(
     kube.delete(token_path(namespace, "search"))
 
     eventually(
-        lambda: kube.secret_object(namespace, "search") is None, "it is collected", COLLECTED
+        lambda: kube.secret_object(namespace, "search") is None,
+        "the Secret is garbage-collected",
+        COLLECTED,
     )
 
 
 @pytest.mark.parametrize("cascade", ["foreground", "background"])
-def test_kubectl_delete_ends(
+def test_kubectl_delete_completes(
     cluster: Cluster, kube: Kube, namespace: str, start_operator: StartOperator, cascade: str
 ) -> None:
     start_operator()
@@ -151,11 +153,13 @@ def test_kubectl_delete_ends(
     cluster.kubectl("delete", "-n", namespace, "pat", "search", f"--cascade={cascade}")
 
     eventually(
-        lambda: kube.secret_object(namespace, "search") is None, "it is collected", COLLECTED
+        lambda: kube.secret_object(namespace, "search") is None,
+        "the Secret is garbage-collected",
+        COLLECTED,
     )
 
 
-def test_a_resource_that_waits_to_be_deleted_gets_no_new_token(
+def test_terminating_resource_gets_no_new_token(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
 ) -> None:
     operator = start_operator()
@@ -163,12 +167,15 @@ def test_a_resource_that_waits_to_be_deleted_gets_no_new_token(
     kube.until(namespace, "Ready", "TokenValid")
     kube.patch_token(namespace, "search", {"metadata": {"finalizers": ["example.com/hold"]}})
     kube.delete(token_path(namespace, "search"))
-    # Resources and Secrets come by two watches, neither of which waits for the other.
+    # Resources and Secrets are watched separately, and events of one can overtake the other.
     expiry = "pinecone_token_expiry_timestamp_seconds"
-    eventually(lambda: math.isnan(operator.metric(expiry, name="search")), "it is known to go")
+    eventually(
+        lambda: math.isnan(operator.metric(expiry, name="search")),
+        "the operator has seen the deletion",
+    )
     kube.delete(secret_path(namespace, "search"))
 
-    # The later resource has been dealt with, so the earlier deletion has too.
+    # The later resource was reconciled, so the earlier deletion was too.
     kube.create_token(namespace, "other")
     kube.until(namespace, "Ready", "TokenValid", "other")
     assert kube.secret(namespace, "search") is None
@@ -176,7 +183,7 @@ def test_a_resource_that_waits_to_be_deleted_gets_no_new_token(
     kube.patch_token(namespace, "search", {"metadata": {"finalizers": None}})
 
 
-def test_retain_leaves_the_target_and_a_new_resource_of_the_same_name_takes_it_over(
+def test_retained_target_is_adopted_by_a_recreated_resource(
     kube: Kube, namespace: str, start_operator: StartOperator
 ) -> None:
     start_operator()
@@ -190,9 +197,11 @@ def test_retain_leaves_the_target_and_a_new_resource_of_the_same_name_takes_it_o
 
     kube.delete(token_path(namespace, "search"))
     kube.delete(token_path(namespace, "other"))
-    # Whoever collects owned Secrets has been at work.
+    # The garbage collector has run.
     eventually(
-        lambda: kube.secret_object(namespace, "other") is None, "the other is collected", COLLECTED
+        lambda: kube.secret_object(namespace, "other") is None,
+        "the other Secret is garbage-collected",
+        COLLECTED,
     )
     assert kube.secret_object(namespace, "search") == before
 
@@ -200,7 +209,7 @@ def test_retain_leaves_the_target_and_a_new_resource_of_the_same_name_takes_it_o
     kube.until(namespace, "Ready", "TokenValid")
 
 
-def test_a_secret_that_was_merged_into_is_never_taken_over(
+def test_merged_secret_is_never_adopted(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
 ) -> None:
     start_operator()
@@ -218,7 +227,7 @@ def test_a_secret_that_was_merged_into_is_never_taken_over(
     assert "ownerReferences" not in secret["metadata"]
 
 
-def test_a_policy_changed_to_retain_lets_the_target_stay(
+def test_change_to_retain_removes_the_owner_reference(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
 ) -> None:
     start_operator()
@@ -239,7 +248,7 @@ def test_a_policy_changed_to_retain_lets_the_target_stay(
     assert endpoint.exchanges == 1
 
 
-def test_an_immutable_target_is_named_as_what_it_is_and_costs_one_exchange(
+def test_immutable_target_is_reported_at_one_exchange(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
 ) -> None:
     start_operator()
@@ -253,12 +262,12 @@ def test_an_immutable_target_is_named_as_what_it_is_and_costs_one_exchange(
             (kube.condition(namespace, "search", "Refreshed") or {}).get("reason")
             == "TargetNotWritable"
         ),
-        "Refreshed says TargetNotWritable",
+        "the reason of Refreshed is TargetNotWritable",
     )
     assert "immutable" in (kube.condition(namespace, "search", "Refreshed") or {})["message"]
     eventually(
         lambda: ((kube.token(namespace) or {}).get("status") or {}).get("failedAttempts", 0) > 1,
-        "it is tried again",
+        "the write is retried",
     )
     assert endpoint.exchanges == 2
     kube.delete(secret_path(namespace, "search"))

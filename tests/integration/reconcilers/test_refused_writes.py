@@ -1,4 +1,4 @@
-"""Writes of a target that the API server refuses: told for what they are, and no token is lost."""
+"""Writes of a target that the API server refuses: reported with the cause, and no token is lost."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -68,7 +68,7 @@ def policy(kube: Kube, namespace: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("refusing", [quota, policy])
-def test_a_refused_write_is_told_and_costs_one_exchange(
+def test_refused_write_is_reported_at_one_exchange(
     kube: Kube,
     endpoint: TokenEndpoint,
     namespace: str,
@@ -80,11 +80,11 @@ def test_a_refused_write_is_told_and_costs_one_exchange(
     with refusing(kube, namespace) as words:
         kube.create_token(namespace)
 
-        def tried_again() -> bool:
+        def retried() -> bool:
             status = (kube.token(namespace) or {}).get("status", {})
             return bool(status.get("failedAttempts", 0) >= 3)
 
-        eventually(tried_again, "it is tried again", timeout=30)
+        eventually(retried, "the write is retried", timeout=30)
         refreshed = kube.condition(namespace, "search", "Refreshed") or {}
         assert refreshed["reason"] == "TargetNotWritable"
         assert words in refreshed["message"]

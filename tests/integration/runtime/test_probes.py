@@ -43,13 +43,13 @@ async def test_probes_answer_ok_when_nothing_is_wrong(process: Process) -> None:
     assert await process.get("/readyz") == (200, "ok\n")
 
 
-async def test_livez_fails_with_what_makes_no_progress(process: Process) -> None:
+async def test_livez_names_what_makes_no_progress(process: Process) -> None:
     process.stuck = ["one", "two"]
     assert await process.get("/livez") == (503, "one\ntwo\n")
     assert await process.get("/readyz") == (200, "ok\n")
 
 
-async def test_readyz_fails_with_what_is_missing(process: Process) -> None:
+async def test_readyz_names_what_is_missing(process: Process) -> None:
     process.missing = ["one"]
     assert await process.get("/readyz") == (503, "one\n")
     assert await process.get("/livez") == (200, "ok\n")
@@ -60,5 +60,5 @@ async def test_readyz_mentions_notes_when_ready(process: Process) -> None:
     assert await process.get("/readyz") == (200, f"ok\n{process.notes[0]}\n")
 
 
-async def test_metrics_are_limited_to_the_names_asked_for(process: Process) -> None:
+async def test_metrics_are_limited_to_the_requested_names(process: Process) -> None:
     assert await process.get("/metrics?name[]=a&name[]=b") == (200, "a,b")

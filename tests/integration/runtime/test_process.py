@@ -17,7 +17,7 @@ from tests.support.token_endpoint import TokenEndpoint
 pytestmark = pytest.mark.programs(*Cluster.PROGRAMS)
 
 
-def test_probes_and_metrics_tell_how_it_is(
+def test_probes_and_metrics_reflect_the_operator(
     kube: Kube, namespace: str, start_operator: StartOperator
 ) -> None:
     kube.create_credentials(namespace)
@@ -46,14 +46,14 @@ def test_probes_and_metrics_tell_how_it_is(
     )
 
 
-def test_sigterm_ends_it_cleanly_and_an_exchange_under_way_is_written(
+def test_sigterm_completes_the_exchange_in_progress(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
 ) -> None:
     endpoint.latency = 2.0
     kube.create_credentials(namespace)
     operator = start_operator()
     kube.create_token(namespace)
-    eventually(lambda: endpoint.requests, "an exchange is under way")
+    eventually(lambda: endpoint.requests, "an exchange is in progress")
 
     assert operator.stop() == 0
 
@@ -61,19 +61,19 @@ def test_sigterm_ends_it_cleanly_and_an_exchange_under_way_is_written(
     assert endpoint.exchanges == 1
 
 
-def test_sigterm_ends_it_in_time_when_the_endpoint_hangs(
+def test_sigterm_exits_in_time_when_the_endpoint_hangs(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
 ) -> None:
     endpoint.mode = "hang"
     kube.create_credentials(namespace)
     operator = start_operator()
     kube.create_token(namespace)
-    eventually(lambda: endpoint.requests, "an exchange is under way")
+    eventually(lambda: endpoint.requests, "an exchange is in progress")
 
     assert operator.stop() == 0
 
 
-def test_a_sigkill_loses_nothing(
+def test_operator_resumes_after_sigkill(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
 ) -> None:
     kube.create_credentials(namespace)
@@ -88,7 +88,7 @@ def test_a_sigkill_loses_nothing(
     eventually(lambda: endpoint.exchanges == 2, "the deletion is noticed")
 
 
-def test_settings_that_cannot_be_used_end_it_with_one_clear_line(tmp_path: Path) -> None:
+def test_unusable_setting_exits_with_one_line(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pinecone_token_operator", "run"]
     environ = {"HOME": str(tmp_path), "PATH": ""}
     for options, code, words in (
@@ -105,7 +105,7 @@ def test_settings_that_cannot_be_used_end_it_with_one_clear_line(tmp_path: Path)
         assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_an_api_server_that_is_away_and_comes_back(tmp_path: Path, endpoint: TokenEndpoint) -> None:
+def test_operator_recovers_after_an_api_server_restart(tmp_path: Path, endpoint: TokenEndpoint) -> None:
     with Cluster(tmp_path / "cluster") as cluster, Kube(cluster) as kube:
         operator = Operator(
             cluster.kubeconfig, endpoint.url, endpoint.ca_bundle, tmp_path / "operator"

@@ -82,8 +82,8 @@ def test_proxy_forwards_requests(client: httpx.Client, kube: Kube, namespace: st
 def test_proxy_forwards_watch_events(client: httpx.Client, kube: Kube, namespace: str) -> None:
     watch = Watch(client)
     eventually(lambda: watch.codes, "the watch has started")
-    kube.create_secret(namespace, "told", {"key": "value"})
-    eventually(lambda: "told" in watch.names, "the watch delivers the event")
+    kube.create_secret(namespace, "reported", {"key": "value"})
+    eventually(lambda: "reported" in watch.names, "the watch delivers the event")
 
 
 def test_proxy_refuses_a_number_of_requests(client: httpx.Client, line: Line) -> None:
@@ -156,7 +156,7 @@ def test_proxy_keeps_silent_watches_silent(
     line.silent_watches = False
     new = Watch(client)
     eventually(lambda: new.codes, "another watch has started")
-    kube.create_secret(namespace, "told", {"key": "value"})
-    eventually(lambda: "told" in new.names, "the new watch delivers the event")
-    assert "told" not in silent.names
+    kube.create_secret(namespace, "reported", {"key": "value"})
+    eventually(lambda: "reported" in new.names, "the new watch delivers the event")
+    assert "reported" not in silent.names
     assert not silent.over

@@ -143,7 +143,7 @@ async def test_gate_restarts_a_watch_whose_version_is_of_the_future(world: World
     assert world.listed == ["bad"]
 
 
-async def test_gate_has_a_namespace_listed_that_works_again(world: World) -> None:
+async def test_gate_relists_a_namespace_that_recovers(world: World) -> None:
     """Whoever lists there may have failed too."""
     world.answer = lambda request: web.Response(status=403) if "watch" in request.query else None
     async with asyncio.TaskGroup() as group:

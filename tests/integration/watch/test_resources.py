@@ -185,7 +185,7 @@ async def test_watch_needs_permissions_on_the_resource_only(
     assert warnings(caplog) == []
 
 
-async def test_watch_leaves_signals_and_the_tasks_of_others_alone(
+async def test_watch_leaves_signals_and_other_tasks_alone(
     cluster: Cluster, kube: Kube, namespace: str
 ) -> None:
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
@@ -379,7 +379,7 @@ async def test_watch_names_the_versions_that_are_served_instead(
             await fed.until(("ADDED", "default", "first"))
 
 
-async def test_watch_begins_again_when_the_store_is_restored(tmp_path: Path) -> None:
+async def test_watch_restarts_when_the_store_is_restored(tmp_path: Path) -> None:
     """Its versions are of the past, so a watch from the latest known one would carry nothing."""
     etcd, backup = tmp_path / "cluster" / "etcd", tmp_path / "backup"
     fed = Fed()
@@ -492,7 +492,7 @@ async def test_watch_stops_at_once_while_the_api_server_is_away(tmp_path: Path) 
     assert fed.events == []
 
 
-async def test_watch_begins_again_when_the_cluster_ca_is_rotated(
+async def test_watch_restarts_when_the_cluster_ca_is_rotated(
     cluster: Cluster,
     kube: Kube,
     namespace: str,

@@ -137,7 +137,7 @@ async def test_reflector_does_not_see_unwatched_types(
 async def test_reflector_names_the_writer_of_a_version(
     kube: Kube, namespace: str, running: Reported
 ) -> None:
-    """So that the writer is not told of its own write, and everyone else is."""
+    """The writer is not notified of its own write; everyone else is."""
     kube.create_secret(namespace, "wanted", {})
     running.note(kube, "wanted", by="one")
     assert await running.next_with_readers() == ("wanted", {"one"})
@@ -194,7 +194,9 @@ async def test_event_of_a_recreated_secret_counts_whatever_its_version(
     assert running.version("wanted") == version
 
 
-async def test_list_is_the_truth(kube: Kube, namespace: str, reported: Reported) -> None:
+async def test_list_overrides_what_was_known(
+    kube: Kube, namespace: str, reported: Reported
+) -> None:
     """Also where versions from before it are newer, as after a restore of the store."""
     kept = kube.create_secret(namespace, "wanted", {})["metadata"]
     reported.watch.note((namespace, "wanted"), kept["uid"], UNREVEALED, by="one")
@@ -210,7 +212,7 @@ async def test_list_is_the_truth(kube: Kube, namespace: str, reported: Reported)
 async def test_version_is_unknown_while_no_watch_is_open(
     kube: Kube, namespace: str, proxied: Reported, proxy: ApiProxy
 ) -> None:
-    """So that whoever relies on it reads the Secret again."""
+    """The caller then reads the Secret again."""
     version = kube.create_secret(namespace, "wanted", {})["metadata"]["resourceVersion"]
     async with proxied.running():
         await until(lambda: proxied.version("wanted") == version, proxied.health.not_ready)
@@ -225,7 +227,7 @@ async def test_version_is_unknown_while_no_watch_is_open(
 
 
 @pytest.mark.parametrize("status", [404, 500, 403])
-async def test_failed_list_is_no_proof_of_absence(
+async def test_failed_list_does_not_prove_absence(
     kube: Kube, namespace: str, proxied: Reported, proxy: ApiProxy, status: int
 ) -> None:
     version = kube.create_secret(namespace, "wanted", {})["metadata"]["resourceVersion"]
@@ -282,7 +284,7 @@ async def test_forbidden_reflector_begins_and_recovers(
             assert reported.health.unserved == {}
 
 
-async def test_restored_store_is_listed_again(tmp_path: Path) -> None:
+async def test_restored_store_is_relisted(tmp_path: Path) -> None:
     """Its versions are of the past, so a watch from the latest known one would carry nothing."""
     etcd, backup = tmp_path / "cluster" / "etcd", tmp_path / "backup"
     with Cluster(tmp_path / "cluster", audit=False) as own:

@@ -253,7 +253,7 @@ def test_relist_finds_changes_missed_by_an_expired_watch(
     eventually(forgotten, "the deleted resource is forgotten", timeout=30)
 
 
-def test_credentials_are_found_although_no_event_reports_them(
+def test_credentials_are_found_without_an_event(
     cluster: Cluster,
     kube: Kube,
     namespace: str,
@@ -275,7 +275,7 @@ def test_credentials_are_found_although_no_event_reports_them(
     line.silent_watches = False
 
 
-def test_recreated_resource_is_found_although_no_event_tells(
+def test_recreated_resource_is_found_without_an_event(
     cluster: Cluster,
     kube: Kube,
     endpoint: TokenEndpoint,

@@ -110,7 +110,7 @@ def fault(name: str, at: float, *affects: tuple[str, str]) -> Fault:
             [],
             {"first": 1},
             {"for a resource whose deletion had not been noticed yet": 1},
-            id="one token for the deleted resource and one for its successor",
+            id="one token each for a deleted resource and its successor",
         ),
         pytest.param(
             [seen(60), seen(61)],

@@ -62,12 +62,12 @@ def fault(name: str, began: float, ended: float, *affects: tuple[str, str]) -> F
         pytest.param(
             [fault("replies: 503", 8, 12), fault("operator: leader terminated", 10, 10)],
             [(8, 10 + FAILOVER)],
-            id="a leader that could not release its Lease blocks until it expires",
+            id="unreleased Lease blocks until it expires",
         ),
         pytest.param(
             [fault("replies: 503", 8, 30), fault("operator: all replicas restarted", 10, 10)],
             [(8, 30 + FAILOVER + START)],
-            id="replicas that all restart count from when the API server is back",
+            id="all replicas restart once the API server is back",
         ),
         pytest.param(
             [fault("replies: 503", 0, 5), fault("operator: leader terminated", 10, 10)],

@@ -40,5 +40,5 @@ def test_harness_module_imports_only_layers_below(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(CHAOS.rglob("*.py")), ids=lambda path: path.stem)
-def test_harness_shares_no_code_with_the_operator(path: Path) -> None:
+def test_harness_does_not_import_the_operator(path: Path) -> None:
     assert not imports_operator(path)

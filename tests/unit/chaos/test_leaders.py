@@ -36,7 +36,7 @@ HANDED_OVER = [lease(A, 0), lease(A, 2), lease(B, 17), lease(B, 19)]
         ),
     ],
 )
-def test_tenures_tell_who_held_the_lease(writes: list[Write], expected: list[Tenure]) -> None:
+def test_tenures_name_who_held_the_lease(writes: list[Write], expected: list[Tenure]) -> None:
     assert tenures(writes) == expected
 
 

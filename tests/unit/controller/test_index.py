@@ -71,7 +71,7 @@ def test_index_finds_a_resource_by_reference_uid_and_secrets() -> None:
     assert not index.is_wanted(("other", "token"))
 
 
-def test_index_tells_kinds_namespaces_and_names_apart() -> None:
+def test_index_distinguishes_kinds_namespaces_and_names() -> None:
     index = filled(named("a"))
     for other in (ref("b"), ref("a", "mart"), ObjectRef("Other", "shop", "a")):
         assert index.get(other) is None
@@ -213,7 +213,7 @@ def test_index_has_exactly_one_owner_for_any_claimants(
 # Events
 
 
-def test_index_change_affects_all_claimants_when_no_owner_is_known() -> None:
+def test_index_change_affects_all_claimants_without_an_owner() -> None:
     index = filled(named("a", target="token"), named("b", target="token"))
     assert set(index.affected_by(TOKEN)) == {ref("a"), ref("b")}
 

@@ -104,7 +104,7 @@ async def test_limited_client_id_sends_no_request_until_asked() -> None:
     assert len(world.requests) == 2
 
 
-async def test_held_back_caller_is_told_apart_from_a_failed_request() -> None:
+async def test_held_back_caller_is_not_a_failed_request() -> None:
     world = World(limited(MINUTE))
     for http_status in (429, None):
         with pytest.raises(ExchangeError) as raised:
@@ -277,7 +277,7 @@ def test_one_probe_is_sent_before_expiry_though_asked_to_wait(
         assert earlier - later >= retry_after.total_seconds()
 
 
-async def test_expired_token_is_no_reason_to_probe() -> None:
+async def test_expired_token_does_not_cause_a_probe() -> None:
     world = World(limited(timedelta(minutes=15)))
     for remaining in (NO_TOKEN, NO_TOKEN, -MINUTE):
         wait = await world.ask(remaining=remaining)

@@ -23,7 +23,7 @@ def expiry(issued: AccessToken) -> float:
     return (issued.expires_at - START).total_seconds()
 
 
-def test_token_handed_out_again_keeps_its_first_expiry() -> None:
+def test_reissued_token_keeps_its_first_expiry() -> None:
     tokens = IssuedTokens()
     assert expiry(tokens.limit(token("a", 0, 1800))) == 1800
     assert expiry(tokens.limit(token("a", 1200, 1800))) == 1800
@@ -37,7 +37,7 @@ def test_earlier_expiry_of_a_token_is_believed() -> None:
     assert expiry(tokens.limit(token("a", 20, 1800))) == 610
 
 
-def test_expired_token_handed_out_again_is_refused() -> None:
+def test_expired_reissued_token_is_refused() -> None:
     tokens = IssuedTokens()
     tokens.limit(token("s3cret", 0, 1800))
     with pytest.raises(ExchangeError, match="already expired") as caught:

@@ -94,7 +94,7 @@ def test_target_is_left_alone(one: TargetInput) -> None:
     assert plan(one, after(5)) == TargetPlan()
 
 
-def test_another_owner_beside_ours_is_no_drift() -> None:
+def test_additional_owner_is_not_drift() -> None:
     pod = {"apiVersion": "v1", "kind": "Pod", "name": "web", "uid": "a11"}
     ours = make_target_input().spec.owner.reference
     one = drifted({"metadata": {"ownerReferences": [ours, pod]}})

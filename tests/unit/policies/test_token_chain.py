@@ -386,7 +386,7 @@ def test_refresh_time_before_its_window_asks_for_no_token() -> None:
     assert plan.wake_at == after(17)
 
 
-def test_held_request_that_failed_too_is_reported_anew_in_time() -> None:
+def test_held_request_that_failed_wakes_when_the_hold_ends() -> None:
     one = failing(damped(missing(had_token=True)), after(5))
     plan = plan_token(one, NOON)
     assert plan.wake_at == after(seconds=2)

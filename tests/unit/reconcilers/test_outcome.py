@@ -112,7 +112,7 @@ def test_rival_leaves_nothing_to_wake_up_for() -> None:
     assert make_outcome(make_known(), after(5), rival="elder").wake_at is None
 
 
-def test_cached_token_is_dropped_in_time() -> None:
+def test_cached_token_wakes_when_it_is_to_be_dropped() -> None:
     keep = timedelta(minutes=2)
     outcome = evaluate(
         make_assignment(), make_known(cached=make_token()), after(1), fraction=0.0, keep=keep
@@ -135,7 +135,7 @@ def test_cached_token_is_dropped_in_time() -> None:
         ),
     ],
 )
-def test_what_is_due_after_a_write_is_done_at_once(known: Known, now: datetime) -> None:
+def test_work_due_after_a_write_is_done_at_once(known: Known, now: datetime) -> None:
     outcome = make_outcome(known, now)
     assert outcome.token_plan.why
     assert outcome.wake_at == now

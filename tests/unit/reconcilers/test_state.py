@@ -95,7 +95,7 @@ def test_restart_retries_at_once_when_the_spec_has_changed() -> None:
     assert resumes_at(known, restarted, after(5)) == after(5)
 
 
-def test_restart_keeps_no_wait_when_all_was_well() -> None:
+def test_restart_does_not_wait_when_all_was_well() -> None:
     restarted = restart(make_known(), after(5))
     assert restarted.attempts == Attempts()
     assert resumes_at(make_known(), restarted, after(5)) == after(19)

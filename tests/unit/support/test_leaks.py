@@ -46,7 +46,7 @@ def test_leak_is_found_when_escaped_in_json() -> None:
 @pytest.mark.parametrize(
     "secrets",
     [
-        pytest.param([], id="there is no secret"),
+        pytest.param([], id="no secrets given"),
         pytest.param([""], id="the secret is empty"),
         pytest.param([uuid.uuid4().hex], id="the text contains another secret"),
         pytest.param(["~"], id="the secret is too short for base64"),

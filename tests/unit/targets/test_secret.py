@@ -109,7 +109,7 @@ def test_new_secret_has_what_its_template_adds() -> None:
     assert data.keys() == OWN_KEYS | {"authorization"}
 
 
-def test_new_secret_has_no_owner_when_told_so() -> None:
+def test_new_secret_has_no_owner_when_left_out() -> None:
     secret = secret_to_create(SPEC, desire(SPEC, make_token()), with_owner=False)
     assert "ownerReferences" not in secret["metadata"]
 

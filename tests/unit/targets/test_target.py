@@ -196,7 +196,7 @@ def test_target_is_a_copy_when_its_annotation_names_another() -> None:
         assert not is_owned_by(copied, OWNER)
 
 
-def test_target_is_no_copy_when_its_annotation_names_it() -> None:
+def test_target_is_not_a_copy_when_its_annotation_names_it() -> None:
     target = make_target()
     assert target.annotations[TARGET] == "shop/search"
     assert not target.is_copy
@@ -323,7 +323,7 @@ def test_stored_token_is_read_as_it_was_written() -> None:
         pytest.param(annotated(checksum=None), id="no checksum"),
         pytest.param(annotated(checksum="é"), id="checksum that is not ASCII"),
         pytest.param(annotated(checksum=""), id="empty checksum"),
-        pytest.param(annotated(expires_at="soon"), id="expiry that is no time"),
+        pytest.param(annotated(expires_at="soon"), id="expiry that is not a time"),
         pytest.param(annotated(expires_at="2026-11-25T13:30:00Z"), id="later expiry"),
         pytest.param(annotated(refreshed_at="2026-11-25T12:20:00Z"), id="later issue time"),
         pytest.param(annotated(credentials="other"), id="other credentials"),

@@ -61,7 +61,7 @@ def listing() -> Listing:
     return Listing()
 
 
-def test_listed_version_is_reported_to_those_who_have_not_seen_it(listing: Listing) -> None:
+def test_listed_version_is_reported_to_those_who_missed_it(listing: Listing) -> None:
     listing.note("7", by="one")
     listing.watch.begin_list()
     listing.add("7")
@@ -78,20 +78,20 @@ def test_version_noted_during_the_list_is_reported_when_listed(listing: Listing)
     assert listing.end() == [{"one"}]
 
 
-def test_version_noted_after_the_lists_moment_is_left_to_the_watch(listing: Listing) -> None:
+def test_version_noted_after_the_list_is_left_to_the_watch(listing: Listing) -> None:
     listing.watch.begin_list()
     listing.add("7")
     listing.note("8", by="one")
     assert listing.end() == []
 
 
-def test_secret_created_after_the_lists_moment_is_left_to_the_watch(listing: Listing) -> None:
+def test_secret_created_after_the_list_is_left_to_the_watch(listing: Listing) -> None:
     listing.watch.begin_list()
     listing.note("8", by="one")
     assert listing.end() == []
 
 
-def test_secret_that_is_not_listed_any_more_is_reported(listing: Listing) -> None:
+def test_secret_missing_from_the_list_is_reported(listing: Listing) -> None:
     listing.note("7", by="one")
     listing.watch.begin_list()
     assert listing.end() == [set()]
