@@ -56,7 +56,7 @@ def rejected_delay(failures: int, remaining: timedelta, fraction: float) -> time
 
 
 def requested_delay(asked: timedelta, fraction: float) -> timedelta:
-    """Return the delay that the endpoint asked for, plus up to a tenth to spread the callers."""
+    """Return the delay that the endpoint requested, plus up to a tenth to spread the callers."""
     whole = -(-asked // _SECOND) * _SECOND
     return whole + whole_seconds(max(asked / 10, _SECOND) * fraction)
 

@@ -6,11 +6,11 @@ token, a client secret, a request or a response body: upstream text is not to be
     OperatorError
     ├── SettingsInvalid          a flag or environment variable that cannot be used
     ├── ResourceInvalid          a resource that does not parse
-    ├── CredentialsInvalid       a credentials Secret that lacks a key, is blank or is no UTF-8
-    ├── ExchangeError            the token endpoint gave no token
+    ├── CredentialsInvalid       a credentials Secret with a missing, blank or undecodable key
+    ├── ExchangeError            the token endpoint issued no token
     ├── ApiError                 the API server refused or did not answer
     ├── WriteFailed              the API server refused a write to a target, or failed it
-    ├── LeaseLost                another replica may lead by now
+    ├── LeaseLost                another replica may be the leader
     └── CheckFailed              an installed operator does not do what it should
 """
 
@@ -31,7 +31,7 @@ _REFUSALS: Final = (
 
 
 class ExchangeFailure(StrEnum):
-    """Why an exchange gave no token; the schedule's answer depends on it."""
+    """Why an exchange failed; the backoff depends on it."""
 
     UNAVAILABLE = "unavailable"
     THROTTLED = "throttled"
@@ -44,7 +44,7 @@ class OperatorError(Exception):
 
 
 class SettingsInvalid(OperatorError):  # noqa: N818 - reads as the fact it states
-    """A setting cannot be used; the message names it and says what would do."""
+    """A setting cannot be used; the message names it and says what is accepted."""
 
 
 class ResourceInvalid(OperatorError):  # noqa: N818 - reads as the fact it states
@@ -57,7 +57,7 @@ class CredentialsInvalid(OperatorError):  # noqa: N818 - the condition's own rea
 
 @dataclass(eq=False)
 class ExchangeError(OperatorError):
-    """The token endpoint gave no token.
+    """The token endpoint issued no token.
 
     Attributes:
         failure: the class of failure.
@@ -82,7 +82,7 @@ class ExchangeError(OperatorError):
 
 
 class LeaseLost(OperatorError):  # noqa: N818 - reads as the fact it states
-    """This process led, and another may lead by now; the message says why."""
+    """This process was the leader, and another may be now; the message says why."""
 
 
 @dataclass(eq=False)

@@ -22,7 +22,7 @@ KIND: Final = Kind("PineconeAccessToken", "pineconeaccesstokens")
 
 @dataclass(config=CONFIG, frozen=True, slots=True)
 class Spec:
-    """What a user asked for."""
+    """What a user requests."""
 
     credentials_secret_ref: CredentialsSecretRef
     target: Target = Target()

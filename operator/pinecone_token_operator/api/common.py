@@ -98,7 +98,7 @@ class Target:
 
     @property
     def merges(self) -> bool:
-        """Return whether the token is merged into a Secret that somebody else created."""
+        """Return whether the token is merged into a Secret that another writer created."""
         return self.creation_policy is CreationPolicy.MERGE
 
     @property

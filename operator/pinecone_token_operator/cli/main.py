@@ -66,7 +66,7 @@ class _Version(argparse.Action):
             version = importlib.metadata.version(PROGRAM)
         except importlib.metadata.PackageNotFoundError:
             version = "(run from source)"
-        print(PROGRAM, version)  # noqa: T201 - what was asked for
+        print(PROGRAM, version)  # noqa: T201 - the flag's output
         parser.exit()
 
 

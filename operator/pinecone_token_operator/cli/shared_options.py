@@ -87,7 +87,7 @@ def endpoint(values: Mapping[str, Any], environ: Mapping[str, str]) -> Endpoint:
     if bundle is None:
         bundle = _from_variable("SSL_CERT_FILE", validators.ca_bundle, environ)
         directory = _from_variable("SSL_CERT_DIR", validators.ca_directory, environ)
-    # Whoever makes an SSL context opens this file.
+    # Python opens this file whenever it creates an SSL context.
     _from_variable("SSLKEYLOGFILE", validators.appendable_file, environ)
     return Endpoint(
         token_url=url,

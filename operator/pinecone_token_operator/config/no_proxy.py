@@ -93,7 +93,7 @@ def _name_rule(text: str, only_port: int | None) -> Rule:
 
     def matches(host: str, port: int) -> bool:
         if "*" not in text and hosts.parse_address(host) is not None:
-            return False  # 1.2.3.4 is no subdomain of 3.4
+            return False  # 1.2.3.4 is not a subdomain of 3.4
         return only_port in (None, port) and bool(pattern.fullmatch(host))
 
     return matches

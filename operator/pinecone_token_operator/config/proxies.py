@@ -26,7 +26,7 @@ class Proxy:
         scheme: http or https: how the proxy itself is reached.
         host: its name or address, without brackets.
         port: its port.
-        username: the decoded user name; empty if it asks for none.
+        username: the decoded user name; empty if none is needed.
         password: the decoded password.
     """
 
@@ -111,7 +111,7 @@ def read(environ: Mapping[str, str]) -> Proxies:
     if any(rule("", 0) for rule in direct):  # a bare asterisk
         return Proxies()
     https, http = _proxy("HTTPS_PROXY", environ), _proxy("HTTP_PROXY", environ)
-    # Not looked at beside HTTPS_PROXY: many desktops then set a SOCKS proxy here.
+    # Ignored if HTTPS_PROXY is set: many desktops then set a SOCKS proxy here.
     fallback = None if https else _proxy("ALL_PROXY", environ)
     return Proxies(https, http, fallback, direct)
 

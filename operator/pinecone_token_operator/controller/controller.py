@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 class Controller:
-    """Stands between the watches and the workers; knows no kind.
+    """Connects the watches to the workers; knows no kind.
 
     Until `run` this process is a standby: the index is kept current, and nothing is changed.
 
@@ -189,7 +189,7 @@ class Controller:
             self._relist.set()
 
     async def resync(self, every: timedelta) -> NoReturn:
-        """List everything and reconcile every resource now and then, until cancelled."""
+        """List everything and reconcile every resource periodically, until cancelled."""
         wake = due = self._from_now(every)
         while True:
             with contextlib.suppress(TimeoutError):
@@ -324,7 +324,7 @@ class Controller:
             self._rejections[ref] = report
 
     def _start(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Run something beside the workers; a failure of the API server is logged."""
+        """Run something concurrently with the workers; a failure of the API server is logged."""
 
         async def attempt() -> None:
             try:

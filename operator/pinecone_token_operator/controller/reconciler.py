@@ -37,7 +37,7 @@ class Resource(Protocol):
 
 
 class Reconciler(Protocol):
-    """Brings the resources of one kind to what they ask for."""
+    """Reconciles the resources of one kind."""
 
     @property
     def kind(self) -> Kind:
@@ -53,7 +53,7 @@ class Reconciler(Protocol):
         ...
 
     async def reconcile(self, ref: ObjectRef) -> datetime | None:
-        """Reconcile a resource, and return when time alone asks for another reconcile.
+        """Reconcile a resource, and return when to reconcile it again without an event.
 
         Failures are retried by the returned time; nothing is raised for them.
         """

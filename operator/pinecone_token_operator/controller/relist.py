@@ -1,4 +1,4 @@
-"""Relists: read everything now and then, to find what no event has reported."""
+"""Relists: periodic reads of everything, to find what no event has reported."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -21,8 +21,8 @@ async def list_resources(
     Page by page, so that never more than one of them is in memory.
 
     Raises:
-        ApiError: the API server refused or did not answer. A 404 is no proof that there are none:
-            so it answers while it does not serve the CRD's version.
+        ApiError: the API server refused or did not answer. A 404 does not prove that there are no
+            resources: it is also the reply while the CRD is not served.
     """
     async for page in api.pages(api_resource(kind).collection(namespace)):
         for item in page.get("items") or ():

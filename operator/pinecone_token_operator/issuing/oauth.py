@@ -124,7 +124,7 @@ def _whole_seconds(value: object) -> int | None:
 
 
 def _jwt_expiry(token: str) -> int | None:
-    """Return a JWT's `exp` in epoch seconds, rounded down; None if this is no JWT with one."""
+    """Return a JWT's `exp` in epoch seconds, rounded down; None if there is none."""
     segments = token.split(".")
     if len(segments) != 3:  # noqa: PLR2004 - RFC 7519: header, payload, signature
         return None

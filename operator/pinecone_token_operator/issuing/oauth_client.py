@@ -69,7 +69,7 @@ class TokenClient:
         # One SSL context for all: loading CA certificates takes 10 ms and 1 MB each time.
         self._trust = Trust(endpoint.ca_bundle, endpoint.ca_directory)
         self._issued = IssuedTokens()
-        # One connection for each: at each request httpcore looks at all connections of its pool,
+        # One connection for each: at each request httpcore scans all connections of its pool,
         # twice. With 8 that costs a tenth of a refresh, with 32 more than the request itself.
         self._idle: list[_Client] = []
         self._busy: set[_Client] = set()

@@ -64,10 +64,10 @@ def refusal(
 
 
 def _oauth_error(text: bytes) -> str | None:
-    """Return the `error` of an OAuth error reply; None if this is no such reply.
+    """Return the `error` of an OAuth error reply; None if it is not one.
 
     Gateways reply in JSON too, some with an `error` of their own such as "Forbidden". So a code
-    that RFC 6749 does not know, which extensions may add, counts only beside a description.
+    that RFC 6749 does not know, which extensions may add, counts only together with a description.
     """
     reply = (parsing.json_object(text) or {}) if len(text) <= parsing.MAX_BODY else {}
     code = reply.get("error")
@@ -78,7 +78,7 @@ def _oauth_error(text: bytes) -> str | None:
 
 
 def _retry_after(fields: Mapping[str, str], now: datetime) -> timedelta | None:
-    """Return the wait asked for, at most 15 minutes; None if it is absent or not positive."""
+    """Return the requested delay, at most 15 minutes; None if it is absent or not positive."""
     now = parsing.parse_date(fields.get("date", "")) or now
     asked = fields.get("retry-after", "")
     reset = parsing.digits(fields.get("x-ratelimit-reset", ""))

@@ -16,7 +16,7 @@ _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 def decode(body: bytes, encoding: str) -> bytes | None:
     """Return the body uncompressed, up to one byte more than `MAX_BODY`; None if that fails.
 
-    Nothing compressed is asked for, but some gateways compress all the same.
+    Compression is not requested, but some gateways compress anyway.
     """
     if len(body) > MAX_BODY or encoding.lower() in ("", "identity"):
         return body

@@ -13,7 +13,7 @@ from pinecone_token_operator.issuing.issuer import TokenEndpoint
 from pinecone_token_operator.issuing.oauth import AccessToken
 
 SUCCESS: Final = "success"
-# A rate-limited client id is probed this long before a token expires, whatever the endpoint asked.
+# A rate-limited client id is probed this long before a token expires, despite any Retry-After.
 PROBE_BEFORE_EXPIRY: Final = timedelta(seconds=60)
 _PROBES_APART: Final = 30.0  # seconds
 # How long callers wait while another caller's probe is in flight.

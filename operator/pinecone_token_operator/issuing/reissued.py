@@ -14,7 +14,7 @@ _DIGEST_BYTES: Final = 16
 
 
 class IssuedTokens:
-    """The tokens issued so far; none lives longer than the token endpoint first said.
+    """The tokens issued so far, each with the earliest expiry that the token endpoint reported.
 
     Some token endpoints, and gateways in front of others, hand out the same token until it expires,
     and some of those claim its full lifetime every time. Believing that would leave an expired
@@ -57,5 +57,5 @@ class IssuedTokens:
         self._expiries = {
             digest: expiry for digest, expiry in self._expiries.items() if expiry >= before
         }
-        # So that a sweep, which looks at all, is rare.
+        # Sweeps visit all tokens, so keep them rare.
         self._sweep_above = max(64, 2 * len(self._expiries))

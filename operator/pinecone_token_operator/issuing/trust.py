@@ -54,14 +54,14 @@ class Trust:
         try:
             found = os.stat(self._ca_bundle)  # noqa: PTH116 - at every exchange, and faster
         except OSError:
-            return None  # amid its replacement
+            return None  # it is being replaced
         return found.st_mtime_ns, found.st_size, found.st_ino
 
     def _load(self) -> ssl.SSLContext:
         if self._ca_bundle is None and self._ca_directory is None:
             return httpx.create_ssl_context(trust_env=False)
         context = ssl.create_default_context(cafile=self._ca_bundle, capath=self._ca_directory)
-        # The administrator vouches for these. Certificates of company CAs often lack extensions
+        # The administrator trusts these. Certificates of company CAs often lack extensions
         # that Python 3.13 and later insist on, and a bundle may hold an intermediate CA alone.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN

@@ -84,9 +84,9 @@ class Elector:
         return self.leading.is_set() and age < self._settings.renew_deadline.total_seconds()
 
     def not_ready(self) -> list[str]:
-        """Return why this process can neither lead nor stand by; nothing means it can.
+        """Return why this process can be neither leader nor standby; empty if it can.
 
-        An outage of the API server is no such reason, once the Lease has been read.
+        An outage of the API server does not count, once the Lease has been read.
         """
         if self._failure is None:
             return [] if self._has_succeeded else ["the Lease has not been read yet"]
@@ -214,7 +214,7 @@ class Elector:
         except TimeoutError:
             return
         except ApiError as error:
-            # Without a watch the Lease is read now and then, which is enough to stand by.
+            # Without a watch the Lease is polled, which is enough for a standby.
             logger.debug("Failed to watch the Lease %s (%s)", self._name, error)
         # The server may close each watch at once, or answer that the resourceVersion is too old.
         await asyncio.sleep(self._period())

@@ -46,7 +46,7 @@ def is_reverted(times: TokenTimes | None, delivered: TokenTimes | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a resource asks for, whatever its kind.
+    """What a resource of any kind requests.
 
     Attributes:
         generation: of its spec.
@@ -66,7 +66,7 @@ class TokenInput:
     """What the decision about the token of one resource depends on.
 
     Attributes:
-        wanted: what the resource asks for.
+        wanted: what the resource requests.
         credentials: the fingerprint of what a token is to be issued for, or why there is none.
         times: of the newest intact token in a target; None if no target has one.
         pending: a token that was issued and could not be written yet.

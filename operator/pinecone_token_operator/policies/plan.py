@@ -15,7 +15,7 @@ class TokenPlan:
         why: why a token is to be requested now, half a sentence for the log; empty if none is.
         deliver: a token that is in memory and to be written to the targets.
         problem: why no token is requested although one may be needed.
-        scheduled_at: when the schedule wanted the request; None if something else asked for it.
+        scheduled_at: when the schedule wanted the request; None if something else caused it.
         contested: whether another writer caused the request.
         wake_at: when time alone changes this plan; None if it does not.
         outdated: whether the failed attempts say nothing any more, because nothing is due.

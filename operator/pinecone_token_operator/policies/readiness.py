@@ -12,7 +12,7 @@ _SELF_EXPLANATORY = (Reason.CREDENTIALS_NOT_FOUND, Reason.CREDENTIALS_INVALID)
 
 
 def token_in(given: TargetInput) -> TokenTimes | None:
-    """Return the times of the token that the target provides; None if it is not ours to vouch for.
+    """Return the times of the token that the target provides; None if the target is not ours.
 
     The token may have expired.
     """

@@ -35,7 +35,7 @@ def refresh_at(
     Args:
         refreshed_at: when the token was requested.
         expires_at: when it expires.
-        refresh_before: the margin that the user asked for.
+        refresh_before: the requested margin; None means the default.
         fraction: a random number in [0, 1).
     """
     earliest, latest = refresh_window(refreshed_at, expires_at, refresh_before)

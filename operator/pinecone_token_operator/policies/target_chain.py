@@ -29,7 +29,7 @@ def plan_target(
 
     Args:
         given: the target.
-        wanted: what the resource asks for.
+        wanted: what the resource requests.
         token: a token to deliver that the targets lack; None if there is none.
         now: the time.
         fraction: a random number in [0, 1), for a new refresh time.
@@ -82,7 +82,7 @@ def _repair(
 
 
 def _within_schedule(token: StoredToken, wanted: Wanted, fraction: float) -> StoredToken:
-    """Return a token whose refresh time fits the margin that is asked for."""
+    """Return a token whose refresh time fits the requested margin."""
     times = token.refreshed_at, token.expires_at, wanted.refresh_before
     earliest, latest = refresh_window(*times)
     if earliest <= token.refresh_at <= latest:

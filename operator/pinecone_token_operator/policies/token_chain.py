@@ -94,7 +94,7 @@ def _dues(given: TokenInput, now: datetime) -> list[_Due]:
     if not given.deliverable:
         return []
     if given.is_reverted:
-        # What an older token says about itself would ask for a new one as often as it comes back.
+        # The times of an older token would request a new one each time it is restored.
         why = "another writer restored an older token"
         return [_Due(_ALWAYS, why, contested=True)]
     return [due for check in _CHECKS if (due := check(given, now)) is not None]
@@ -115,7 +115,7 @@ def _expired(given: TokenInput, _: datetime) -> _Due | None:
 
 
 def _from_the_future(given: TokenInput, now: datetime) -> _Due | None:
-    # Its expiry is not to be believed either: whoever wrote it used a clock that was ahead.
+    # Its expiry is not trustworthy either: its writer used a clock that was ahead.
     if given.times is None or given.times.refreshed_at <= now + _SKEW:
         return None
     return _Due(_ALWAYS, "the token's issue time is in the future")

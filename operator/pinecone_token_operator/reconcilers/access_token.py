@@ -55,7 +55,7 @@ class Collaborators:
         index: the resources.
         metrics: what is measured.
         record: records Events.
-        missed: called when a resource turns out to be another than the index has.
+        missed: called when a resource was replaced by one that the index does not have.
         env: the clocks and random numbers.
     """
 
@@ -68,7 +68,7 @@ class Collaborators:
 
 
 class AccessTokenReconciler:
-    """Brings PineconeAccessTokens to what they ask for.
+    """Reconciles PineconeAccessTokens.
 
     Args:
         uses: what it uses.
@@ -234,7 +234,7 @@ class AccessTokenReconciler:
                 reason=str(reason_of(target, not_refreshed)),
                 refreshed=not_refreshed is None,
                 expires_at=times.expires_at if times else None,
-                # While suspended nothing is scheduled; alerts tell by that what is meant to expire.
+                # While suspended nothing is scheduled: alerts then ignore the expiry.
                 refresh_at=times.refresh_at if times and not wanted.suspend else None,
                 refreshed_at=times.refreshed_at if times else None,
             ),
@@ -280,7 +280,7 @@ class AccessTokenReconciler:
                 )
             except ApiError as error:
                 if error.not_found:
-                    return  # its event is on the way
+                    return  # its deletion event is in flight
                 if not error.invalid or not tries_left:
                     raise
                 # A test in the patch failed: another resource, or another controller's condition.
@@ -297,7 +297,7 @@ class AccessTokenReconciler:
 
 
 def assign(resource: PineconeAccessToken, find_rival: FindRival) -> Assignment:
-    """Return what a resource asks for."""
+    """Return what a resource requests."""
     metadata, spec = resource.metadata, resource.spec
     target = TargetSpec(
         key=resource.target_key,
@@ -344,5 +344,5 @@ def _expiry(resource: Resource) -> datetime | None:
     reported = status.get("expiresAt")
     try:
         return datetime.fromisoformat(reported) if isinstance(reported, str) else None
-    except ValueError:  # the API server takes the year 0, if somebody else writes a status
+    except ValueError:  # the API server takes the year 0, if another writer sets the status
         return None

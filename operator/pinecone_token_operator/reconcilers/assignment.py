@@ -1,4 +1,4 @@
-"""What one resource asks for, whatever its kind."""
+"""What one resource of any kind requests."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ FindRival = Callable[[SecretKey, str | None], str | None]
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What one resource asks for, whatever its kind.
+    """What one resource of any kind requests.
 
     Attributes:
         ref: the resource.
         uid: its UID.
-        wanted: what its token is to be like.
+        wanted: the requested properties of its token.
         credentials_key: the credentials Secret.
         client_id_key: the key of the client id in it.
         client_secret_key: the key of the client secret in it.

@@ -81,7 +81,7 @@ class MergeCleanup:
         raise ApiError(status, reason, f"the API server refused to write Secret {'/'.join(key)}")
 
     async def _exists(self, target: Target, uid: str) -> bool:
-        """Return whether the resource is still there: an incomplete list is no proof."""
+        """Return whether the resource exists: it may only be missing from an incomplete list."""
         name = target.annotations.get(names.RESOURCE)
         if not name:
             return False

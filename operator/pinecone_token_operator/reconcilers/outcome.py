@@ -20,7 +20,7 @@ class Outcome:
         known: what is known of the resource.
         token_plan: what is to be done about its token next.
         targets: each target, and what is to be done about it next.
-        wake_at: when time alone asks for another refresh; None if it does not.
+        wake_at: when to reconcile again without an event; None if never.
     """
 
     known: Known
@@ -35,7 +35,7 @@ def evaluate(
     """Return what follows from what is known, for the status and the next wake-up.
 
     Args:
-        assignment: what the resource asks for.
+        assignment: what the resource requests.
         known: what is known after a refresh.
         now: the time.
         fraction: a random number in [0, 1).

@@ -36,7 +36,7 @@ class MakeRefresher(Protocol):
 
 
 class Refresher:
-    """Brings a resource's token and targets to what the resource asks for.
+    """Refreshes a resource's token and writes its targets.
 
     Args:
         gatherer: reads what a decision depends on.

@@ -119,8 +119,8 @@ class Known:
     def cached_until(self, keep: timedelta) -> datetime:
         """Return until when the cached token is kept.
 
-        Where somebody else changes or removes what is written, it proves what is stored, and
-        restores it without another token request, as long as it is valid.
+        Where another writer changes or removes what is written, the token verifies what is stored
+        and restores it without another token request, as long as it is valid.
 
         Args:
             keep: how long after its issue it is kept otherwise.
@@ -229,7 +229,7 @@ def _reported_retry_at(status: Mapping[str, Any]) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:  # the API server takes the year 0, if somebody else writes a status
+    except ValueError:  # the API server takes the year 0, if another writer sets the status
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 

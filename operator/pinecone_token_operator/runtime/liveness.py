@@ -18,11 +18,11 @@ class Watch(Protocol):
 
 
 class Liveness:
-    """What a kubelet should restart the process for; an API server outage is no such reason.
+    """Reasons for a kubelet to restart the process; an API server outage is not one.
 
     Args:
-        watches: the watches; each should receive something now and then.
-        queue_problems: returns why the work queue makes no progress; nothing means it does.
+        watches: the watches; each should receive something regularly.
+        queue_problems: returns why the work queue makes no progress; empty if it does.
         monotonic: the clock of the watches.
     """
 
@@ -37,7 +37,7 @@ class Liveness:
         self._monotonic = monotonic
 
     def problems(self) -> list[str]:
-        """Return what makes no progress; nothing means alive."""
+        """Return what makes no progress; empty if the process is alive."""
         oldest = self._monotonic() - STALE_AFTER.total_seconds()
         stale = sum(watch.last_progress < oldest for watch in self._watches)
         silent = [f"{stale} of {len(self._watches)} watches are silent"] if stale else []

@@ -160,7 +160,7 @@ class _App:
         )
 
     async def _serve_until(self, stop: asyncio.Event) -> None:
-        """Serve until told to stop; reconciles in progress are then completed."""
+        """Serve until `stop` is set, then complete the reconciles in progress."""
         serving = asyncio.create_task(self._serve())
         stopping = asyncio.create_task(stop.wait())
         try:

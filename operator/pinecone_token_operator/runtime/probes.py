@@ -23,8 +23,8 @@ async def serve(
     Args:
         host: the address to listen on.
         port: the port to listen on; with 0, `runner.addresses` has the one that was chosen.
-        live: returns what makes no progress; nothing means alive.
-        ready: returns what is missing; nothing means ready.
+        live: returns what makes no progress; empty if the process is alive.
+        ready: returns what is missing; empty if the process is ready.
         metrics: renders the samples with the given names, or all; called in a thread.
         notes: returns what /readyz should mention although the process is ready.
 

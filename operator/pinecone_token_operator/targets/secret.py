@@ -40,7 +40,7 @@ class TargetSpec:
 
     @property
     def merges(self) -> bool:
-        """Return whether the token is merged into a Secret that somebody else created."""
+        """Return whether the token is merged into a Secret that another writer created."""
         return self.creation_policy is CreationPolicy.MERGE
 
     @property
@@ -53,7 +53,7 @@ class TargetSpec:
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """Our part of the target Secret; whatever else it holds is kept.
+    """Our part of the target Secret; everything else in it is kept.
 
     Attributes:
         data: base64 by key.
@@ -135,8 +135,8 @@ def secret_to_create(
 def content_patch(target: Target, desired: Desired, *, prune: bool = True) -> Patch | None:
     """Return the patch that makes the target hold what it should, but for its owner references.
 
-    It carries the resourceVersion that was read, so that a change by somebody else in between is a
-    conflict and not lost. None means that nothing is to be changed.
+    It carries the resourceVersion that was read, so that a concurrent change by another
+    writer is a conflict and not lost. None means that nothing is to be changed.
 
     Args:
         target: the Secret as it was read.
@@ -167,7 +167,7 @@ def ownership_patch(target: Target, spec: TargetSpec) -> Patch | None:
     """Return the patch that sets who deletes the token with its resource, or None.
 
     That is the owner reference under `Owner`, and an annotation under `Merge`. It is apart from the
-    token, because OpenShift refuses a change of owner references without the right to delete.
+    token, because OpenShift refuses to change owner references without permission to delete.
     """
     metadata: dict[str, Any] = {}
     if (references := _references(target, spec)) is not None:
@@ -189,7 +189,7 @@ def ownership_differs(target: Target, spec: TargetSpec) -> bool:
 
 
 def removal_patch(target: Target) -> Patch:
-    """Return the patch that takes everything of ours out of somebody else's Secret."""
+    """Return the patch that removes everything of ours from a Secret that is not managed by us."""
     managed = target.managed
     ours = (
         *managed.get("annotations", ()),

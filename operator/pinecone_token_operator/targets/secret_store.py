@@ -34,7 +34,7 @@ class Versions(Protocol):
     def note(
         self, key: SecretKey, uid: str, resource_version: str, *, by: Hashable | None = None
     ) -> None:
-        """Remember what was just read or written, and by whom: its event is no change to them."""
+        """Remember what was just read or written, and by whom: they get no event for it."""
         ...
 
 

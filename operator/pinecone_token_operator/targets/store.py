@@ -12,7 +12,7 @@ from pinecone_token_operator.targets.target import Target
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What came of a write.
+    """The result of a write.
 
     Attributes:
         target: what is stored now, as the reply says.
@@ -37,7 +37,7 @@ class TargetStore(Protocol):
 
         Args:
             key: the target.
-            by: who reads it, and so need not hear of this version.
+            by: who reads it, and so need not be notified of this version.
 
         Raises:
             ApiError: the read failed.

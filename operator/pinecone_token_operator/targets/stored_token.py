@@ -1,4 +1,4 @@
-"""A token with the times that are stored beside it. No I/O."""
+"""A token with the times that are stored next to it. No I/O."""
 
 import hashlib
 import hmac
@@ -56,8 +56,8 @@ class StoredToken:
 def checksum(token: StoredToken, uid: str) -> str:
     """Return 32 hex digits over token, lifetime and origin, keyed by the resource's UID.
 
-    It detects accidental change. It is not authentication: the UID is public, so whoever may write
-    the Secret can write a matching checksum.
+    It detects accidental change. It is not authentication: the UID is public, so anyone who may
+    write the Secret can write a matching checksum.
     """
     parts = (
         token.access_token,

@@ -1,7 +1,7 @@
-"""The target Secret as it was read: whose it is and which token it holds. No I/O.
+"""The target Secret as it was read: its owner and its token. No I/O.
 
-The truth about a token is written beside it, as annotations in the same request, with a checksum
-that tells later whether both are still what was written.
+The metadata of a token is written as annotations in the same request, with a checksum that detects
+accidental changes of both.
 """
 
 import base64
@@ -123,7 +123,7 @@ class Target:
 
     @property
     def is_merged(self) -> bool:
-        """Return whether our keys were merged into somebody else's Secret."""
+        """Return whether our keys were merged into a Secret that is not managed by the operator."""
         return names.DELETION_POLICY in self.annotations
 
     @property
@@ -133,7 +133,7 @@ class Target:
 
     @property
     def is_copy(self) -> bool:
-        """Return whether it is a copy of a target, made with our annotations by somebody else."""
+        """Return whether it is a copy of a target, with our annotations, made by another writer."""
         written_as = self.annotations.get(names.TARGET)
         return written_as is not None and written_as != "/".join(self.key)
 
@@ -189,7 +189,7 @@ def is_owned_by(target: Target, owner: Owner) -> bool:
     """Return whether the operator created a Secret for this resource.
 
     An owner reference, an annotation or a label says so. What a deleted resource of the same name
-    left behind is taken over, unless it belongs to somebody by now or was only merged into: the
+    left behind is taken over, unless it has another owner by now or was only merged into: the
     garbage collector, which may be about to delete it, checks its owners again before it does.
     """
     if target.is_copy:
@@ -209,7 +209,7 @@ def is_owned_by(target: Target, owner: Owner) -> bool:
 def stored_token(target: Target, uid: str) -> StoredToken | None:
     """Return the token in a Secret if the checksum says that it and its times are intact.
 
-    A lifetime that no endpoint gives is not believed, whatever the checksum says.
+    A lifetime that no endpoint issues is rejected, even with a matching checksum.
     """
     times = target.times
     if times is None or target.data is None:
@@ -221,7 +221,7 @@ def stored_token(target: Target, uid: str) -> StoredToken | None:
         return None
     token = StoredToken(
         access_token=access_token,
-        # The one type there is: a changed key is repaired, not believed.
+        # The only type there is: a changed key is repaired, not trusted.
         token_type="Bearer",  # noqa: S106 - the type's name, not a token
         refreshed_at=times.refreshed_at,
         expires_at=times.expires_at,

@@ -10,7 +10,7 @@ from pinecone_token_operator.kube.paths import ApiResource
 async def find_problem(api: Requests, resource: ApiResource) -> ApiError | None:
     """Return why a kind cannot be watched, with what to do in the message; None if it can be.
 
-    A kind that is not served is no proof that its objects are gone: they come back with it.
+    That a kind is not served does not prove that its objects are gone: they return with it.
     """
     try:
         if _serves(await api.request("GET", resource.api), resource):

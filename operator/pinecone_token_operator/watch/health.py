@@ -94,7 +94,7 @@ class WatchHealth:
         return sorted(f"{_name(namespace)}: {problem}" for namespace, problem in unserved)
 
     def not_ready(self) -> list[str]:
-        """Return why this process cannot serve any namespace; nothing means it can serve some.
+        """Return why this process cannot serve any namespace; empty if it can serve some.
 
         One namespace that is not served does not make the process unready, or it could hold up a
         rollout. Neither does an outage of the API server, once the watches have worked.

@@ -58,7 +58,7 @@ class IsolatedLoop:
                 runner.run(asyncio.wait_for(self._task, None))
         except asyncio.CancelledError:
             reason = "cancelled"
-        except Exception as error:  # noqa: BLE001 - whatever it was, the caller may start another
+        except Exception as error:  # noqa: BLE001 - the caller may start another after any error
             reason = f"{type(error).__name__}: {error}"
         with contextlib.suppress(RuntimeError):  # the caller's loop is closed: nobody waits
             self._caller.call_soon_threadsafe(self._end, reason)

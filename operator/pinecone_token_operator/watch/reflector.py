@@ -27,9 +27,9 @@ from pinecone_token_operator.watch.health import Namespace, WatchHealth
 WATCH_SECONDS: Final = (270, 310)
 # Bookmarks come about once a minute; silence beyond that is a connection that died unnoticed.
 INACTIVITY: Final = timedelta(seconds=70)
-# Events that were lost on the way, for a proxy's fault say, are made up for by then.
+# Events that were lost on the way, for example in a proxy, are found by then.
 RELIST_EVERY: Final = timedelta(minutes=30)
-# A watch that ends sooner than this is a failure, however politely it ended.
+# A watch that ends sooner than this counts as failed, even without an error.
 SETTLED: Final = timedelta(seconds=10)
 FIRST_DELAY: Final = timedelta(seconds=0.5)
 MAX_DELAY: Final = timedelta(seconds=30)
@@ -83,10 +83,10 @@ class Reflector:
 
     Attributes:
         last_progress: when the API server last sent something, or an error was handled, in seconds
-            of `monotonic`: an API server outage is no reason to restart the process.
+            of `monotonic`: an API server outage must not restart the process.
         synced: set once a whole list has been read.
         begun: set once a whole list has been read, or has failed.
-        is_current: whether the store is up to date but for events on their way.
+        is_current: whether the store is up to date, apart from events in flight.
     """
 
     def __init__(
@@ -160,8 +160,8 @@ class Reflector:
     async def _can_resume(self) -> bool:
         """Return whether to watch from the last position.
 
-        Once the API server's store is restored from a backup, its versions are of the past. A watch
-        from a version that it has not reached yet is open, and carries nothing until it has.
+        After the API server's store was restored from a backup, its versions are older. A watch
+        from a version that it has not reached yet stays open, but delivers nothing until then.
 
         Raises:
             ApiError: the API server refused or did not answer.

@@ -31,7 +31,7 @@ FIRST_DELAY: Final = timedelta(seconds=1)
 MAX_DELAY: Final = timedelta(seconds=30)
 # A watch that lasted this long works: the next failure is the first.
 SETTLED: Final = timedelta(seconds=10)
-# A list this recent is no reason to doubt its resourceVersion.
+# The resourceVersion of a list this recent is trusted.
 RECENT: Final = timedelta(seconds=5)
 # A watch that is open this long is established: one that only carries an error has ended by then.
 ESTABLISHED: Final = timedelta(seconds=0.5)
@@ -165,12 +165,12 @@ class RequestGate:
         return response
 
     def _open(self, collection: _Collection, response: aiohttp.ClientResponse) -> None:
-        """Look at what the watch carries, and report it as established if it lasts a moment."""
+        """Check the events of a watch, and report it as established once it has lasted a moment."""
 
         def established() -> None:
             if collection.failed:
                 collection.failed = False
-                # Whoever lists there may have failed too.
+                # A list in this namespace may have failed too.
                 self._listed(collection.namespace)
             self._established(collection.namespace)
 
@@ -201,10 +201,10 @@ class RequestGate:
     async def _correct_position(
         self, request: aiohttp.ClientRequest, collection: _Collection
     ) -> None:
-        """Restart a watch from now if its resourceVersion is of the future.
+        """Restart a watch from now if its resourceVersion is newer than the store.
 
-        Once the API server's store is restored from a backup, its versions are of the past. A watch
-        from a version that it has not reached yet is open, and carries nothing until it has.
+        After the API server's store was restored from a backup, its versions are older. A watch
+        from a version that it has not reached yet stays open, but delivers nothing until then.
 
         Raises:
             ApiError: the API server refused or did not answer.
@@ -216,7 +216,7 @@ class RequestGate:
             await self._restart(request, collection)
 
     async def _restart(self, request: aiohttp.ClientRequest, collection: _Collection) -> None:
-        """Have the watch begin from now, and everything listed again."""
+        """Start the watch from the current resourceVersion, and request a relist."""
         try:
             latest = await self._latest(request)
         except ApiError as error:

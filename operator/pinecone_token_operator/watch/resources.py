@@ -39,10 +39,10 @@ logger = logging.getLogger(__name__)
 
 
 class ResourceWatch:
-    """Forwards the events of one kind, and keeps doing so whatever happens to kopf.
+    """Forwards the events of one kind, and restarts kopf when it fails.
 
-    It forwards changes only. What exists before, or changes while no watch is open, is for someone
-    else to list: kopf would make an event of each object, and misses those that were deleted.
+    It forwards changes only. Objects that exist before, or change while no watch is open, must be
+    listed elsewhere: kopf would send an event for each object, and misses deletions.
 
     A namespace whose list or watch fails is retried by itself, and does not disturb the others.
 
@@ -52,7 +52,7 @@ class ResourceWatch:
         namespaces: the namespaces to watch; none means all, or a cluster-scoped kind.
         feed: takes each event, in the event loop of `run`; must not block.
         missed: called there with a namespace (None: all, or a cluster-scoped kind) when events may
-            have been missed in it: `feed` keeps up to date whatever is listed from then on.
+            have been missed in it: `feed` keeps up to date what is listed from then on.
         monotonic: seconds of a clock that never goes back.
         rng: jitters the delays.
         health: the state of all watches; by default of this one only.
@@ -63,7 +63,7 @@ class ResourceWatch:
 
     Attributes:
         last_progress: when the API server last replied or sent something, or an error was handled,
-            in seconds of `monotonic`: an API server outage is no reason to restart the process.
+            in seconds of `monotonic`: an API server outage must not restart the process.
         begun: set once each namespace has events forwarded, or a reason why not.
     """
 

@@ -1,4 +1,4 @@
-"""Reflector of Secrets: which versions there are, and which changes to report to whom.
+"""Reflector of Secrets: tracks their versions and reports changes to those that missed them.
 
 It keeps uid and resourceVersion of only those names that some resource refers to, so memory follows
 the number of resources, not the number of Secrets in the cluster.
@@ -47,7 +47,7 @@ class SecretReflector:
         namespace: the namespace to watch; None means all.
         is_wanted: returns whether some resource refers to a Secret.
         changed: takes the Secret's key, and those who have seen the version already, by `note`:
-            everyone else who refers to the Secret has to be told. Must not block.
+            everyone else who refers to the Secret must be notified. Must not block.
         monotonic: seconds of a clock that never goes back.
         rng: jitters the delays.
         health: the state of all watches; by default of this one only.

@@ -156,7 +156,7 @@ def test_archive_without_a_program_is_refused(server: ReleaseServer, tmp_path: P
     assert message == "the archive lacks kube-apiserver"
 
 
-def test_what_is_no_archive_is_refused(server: ReleaseServer, tmp_path: Path) -> None:
+def test_invalid_archive_is_refused(server: ReleaseServer, tmp_path: Path) -> None:
     content = b"<html>Sign in</html>"
     sha512 = hashlib.sha512(content).hexdigest()
     with ReleaseServer(server.ca_file.parent, ARCHIVE.path, content) as other:
@@ -191,7 +191,7 @@ def test_two_processes_download_once(server: ReleaseServer, tmp_path: Path) -> N
     assert (target / "etcd").is_file()
 
 
-def test_killed_download_is_begun_anew(server: ReleaseServer, tmp_path: Path) -> None:
+def test_killed_download_starts_over(server: ReleaseServer, tmp_path: Path) -> None:
     server.mode = "stalls half-way"
     target = tmp_path / "programs"
     with start(server, target) as killed:

@@ -107,7 +107,7 @@ def test_nothing_is_built_if_no_selected_test_needs_it(tmp_path: Path) -> None:
     assert "building" not in output
 
 
-def test_what_is_left_open_fails_its_own_file(tmp_path: Path) -> None:
+def test_leftover_program_fails_its_own_file(tmp_path: Path) -> None:
     leak = "    cycle = [socket.socket()]\n    cycle.append(cycle)\n"
     text = f"import socket\n\ndef test_leaves_a_socket() -> None:\n{leak}"
     (tmp_path / "test_leaks.py").write_text(text, "utf-8")
