@@ -40,6 +40,7 @@ from tests.support.builders import (
     make_token,
     make_token_input,
     make_wanted,
+    raw_resource,
 )
 
 _ADDRESSES = ("MICRO_KUBECONFIG", "MICRO_TOKEN_URL", "MICRO_CA_BUNDLE")
@@ -63,16 +64,7 @@ def main() -> None:
 
 def measure(runner: pyperf.Runner) -> None:
     spec, token, secret = make_spec(), make_token(), make_secret()
-    raw = {
-        "metadata": {
-            "namespace": "shop",
-            "name": "search",
-            "uid": UID,
-            "generation": 3,
-            "creationTimestamp": "2026-11-25T11:00:00Z",
-        },
-        "spec": {"credentialsSecretRef": {"name": "account"}},
-    }
+    raw = raw_resource()
     target, wanted, known = read_target(secret), make_wanted(), make_known()
     given, desired = make_token_input(), desire(spec, make_token(access_token="another"))
     outcome = make_outcome(known, after(minutes=1))

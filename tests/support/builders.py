@@ -40,7 +40,16 @@ def make_resource(
     **spec: object,
 ) -> PineconeAccessToken:
     """Return a resource `search` in `shop`; `spec` in the API's own names."""
-    obj = {
+    return parse_resource(raw_resource(metadata, status, **spec))
+
+
+def raw_resource(
+    metadata: Mapping[str, Any] | None = None,
+    status: Mapping[str, Any] | None = None,
+    **spec: object,
+) -> dict[str, Any]:
+    """Return the same resource as the API server sends it."""
+    return {
         "metadata": {
             "namespace": "shop",
             "name": "search",
@@ -52,7 +61,6 @@ def make_resource(
         "spec": {"credentialsSecretRef": {"name": "account"}, **spec},
         "status": status or {},
     }
-    return parse_resource(obj)
 
 
 def make_token(**changes: Any) -> StoredToken:
@@ -109,19 +117,6 @@ def make_target(
     resource: PineconeAccessToken | None = None, token: StoredToken | None = None
 ) -> Target:
     return read_target(make_secret(resource, token))
-
-
-def merge(document: Any, patch: Any) -> Any:
-    """Apply a JSON merge patch: the pseudo code of RFC 7396, section 2."""
-    if not isinstance(patch, Mapping):
-        return patch
-    result = dict(document) if isinstance(document, Mapping) else {}
-    for name, value in patch.items():
-        if value is None:
-            result.pop(name, None)
-        else:
-            result[name] = merge(result.get(name), value)
-    return result
 
 
 def make_token_input(resource: PineconeAccessToken | None = None, **changes: Any) -> TokenInput:

@@ -5,17 +5,12 @@ https://prometheus.io/docs/practices/naming/, as `promtool check metrics` reads 
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 
 import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from pinecone_token_operator.keys import ObjectRef
-from pinecone_token_operator.telemetry.metrics import Metrics, TokenSample
-from tests.support.documented import KIND
-
-T0 = datetime(2026, 11, 25, 12, tzinfo=UTC)
+from tests.support.metrics import used_metrics
 
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 TYPES = {"counter", "gauge", "histogram", "summary"}
@@ -65,25 +60,7 @@ def _family_complaints(family: Metric) -> Iterator[str]:
 
 
 def test_metric_names_follow_the_conventions() -> None:
-    metrics = Metrics()
-    # A metric without a sample is not shown, and so not checked.
-    metrics.token(
-        ObjectRef(KIND, "team", "app"),
-        TokenSample(
-            ready=True,
-            refreshed=True,
-            reason="Succeeded",
-            expires_at=T0 + timedelta(minutes=30),
-            refresh_at=T0 + timedelta(minutes=20),
-            refreshed_at=T0,
-        ),
-    )
-    metrics.exchange("success", 0.05)
-    metrics.reconciled("success")
-    metrics.lateness(0.2)
-    metrics.queue_length(3)
-
-    assert complaints(metrics.render().decode()) == []
+    assert complaints(used_metrics().render().decode()) == []
 
 
 @pytest.mark.parametrize(

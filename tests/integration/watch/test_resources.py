@@ -5,7 +5,6 @@ import contextlib
 import json
 import logging
 import random
-import shutil
 import signal
 import threading
 import time
@@ -24,7 +23,7 @@ from tests.support.api_proxy import ApiProxy
 from tests.support.cluster import Cluster
 from tests.support.documented import GROUP, PLURAL, VERSION
 from tests.support.repository import CRD
-from tests.support.watching import DEADLINE, Account, until
+from tests.support.watching import DEADLINE, Account, replace_store, until
 
 pytestmark = pytest.mark.programs(*Cluster.PROGRAMS)
 
@@ -385,14 +384,6 @@ async def test_watch_restarts_when_the_store_is_restored(tmp_path: Path) -> None
     fed = Fed()
     with Cluster(tmp_path / "cluster", audit=False) as own:
 
-        def restart(source: Path, destination: Path) -> None:
-            own.kill_apiserver()
-            own.kill_etcd()
-            shutil.rmtree(destination, ignore_errors=True)
-            shutil.copytree(source, destination)
-            own.start_etcd()
-            own.start_apiserver()
-
         def change(name: str, times: int) -> None:
             with Kube(own) as kube:
                 kube.create_token("default", name)
@@ -401,13 +392,13 @@ async def test_watch_restarts_when_the_store_is_restored(tmp_path: Path) -> None
                     kube.patch(token_path("default", name), patch)
 
         install_crd(own)
-        await asyncio.to_thread(restart, etcd, backup)
+        await asyncio.to_thread(replace_store, own, etcd, backup)
         async with watching(own.kubeconfig, fed, "default") as (watch, _):
             await until(lambda: fed.missed_in, lambda: watch.unserved, 40)
             await asyncio.to_thread(change, "lost", 200)
             await fed.until(("ADDED", "default", "lost"))
             missed = len(fed.missed_in)
-            await asyncio.to_thread(restart, backup, etcd)
+            await asyncio.to_thread(replace_store, own, backup, etcd)
             await until(lambda: len(fed.missed_in) > missed, lambda: watch.unserved, 60)
             await asyncio.to_thread(change, "new", 0)
             await fed.until(("ADDED", "default", "new"))

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import random
-import shutil
 import time
 from collections.abc import AsyncIterator, Collection, Hashable
 from pathlib import Path
@@ -17,7 +16,7 @@ from pinecone_token_operator.watch.secrets_metadata import UNWATCHED_TYPES, Key,
 from tests.support.api import Kube, secret_path
 from tests.support.api_proxy import ApiProxy
 from tests.support.cluster import Cluster
-from tests.support.watching import DEADLINE, Account, until
+from tests.support.watching import DEADLINE, Account, replace_store, until
 
 pytestmark = pytest.mark.programs(*Cluster.PROGRAMS)
 
@@ -288,20 +287,11 @@ async def test_restored_store_is_relisted(tmp_path: Path) -> None:
     """Its versions are of the past, so a watch from the latest known one would carry nothing."""
     etcd, backup = tmp_path / "cluster" / "etcd", tmp_path / "backup"
     with Cluster(tmp_path / "cluster", audit=False) as own:
-
-        def restart(source: Path, destination: Path) -> None:
-            own.kill_apiserver()
-            own.kill_etcd()
-            shutil.rmtree(destination, ignore_errors=True)
-            shutil.copytree(source, destination)
-            own.start_etcd()
-            own.start_apiserver()
-
         with Kube(own) as kube:
             kube.create_secret("default", "wanted", {})
             old = touch(kube, "default")
             kube.create_secret("default", "wanted-gone", {})
-        await asyncio.to_thread(restart, etcd, backup)
+        await asyncio.to_thread(replace_store, own, etcd, backup)
         api = await operator_kube.connect(own.kubeconfig, None)
         async with contextlib.aclosing(api):
             reported = Reported(api, "default")
@@ -313,7 +303,7 @@ async def test_restored_store_is_relisted(tmp_path: Path) -> None:
                         touch(kube, "default")
                     reported.note(kube, "wanted", by="one")
                 await until(lambda: reported.version("wanted-lost"), lambda: "not seen")
-                await asyncio.to_thread(restart, backup, etcd)
+                await asyncio.to_thread(replace_store, own, backup, etcd)
                 await until(lambda: reported.version("wanted") == old, lambda: "no", 60)
                 assert reported.version("wanted-lost") is None
                 assert reported.version("wanted-gone")

@@ -33,8 +33,8 @@ from tests.support.builders import (
     make_spec,
     make_target,
     make_token,
-    merge,
 )
+from tests.support.merge_patch import merge
 
 _ENV: Final = Env(now=lambda: NOON, monotonic=lambda: 0.0, rng=random.Random(0))
 _ENDPOINT: Final = Endpoint("https://login.example/oauth/token", "https://api.example/", "2025-04")

@@ -23,16 +23,13 @@ from tests.support.builders import (
     make_resource,
     make_secret,
     make_wanted,
-    merge,
     stored_secret,
 )
+from tests.support.examples import MERGE, SUSPENDED, TOO_LARGE, with_target
+from tests.support.merge_patch import merge
 
-_KEY: Final = ("shop", "search")
-_MERGE: Final = make_resource(target={"creationPolicy": "Merge"})
-_SUSPENDED: Final = make_resource(suspend=True)
 _WIDE: Final = make_resource(refreshBefore="20m")
 _TLS: Final = make_resource(target={"template": {"type": "example.com/token"}})
-_TOO_LARGE: Final = make_resource(target={"template": {"data": {"a": "x" * 900_001}}})
 _FIELDS: Final = [{"manager": "argocd", "time": "2026-11-25T12:10:00Z"}]
 _OPEN: Final = stored_secret(
     {
@@ -53,17 +50,12 @@ def _drifted(writer: str) -> Known:
     fields = [{"manager": writer, "time": "2026-11-25T12:10:00Z"}] if writer else []
     patch = {"metadata": {"labels": None, "managedFields": fields}}
     known = make_known(secret=merge(make_secret(), patch))
-    return known.with_target(_KEY, replace(known.targets[_KEY], damping=Damping(6, after(5))))
+    return with_target(known, damping=Damping(6, after(5)))
 
 
 def _requested_too_often() -> Known:
     known = make_known(secret=merge(make_secret(), {"metadata": {"managedFields": _FIELDS}}))
     return replace(known, credentials="0ther", damping=Damping(6, after(5)))
-
-
-def _with_target(**changes: Any) -> Known:
-    known = make_known()
-    return known.with_target(_KEY, replace(known.targets[_KEY], **changes))
 
 
 def _situations() -> Iterator[_Situation]:
@@ -76,24 +68,24 @@ def _situations() -> Iterator[_Situation]:
     yield "failing endpoint, valid token", failed(make_known(), after(26)), None, after(25), None
     yield "failing endpoint, expired token", failed(make_known(), after(31)), None, after(30), None
     yield "failing endpoint, no token", failed(none, after(1)), None, NOON, None
-    yield "suspended, valid token", make_known(_SUSPENDED), _SUSPENDED, after(1), None
-    yield "suspended, expired token", make_known(_SUSPENDED), _SUSPENDED, after(31), None
+    yield "suspended, valid token", make_known(SUSPENDED), SUSPENDED, after(1), None
+    yield "suspended, expired token", make_known(SUSPENDED), SUSPENDED, after(31), None
     yield "no credentials, no token", replace(none, credentials=_NO_CREDENTIALS), None, NOON, None
     yield (
         "delivery refused",
-        _with_target(attempts=Attempts(2, after(9), _REFUSED)),
+        with_target(make_known(), attempts=Attempts(2, after(9), _REFUSED)),
         None,
         NOON,
         None,
     )
     yield (
         "labels refused",
-        _with_target(repairs=Attempts(2, after(9), _INCOMPLETE)),
+        with_target(make_known(), repairs=Attempts(2, after(9), _INCOMPLETE)),
         None,
         NOON,
         None,
     )
-    yield "template too large", make_known(_TOO_LARGE, make_secret()), _TOO_LARGE, after(1), None
+    yield "template too large", make_known(TOO_LARGE, make_secret()), TOO_LARGE, after(1), None
     yield "contested by a field manager", _drifted("argocd"), None, after(5), None
     yield "contested by another operator", _drifted("pinecone-token-operator"), None, after(5), None
     yield "contested by an unknown writer", _drifted(""), None, after(5), None
@@ -101,9 +93,9 @@ def _situations() -> Iterator[_Situation]:
     yield "owned by another resource", make_known(), None, after(1), "elder"
     yield "not managed by this resource", theirs, None, after(1), None
     yield "copy of another target", make_known(secret=_COPY), None, after(1), None
-    yield "nothing to merge into", make_known(_MERGE, target=None), _MERGE, after(1), None
-    yield "merge not allowed", make_known(_MERGE, stored_secret({})), _MERGE, after(1), None
-    yield "merge would overwrite", make_known(_MERGE, _OPEN), _MERGE, after(1), None
+    yield "nothing to merge into", make_known(MERGE, target=None), MERGE, after(1), None
+    yield "merge not allowed", make_known(MERGE, stored_secret({})), MERGE, after(1), None
+    yield "merge would overwrite", make_known(MERGE, _OPEN), MERGE, after(1), None
 
 
 def status_sentences() -> Iterator[str]:

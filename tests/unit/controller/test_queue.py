@@ -5,20 +5,7 @@ from hypothesis import strategies as st
 
 from pinecone_token_operator.controller.queue import WorkQueue
 from pinecone_token_operator.keys import ObjectRef
-from tests.support.documented import KIND
-
-
-def ref(name: str) -> ObjectRef:
-    return ObjectRef(KIND, "shop", name)
-
-
-A, B, C = ref("a"), ref("b"), ref("c")
-
-
-async def settle() -> None:
-    """Let every task run as far as it can."""
-    for _ in range(10):
-        await asyncio.sleep(0)
+from tests.support.controller import A, B, C, ref, settle
 
 
 def make_queue(**urgencies: float) -> WorkQueue:

@@ -11,24 +11,11 @@ import pytest
 from pinecone_token_operator.controller.timers import Timers
 from pinecone_token_operator.keys import ObjectRef
 from tests.support.builders import NOON, after
-from tests.support.documented import KIND
-
-
-def ref(name: str) -> ObjectRef:
-    return ObjectRef(KIND, "shop", name)
-
-
-A, B, C = ref("a"), ref("b"), ref("c")
-
-
-async def settle() -> None:
-    """Let every task run as far as it can."""
-    for _ in range(10):
-        await asyncio.sleep(0)
+from tests.support.controller import A, B, C, ref, settle
 
 
 class Clock:
-    """A clock that stands still until it is set."""
+    """A clock that stops until it is set."""
 
     def __init__(self) -> None:
         self.now = NOON

@@ -1,43 +1,21 @@
 """docs/metrics.md documents exactly the metrics that /metrics exports."""
 
 import re
-from datetime import UTC, datetime
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from pinecone_token_operator.keys import ObjectRef
-from pinecone_token_operator.telemetry.metrics import Metrics, TokenSample
-from tests.support.documented import KIND
+from tests.support.metrics import used_metrics
 from tests.support.repository import ROOT
 
 PAGE = (ROOT / "docs" / "metrics.md").read_text("utf-8")
 ROWS = re.findall(r"^\| (`pinecone_\w+`) \| (\w+) \| (.*?) ?\| (.+) \|$", PAGE, re.MULTILINE)
 _LABELS = ("namespace", "name", "reason", "result")
-NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
-
-
-def rendered() -> str:
-    """Return /metrics after everything that has labels was used once."""
-    metrics = Metrics()
-    sample = TokenSample(
-        ready=True,
-        refreshed=True,
-        reason="Succeeded",
-        expires_at=NOW,
-        refresh_at=NOW,
-        refreshed_at=NOW,
-    )
-    metrics.token(ObjectRef(KIND, "team", "app"), sample)
-    metrics.exchange("success", 0.1)
-    metrics.reconciled("success")
-    metrics.namespace_served("team", served=True)
-    return metrics.render().decode()
 
 
 def expected_rows() -> list[tuple[str, str, str, str]]:
     """Return the rows that the page should have: name, type, labels and help of each metric."""
     rows = []
-    for family in text_string_to_metric_families(rendered()):
+    for family in text_string_to_metric_families(used_metrics().render().decode()):
         name = family.name + ("_total" if family.type == "counter" else "")
         if not name.startswith("pinecone_"):
             continue  # the Prometheus client's own

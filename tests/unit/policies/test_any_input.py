@@ -37,12 +37,13 @@ from tests.support.builders import (
     make_spec,
     make_token,
     make_wanted,
-    merge,
+    raw_resource,
     stored_secret,
 )
 from tests.support.crd_strategies import SPEC, STATUS, TIMES, valid
 from tests.support.documented import REFRESH_REQUESTED_AT
 from tests.support.leaks import find_leaks
+from tests.support.merge_patch import merge
 
 CANARY = "t0ken-c4n4ry-0123456789"
 OURS = (
@@ -73,18 +74,7 @@ tokens = st.builds(
 )
 resources = st.builds(
     lambda spec, status, requested: parse_resource(
-        {
-            "metadata": {
-                "namespace": "shop",
-                "name": "search",
-                "uid": UID,
-                "generation": 3,
-                "creationTimestamp": "2026-11-25T11:00:00Z",
-                "annotations": {REFRESH_REQUESTED_AT: requested},
-            },
-            "spec": spec,
-            "status": status,
-        }
+        raw_resource({"annotations": {REFRESH_REQUESTED_AT: requested}}, status) | {"spec": spec}
     ),
     valid(SPEC),
     valid(STATUS),

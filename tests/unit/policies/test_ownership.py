@@ -12,9 +12,9 @@ from tests.support.builders import (
     make_resource,
     make_secret,
     make_target_input,
-    merge,
     stored_secret,
 )
+from tests.support.merge_patch import merge
 
 MERGE = make_resource(target={"creationPolicy": "Merge"})
 NOT_OURS = stored_secret({})

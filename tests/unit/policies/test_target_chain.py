@@ -25,9 +25,9 @@ from tests.support.builders import (
     make_target_input,
     make_token,
     make_wanted,
-    merge,
     stored_secret,
 )
+from tests.support.merge_patch import merge
 
 MERGE = make_resource(target={"creationPolicy": "Merge"})
 OPEN = stored_secret({"metadata": {"annotations": {names.ALLOW_MERGE: "true"}}})

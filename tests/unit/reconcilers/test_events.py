@@ -10,20 +10,18 @@ from pinecone_token_operator.policies.input import Attempts
 from pinecone_token_operator.reconcilers.events import Transition, find_transitions
 from pinecone_token_operator.reconcilers.state import Known
 from pinecone_token_operator.reconcilers.status import compute_status, invalid_status
+from tests.support import examples
 from tests.support.builders import (
     after,
     failed,
     make_known,
     make_outcome,
-    make_resource,
     make_secret,
     make_token,
     make_wanted,
-    merge,
 )
-
-KEY = ("shop", "search")
-NO_CREDENTIALS = Problem(Reason.CREDENTIALS_NOT_FOUND, "Secret shop/account does not exist")
+from tests.support.examples import MERGE, NO_CREDENTIALS, with_target
+from tests.support.merge_patch import merge
 
 
 class Case(NamedTuple):
@@ -32,10 +30,6 @@ class Case(NamedTuple):
     known: Known
     resource: PineconeAccessToken | None = None
     rival: str | None = None
-
-
-def with_target(known: Known, **changes: Any) -> Known:
-    return known.with_target(KEY, replace(known.targets[KEY], **changes))
 
 
 def incomplete(message: str) -> Case:
@@ -48,9 +42,6 @@ def trouble(reason: Reason) -> Case:
     return Case(replace(make_known(), trouble=Attempts(2, after(40), problem)))
 
 
-SUSPENDED_RESOURCE = make_resource(suspend=True)
-MERGE = make_resource(target={"creationPolicy": "Merge"})
-TOO_LARGE_TEMPLATE = make_resource(target={"template": {"data": {"a": "x" * 900_001}}})
 # Its refresh is due long after the times that are used here.
 NEXT_TOKEN = make_token(refreshed_at=after(20), expires_at=after(50), refresh_at=after(39))
 
@@ -61,11 +52,11 @@ FAILING_AGAIN = Case(failed(make_known(), after(26), failures=5))
 RATE_LIMITED = Case(failed(make_known(), after(25), reason=Reason.THROTTLED))
 NEVER_WORKED = Case(failed(make_known(target=None), after(25)))
 EXPIRED = Case(failed(make_known(), after(45)))
-SUSPENDED = Case(make_known(SUSPENDED_RESOURCE), SUSPENDED_RESOURCE)
+SUSPENDED = Case(make_known(examples.SUSPENDED), examples.SUSPENDED)
 CONFLICT = Case(make_known(), rival="elder")
 NOTHING_TO_MERGE_INTO = Case(make_known(MERGE, target=None), MERGE)
 WITHOUT_CREDENTIALS = Case(make_known(target=None, credentials=NO_CREDENTIALS))
-TOO_LARGE = Case(make_known(TOO_LARGE_TEMPLATE, make_secret()), TOO_LARGE_TEMPLATE)
+TOO_LARGE = Case(make_known(examples.TOO_LARGE, make_secret()), examples.TOO_LARGE)
 INCOMPLETE = incomplete("the API server refused the labels")
 INCOMPLETE_OTHERWISE = incomplete("the API server refused the owner reference")
 CONTESTED = Case(

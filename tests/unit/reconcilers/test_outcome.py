@@ -22,27 +22,24 @@ from tests.support.builders import (
     make_assignment,
     make_known,
     make_outcome,
-    make_resource,
     make_secret,
     make_token,
-    merge,
     stored_secret,
 )
+from tests.support.examples import (
+    INCOMPLETE,
+    MERGE,
+    NO_CREDENTIALS,
+    REFUSED,
+    SUSPENDED,
+    TOO_LARGE,
+    UNREADABLE,
+    with_target,
+)
+from tests.support.merge_patch import merge
 
-KEY = ("shop", "search")
 DAY = timedelta(days=1)
-NO_CREDENTIALS = Problem(Reason.CREDENTIALS_NOT_FOUND, "Secret shop/account does not exist")
 FAILED = Problem(Reason.UNAVAILABLE, "the token endpoint answered 503")
-REFUSED = Problem(Reason.TARGET_NOT_WRITABLE, "the API server refused to write Secret shop/search")
-INCOMPLETE = Problem(Reason.TARGET_INCOMPLETE, "the API server refused the labels")
-UNREADABLE = Problem(Reason.API_SERVER_ERROR, "the API server failed to return Secret shop/search")
-SUSPENDED = make_resource(suspend=True)
-MERGE = make_resource(target={"creationPolicy": "Merge"})
-TOO_LARGE = make_resource(target={"template": {"data": {"a": "x" * 900_001}}})
-
-
-def with_target(known: Known, **changes: Any) -> Known:
-    return known.with_target(KEY, replace(known.targets[KEY], **changes))
 
 
 def refused(known: Known, retry_at: datetime, resource: PineconeAccessToken | None = None) -> Known:

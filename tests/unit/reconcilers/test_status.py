@@ -28,18 +28,21 @@ from tests.support.builders import (
     make_secret,
     make_token,
     make_wanted,
-    merge,
     stored_secret,
 )
+from tests.support.examples import (
+    INCOMPLETE,
+    KEY,
+    MERGE,
+    NO_CREDENTIALS,
+    REFUSED,
+    SUSPENDED,
+    TOO_LARGE,
+    UNREADABLE,
+    with_target,
+)
+from tests.support.merge_patch import merge
 
-KEY = ("shop", "search")
-NO_CREDENTIALS = Problem(Reason.CREDENTIALS_NOT_FOUND, "Secret shop/account does not exist")
-UNREADABLE = Problem(Reason.API_SERVER_ERROR, "the API server failed to return Secret shop/search")
-REFUSED = Problem(Reason.TARGET_NOT_WRITABLE, "the API server refused to write Secret shop/search")
-INCOMPLETE = Problem(Reason.TARGET_INCOMPLETE, "the API server refused the labels")
-SUSPENDED = make_resource(suspend=True)
-MERGE = make_resource(target={"creationPolicy": "Merge"})
-TOO_LARGE = make_resource(target={"template": {"data": {"a": "x" * 900_001}}})
 # As other controllers put them there.
 SYNCED = {
     "type": "Synced",
@@ -59,11 +62,6 @@ def compute(
 ) -> dict[str, Any]:
     outcome = make_outcome(known, now, resource, rival)
     return compute_status(outcome, make_wanted(resource), previous or {}, now)
-
-
-def with_target(known: Known, **changes: Any) -> Known:
-    """Return the same with other knowledge of the target."""
-    return known.with_target(KEY, replace(known.targets[KEY], **changes))
 
 
 def with_trouble(known: Known, failures: int = 2, problem: Problem = UNREADABLE) -> Known:

@@ -14,7 +14,7 @@ from pinecone_token_operator.targets.secret import (
     removal_patch,
 )
 from pinecone_token_operator.targets.target import is_owned_by, read_target, stored_token
-from tests.support.builders import UID, after, make_resource, make_spec, make_token, merge
+from tests.support.builders import UID, after, make_resource, make_spec, make_token
 from tests.support.documented import (
     CHECKSUM,
     MANAGED,
@@ -24,6 +24,7 @@ from tests.support.documented import (
     RESOURCE_UID,
     TARGET,
 )
+from tests.support.merge_patch import merge
 
 LEGACY_CHECKSUM = f"{PREFIX}data"
 TEMPLATE = {

@@ -25,7 +25,6 @@ from tests.support.builders import (
     make_spec,
     make_target,
     make_token,
-    merge,
     stored_secret,
 )
 from tests.support.documented import (
@@ -42,6 +41,7 @@ from tests.support.documented import (
     RESOURCE_UID,
     TARGET,
 )
+from tests.support.merge_patch import merge
 
 SPEC = make_spec()
 OUR_REFERENCE = SPEC.owner.reference

@@ -24,7 +24,6 @@ from tests.support.builders import (
     make_resource,
     make_spec,
     make_token,
-    merge,
     stored_secret,
 )
 from tests.support.documented import (
@@ -38,6 +37,7 @@ from tests.support.documented import (
     RESOURCE_UID,
     TARGET,
 )
+from tests.support.merge_patch import merge
 
 SOMEONE = {"apiVersion": "v1", "kind": "Pod", "name": "web", "uid": "a11"}
 OWN_KEYS = {"access_token", "token_type", "expires_at"}

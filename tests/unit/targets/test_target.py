@@ -22,7 +22,6 @@ from tests.support.builders import (
     make_secret,
     make_target,
     make_token,
-    merge,
     stored_secret,
 )
 from tests.support.documented import (
@@ -40,6 +39,7 @@ from tests.support.documented import (
     RESOURCE_UID,
     TARGET,
 )
+from tests.support.merge_patch import merge
 
 OURS = make_secret()
 OWNER = Owner(KIND, "search", UID)

@@ -1,24 +1,13 @@
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
-from pinecone_token_operator.keys import ObjectRef
 from pinecone_token_operator.telemetry.metrics import Metrics, TokenSample
-from tests.support.documented import KIND
+from tests.support.metrics import GOOD, REF, T0
 
-T0 = datetime(2026, 11, 25, 12, tzinfo=UTC)
-REF = ObjectRef(KIND, "team", "app")
 LABELS = '{name="app",namespace="team"}'
-GOOD = TokenSample(
-    ready=True,
-    refreshed=True,
-    reason="Succeeded",
-    expires_at=T0 + timedelta(minutes=30),
-    refresh_at=T0 + timedelta(minutes=20),
-    refreshed_at=T0,
-)
 
 
 def samples(metrics: Metrics) -> dict[str, float]:
