@@ -105,7 +105,9 @@ def test_unusable_setting_exits_with_one_line(tmp_path: Path) -> None:
         assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_operator_recovers_after_an_api_server_restart(tmp_path: Path, endpoint: TokenEndpoint) -> None:
+def test_operator_recovers_after_an_api_server_restart(
+    tmp_path: Path, endpoint: TokenEndpoint
+) -> None:
     with Cluster(tmp_path / "cluster") as cluster, Kube(cluster) as kube:
         operator = Operator(
             cluster.kubeconfig, endpoint.url, endpoint.ca_bundle, tmp_path / "operator"

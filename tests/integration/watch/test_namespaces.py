@@ -49,7 +49,7 @@ def has_token(kube: Kube, namespace: str, name: str, timeout: float = 15) -> Non
     kube.until(namespace, "Ready", "TokenValid", name, timeout)
 
 
-def test_lost_permissions_in_one_namespace_leave_the_others_alone(
+def test_revoked_permissions_affect_one_namespace_only(
     cluster: Cluster,
     kube: Kube,
     namespaces: Callable[[], str],
@@ -151,7 +151,7 @@ def test_operator_waits_for_an_api_server_that_is_away(
             assert operator.stop() == 0
 
 
-def test_list_that_hangs_in_one_namespace_leaves_the_others_alone(
+def test_hanging_list_affects_one_namespace_only(
     cluster: Cluster,
     kube: Kube,
     namespaces: Callable[[], str],
