@@ -171,7 +171,7 @@ class SmallApi:
         }
         obj = {**body, "metadata": metadata}
         if _is_resource(path):
-            obj.pop("status", None)
+            obj["status"] = {"observedGeneration": -1}  # the default in the CRD
             metadata["generation"] = 1
         return self._store("ADDED", path, _tidy(obj), by)
 

@@ -43,26 +43,23 @@ Handled = web.StreamResponse
 class Line:
     """One client's connection to the API server. Any thread may set its faults.
 
-        Attributes:
-            url: where the client finds its API server.
-            refusal: the status that every request is answered with; None forwards requests.
-            refusals: how many requests to refuse before the line recovers; None means all.
-            delay: how many seconds each request waits before it is forwarded.
-    <<<<<<< HEAD
-            holds_lists: lists are read from the API server and delivered once this is false again.
-    =======
-            list_delay: how many more seconds each list waits.
-    >>>>>>> ac5d729 (wip2)
-            stalled: nothing moves in either direction, and nothing is closed.
-            scope: which requests the faults affect: those whose path contains this text.
-            closes_watches: each watch ends as soon as it has started.
-            expires_watches: each resumed watch gets a 410, alternately as a status and in an event.
-            fails_watches: each watch gets a 500 in an event.
-            garbles_watches: each watch gets a page of HTML.
-            held_lists: how many lists are being held.
-            requests: how many requests were made.
-            silent_watches: watches deliver nothing. Those that are open at any moment of this stay
-                silent and open until the client ends them.
+    Attributes:
+        url: where the client finds its API server.
+        refusal: the status that every request is answered with; None forwards requests.
+        refusals: how many requests to refuse before the line recovers; None means all.
+        delay: how many seconds each request waits before it is forwarded.
+        list_delay: how many more seconds each list waits.
+        holds_lists: lists are read from the API server and delivered once this is false again.
+        stalled: nothing moves in either direction, and nothing is closed.
+        scope: which requests the faults affect: those whose path contains this text.
+        closes_watches: each watch ends as soon as it has started.
+        expires_watches: each resumed watch gets a 410, alternately as a status and in an event.
+        fails_watches: each watch gets a 500 in an event.
+        garbles_watches: each watch gets a page of HTML.
+        held_lists: how many lists are being held.
+        requests: how many requests were made.
+        silent_watches: watches deliver nothing. Those that are open at any moment of this stay
+            silent and open until the client ends them.
     """
 
     def __init__(self) -> None:

@@ -12,7 +12,11 @@ ACCOUNT = "operator"
 
 
 def chart_kubeconfig(
-    cluster: Cluster, home: str, namespaces: Sequence[str], directory: Path
+    cluster: Cluster,
+    home: str,
+    namespaces: Sequence[str],
+    directory: Path,
+    options: Sequence[str] = (),
 ) -> Path:
     """Return the kubeconfig of a ServiceAccount that has the chart's rights and no others.
 
@@ -21,8 +25,9 @@ def chart_kubeconfig(
         home: the release namespace.
         namespaces: the namespaces to serve; each has a Role and a RoleBinding named `ACCOUNT`.
         directory: where the kubeconfig is written.
+        options: further options of `helm template`.
     """
     watched = ["--set", f"watchNamespaces={{{','.join(namespaces)}}}"]
-    install_rights(cluster, home, ACCOUNT, watched)
+    install_rights(cluster, home, ACCOUNT, [*watched, *options])
     user = {"token": service_account_token(cluster, home, ACCOUNT)}
     return write_kubeconfig(directory / "kubeconfig", cluster.url, cluster.ca_file, user)

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Final
 
 from pinecone_token_operator.api.conditions import Problem
 from pinecone_token_operator.policies.contention import Damping
+from pinecone_token_operator.policies.ownership import find_obstacle
 from pinecone_token_operator.targets.secret import TargetSpec
 from pinecone_token_operator.targets.stored_token import StoredToken, TokenTimes
 from pinecone_token_operator.targets.target import Target
@@ -108,7 +110,7 @@ class TokenInput:
         return self.wanted.generation, self.wanted.request, self.credentials, self.times is None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, for the cached property
 class TargetInput:
     """What the decision about one target depends on.
 
@@ -137,6 +139,11 @@ class TargetInput:
     attempts: Attempts = field(default_factory=Attempts)
     repairs: Attempts = field(default_factory=Attempts)
     damping: Damping = field(default_factory=Damping)
+
+    @cached_property
+    def obstacle(self) -> Problem | None:
+        """Return why the target must not be written; None if it may be."""
+        return find_obstacle(self)
 
     @property
     def basis(self) -> object:

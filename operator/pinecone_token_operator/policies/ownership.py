@@ -4,25 +4,27 @@ Each returns a problem, or None if it has nothing against the target.
 """
 
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pinecone_token_operator.api.conditions import Problem, Reason
-from pinecone_token_operator.policies.input import TargetInput
 from pinecone_token_operator.targets.names import ALLOW_MERGE
 from pinecone_token_operator.targets.secret import overwritten
 from pinecone_token_operator.targets.target import is_owned_by
 
+if TYPE_CHECKING:
+    from pinecone_token_operator.policies.input import TargetInput
 
-def find_obstacle(given: TargetInput) -> Problem | None:
+
+def find_obstacle(given: "TargetInput") -> Problem | None:
     """Return why the target must not be written; None if it may be."""
-    for check in _CHECKS:
+    for check in _MERGE_CHECKS if given.spec.merges else _OWNER_CHECKS:
         problem = check(given)
         if problem is not None:
             return problem
     return None
 
 
-def _owned_by_a_rival(given: TargetInput) -> Problem | None:
+def _owned_by_a_rival(given: "TargetInput") -> Problem | None:
     if given.rival is None:
         return None
     spec = given.spec
@@ -33,8 +35,8 @@ def _owned_by_a_rival(given: TargetInput) -> Problem | None:
     )
 
 
-def _not_ours(given: TargetInput) -> Problem | None:
-    if given.spec.merges or given.target is None or is_owned_by(given.target, given.spec.owner):
+def _not_ours(given: "TargetInput") -> Problem | None:
+    if given.target is None or is_owned_by(given.target, given.spec.owner):
         return None
     if given.target.is_copy:
         what = "is a copy of another target"
@@ -47,8 +49,8 @@ def _not_ours(given: TargetInput) -> Problem | None:
     )
 
 
-def _nothing_to_merge_into(given: TargetInput) -> Problem | None:
-    if not given.spec.merges or given.target is not None or given.unreadable is not None:
+def _nothing_to_merge_into(given: "TargetInput") -> Problem | None:
+    if given.target is not None or given.unreadable is not None:
         return None
     return Problem(
         Reason.TOKEN_MISSING,
@@ -57,8 +59,8 @@ def _nothing_to_merge_into(given: TargetInput) -> Problem | None:
     )
 
 
-def _merge_not_allowed(given: TargetInput) -> Problem | None:
-    if not given.spec.merges or given.target is None or given.target.allows_merge:
+def _merge_not_allowed(given: "TargetInput") -> Problem | None:
+    if given.target is None or given.target.allows_merge:
         return None
     return Problem(
         Reason.TARGET_NOT_OWNED,
@@ -66,10 +68,10 @@ def _merge_not_allowed(given: TargetInput) -> Problem | None:
     )
 
 
-def _merge_would_overwrite(given: TargetInput) -> Problem | None:
+def _merge_would_overwrite(given: "TargetInput") -> Problem | None:
     target = given.target
     # Without its data only the metadata can be compared, and the data was when it was read.
-    if not given.spec.merges or target is None or target.data is None:
+    if target is None or target.data is None:
         return None
     found = overwritten(target, given.spec)
     if not found:
@@ -81,14 +83,16 @@ def _merge_would_overwrite(given: TargetInput) -> Problem | None:
     )
 
 
-_CHECKS: Final[tuple[Callable[[TargetInput], Problem | None], ...]] = (
+_Check = Callable[["TargetInput"], Problem | None]
+
+_OWNER_CHECKS: Final[tuple[_Check, ...]] = (_owned_by_a_rival, _not_ours)
+_MERGE_CHECKS: Final[tuple[_Check, ...]] = (
     _owned_by_a_rival,
-    _not_ours,
     _nothing_to_merge_into,
     _merge_not_allowed,
     _merge_would_overwrite,
 )
 
 
-def _secret(given: TargetInput) -> str:
+def _secret(given: "TargetInput") -> str:
     return f"Secret {'/'.join(given.spec.key)}"

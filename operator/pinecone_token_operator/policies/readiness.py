@@ -4,7 +4,6 @@ from datetime import datetime
 
 from pinecone_token_operator.api.conditions import Problem, Reason
 from pinecone_token_operator.policies.input import TargetInput
-from pinecone_token_operator.policies.ownership import find_obstacle
 from pinecone_token_operator.targets.stored_token import TokenTimes, format_time
 
 # Which problems of a refresh say by themselves why there is no token at all.
@@ -16,7 +15,7 @@ def token_in(given: TargetInput) -> TokenTimes | None:
 
     The token may have expired.
     """
-    return None if find_obstacle(given) else given.times
+    return None if given.obstacle else given.times
 
 
 def find_unready(
@@ -29,7 +28,7 @@ def find_unready(
         not_refreshed: why the latest refresh failed, if it did.
         now: the time.
     """
-    obstacle = find_obstacle(given)
+    obstacle = given.obstacle
     if obstacle is not None:
         return obstacle
     secret = f"Secret {'/'.join(given.spec.key)}"

@@ -7,7 +7,6 @@ from typing import Final
 from pinecone_token_operator.api.conditions import Problem, Reason
 from pinecone_token_operator.policies.contention import contested
 from pinecone_token_operator.policies.input import Attempts, TargetInput, Wanted
-from pinecone_token_operator.policies.ownership import find_obstacle
 from pinecone_token_operator.policies.plan import TargetPlan
 from pinecone_token_operator.policies.schedule import refresh_at, refresh_window
 from pinecone_token_operator.targets.rendering import MAX_SIZE, max_rendered_size
@@ -50,7 +49,7 @@ def is_deliverable(given: TargetInput) -> bool:
 
 
 def _problem(given: TargetInput, token: StoredToken | None) -> Problem | None:
-    return given.unreadable or find_obstacle(given) or _too_large(given, token)
+    return given.unreadable or given.obstacle or _too_large(given, token)
 
 
 def _delivery(given: TargetInput, token: StoredToken, now: datetime) -> TargetPlan:

@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from pinecone_token_operator.api.conditions import READY, REFRESHED, STALLED, Problem, Reason
 from pinecone_token_operator.policies.input import TargetInput, Wanted
-from pinecone_token_operator.policies.ownership import find_obstacle
 from pinecone_token_operator.policies.plan import TargetPlan
 from pinecone_token_operator.policies.readiness import find_unready, token_in
 from pinecone_token_operator.policies.schedule import margin
@@ -69,7 +68,7 @@ def find_not_refreshed(outcome: Outcome, target: TargetInput, plan: TargetPlan) 
     trouble = known.trouble.problem
     if trouble is not None and trouble.reason is Reason.INTERNAL_ERROR:
         return trouble
-    from_target = None if find_obstacle(target) else plan.problem
+    from_target = None if target.obstacle else plan.problem
     return (
         outcome.token_plan.problem
         or from_target
@@ -152,7 +151,7 @@ def _next_attempt(
     outcome: Outcome, target: TargetInput, plan: TargetPlan, times: TokenTimes | None
 ) -> datetime | None:
     known, token_plan = outcome.known, outcome.token_plan
-    if find_obstacle(target) or known.trouble.problem:
+    if target.obstacle or known.trouble.problem:
         return None
     if token_plan.problem:
         contested = token_plan.problem.reason is Reason.TARGET_CONTESTED

@@ -27,9 +27,16 @@ class _State:
     ever_established: bool = False
 
     @property
+    def is_absent(self) -> bool:
+        """Whether the API server does not serve the kind."""
+        return self.error is not None and self.error.not_found
+
+    @property
     def is_blocked(self) -> bool:
         """Whether it fails for a reason that is not an outage, or has never worked."""
-        return self.error is not None and not (self.ever_established and self.error.is_transient)
+        if self.error is None or self.is_absent:
+            return False
+        return not (self.ever_established and self.error.is_transient)
 
 
 class WatchHealth:
@@ -97,14 +104,15 @@ class WatchHealth:
         """Return why this process cannot serve any namespace; empty if it can serve some.
 
         One namespace that is not served does not make the process unready, or it could hold up a
-        rollout. Neither does an outage of the API server, once the watches have worked.
+        rollout. Neither does an outage of the API server, once the watches have worked, nor a CRD
+        that is not installed yet: the operator waits for it.
         """
         blocked = {where for (_, where), state in self._states.items() if state.is_blocked}
         waiting = sorted(
             {
                 what
                 for (what, where), state in self._states.items()
-                if not state.ever_established and where not in blocked
+                if not state.ever_established and not state.is_absent and where not in blocked
             }
         )
         if waiting:

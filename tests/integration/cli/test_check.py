@@ -89,7 +89,8 @@ def test_check_passes_and_uses_all_of_its_permissions(
 
     assert answer.returncode == 0, answer.stdout
     first, second, last = answer.stdout.splitlines()
-    assert first.startswith(f"Ready is False, CredentialsInvalid: Secret {NAME}-credentials: ")
+    secret = f"Secret {namespace}/{NAME}-credentials: "
+    assert first.startswith(f"Ready is False, CredentialsInvalid: {secret}")
     assert second.startswith("Refreshed is False, Rejected: the token endpoint rejected the cred")
     assert last == "passed"
     assert left_behind(kube, namespace) == []

@@ -93,8 +93,7 @@ def reader(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Reader]:
             with Operator(
                 cluster.kubeconfig, endpoint.url, endpoint.ca_bundle, tmp_path / "operator"
             ) as operator:
-                if name in INSTALLED:  # without a CRD it waits for one
-                    operator.wait_ready()
+                operator.wait_ready()
                 if name in USED:
                     shell.run(USE, "usage")
                 yield shell

@@ -104,7 +104,7 @@ def test_password_of_the_api_servers_proxy_is_not_logged(
         proxy.routes[proxy.targets[-1]] = endpoint.url.split("/")[2]
         proxy.cut()
         eventually(
-            lambda: "ClientConnectorCertificateError(" in operator.log.read_text(),
-            "kopf logged an error with all its arguments",
+            lambda: "certificate" in operator.log.read_text().lower(),
+            "the failed connection is logged",
         )
     assert not find_leaks({"log": operator.log.read_text()}, [PASSWORD])

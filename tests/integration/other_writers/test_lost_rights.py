@@ -7,6 +7,7 @@ import math
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -114,13 +115,7 @@ def test_denied_reads_of_secrets_are_reported(
     kube.until(namespace, "Ready", "TokenValid", "short")
     path = f"{_RBAC}/namespaces/{namespace}/roles/{ACCOUNT}"
     rules = (kube.get(path) or {})["rules"]
-    without = [
-        rule | {"verbs": [verb for verb in rule["verbs"] if verb != "get"]}
-        if rule["resources"] == ["secrets"]
-        else rule
-        for rule in rules
-    ]
-    kube.patch(path, {"rules": without})
+    kube.patch(path, {"rules": without(rules, "secrets", "get")})
     kube.create_token(namespace, "new")
 
     kube.until(namespace, "Refreshed", "AccessDenied", "new", timeout=10)
@@ -138,3 +133,72 @@ def test_denied_reads_of_secrets_are_reported(
     assert operator.errors() == []
     kube.delete(secret_path(namespace, "new"))
     eventually(lambda: kube.secret(namespace, "new"), "a lost target is restored again")
+
+
+_LACKING = {
+    "list": ("secrets", "list"),
+    "watch": ("secrets", "watch"),
+    "create": ("secrets", "create"),
+    "patch": ("secrets", "patch"),
+    "status": ("pineconeaccesstokens/status", "patch"),
+    "events": ("events", "create"),
+    "nothing": ("", ""),
+}
+
+
+@pytest.fixture
+def lacking(kube: Kube) -> Iterator[dict[str, str]]:
+    """Return a namespace for each missing right."""
+    suffix = uuid.uuid4().hex[:12]
+    found = {name: f"no-{name}-{suffix}" for name in _LACKING}
+    for each in found.values():
+        kube.create("/api/v1/namespaces", {"metadata": {"name": each}})
+        kube.create_credentials(each)
+    yield found
+    for each in found.values():
+        delete_namespace(kube, each)
+
+
+def test_missing_right_affects_its_namespace_only(
+    cluster: Cluster,
+    kube: Kube,
+    endpoint: TokenEndpoint,
+    namespace: str,
+    lacking: dict[str, str],
+    start_operator: StartOperator,
+    tmp_path: Path,
+) -> None:
+    endpoint.lifetime = 12
+    kubeconfig = chart_kubeconfig(cluster, namespace, list(lacking.values()), tmp_path)
+    for name, (resource, verb) in _LACKING.items():
+        path = f"{_RBAC}/namespaces/{lacking[name]}/roles/{ACCOUNT}"
+        rules = (kube.get(path) or {})["rules"]
+        kube.patch(path, {"rules": without(rules, resource, verb)})
+        kube.create_token(lacking[name])
+    operator = start_operator(*lacking.values(), kubeconfig=kubeconfig, wait=False)
+
+    for name in ("nothing", "events", "patch"):
+        kube.until(lacking[name], "Ready", "TokenValid", timeout=30)
+    kube.until(lacking["create"], "Refreshed", "TargetNotWritable")
+    refreshed = kube.condition(lacking["create"], "search", "Refreshed") or {}
+    assert "lacks create on secrets" in refreshed["message"]
+    eventually(lambda: kube.secret(lacking["status"], "search"), "there is a token without status")
+    for name in ("list", "watch"):
+        assert operator.metric(_SERVED, namespace=lacking[name]) == 0
+        kube.until(lacking[name], "Ready", "TokenValid")
+    # At the refresh.
+    kube.until(lacking["patch"], "Refreshed", "TargetNotWritable")
+    refreshed = kube.condition(lacking["patch"], "search", "Refreshed") or {}
+    assert "lacks patch on secrets" in refreshed["message"]
+    for name in ("nothing", "events", "list", "watch"):
+        assert kube.reason(lacking[name], "search", "Ready") == "TokenValid"
+    operator.wait_ready()
+
+
+def without(rules: list[dict[str, Any]], resource: str, verb: str) -> list[dict[str, Any]]:
+    """Return the rules without one verb for one resource."""
+    found = []
+    for rule in rules:
+        verbs = [one for one in rule["verbs"] if resource not in rule["resources"] or one != verb]
+        found += [rule | {"verbs": verbs}] if verbs else []
+    return found

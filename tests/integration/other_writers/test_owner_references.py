@@ -76,3 +76,22 @@ def test_guarded_owner_reference_never_holds_up_the_token(
         assert (kube.condition(namespace, name, "Ready") or {})["status"] == "True"
     assert endpoint.exchanges - exchanges <= 2 * len(names)
     assert operator.errors() == []
+
+
+def test_owner_reference_is_restored_with_the_chart_value_for_it(
+    cluster: Cluster, kube: Kube, namespace: str, start_operator: StartOperator, tmp_path: Path
+) -> None:
+    options = ("--set", "rbac.allowSecretDeletion=true")
+    kubeconfig = chart_kubeconfig(cluster, namespace, [namespace], tmp_path, options)
+    operator = start_operator(kubeconfig=kubeconfig)
+    kube.create_token(namespace, "search")
+    kube.until(namespace, "Ready", "TokenValid", "search")
+
+    kube.patch_by(secret_path(namespace, "search"), _NO_OWNER)
+
+    eventually(
+        lambda: (kube.secret_object(namespace, "search") or {})["metadata"].get("ownerReferences"),
+        "the owner reference is back",
+    )
+    kube.until(namespace, "Refreshed", "Succeeded", "search")
+    assert operator.errors() == []

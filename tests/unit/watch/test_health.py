@@ -67,6 +67,15 @@ async def test_health_is_not_ready_when_all_namespaces_fail(world: World) -> Non
     ]
 
 
+async def test_health_is_ready_while_the_crd_is_not_installed(world: World) -> None:
+    absent = ApiError(404, "NotServed", "install the CRD")
+    for namespace in ("team-a", "team-b"):
+        world.health.established("secrets", namespace)
+        world.health.failed("tokens", namespace, absent)
+    assert world.health.not_ready() == []
+    assert world.health.notes() != []
+
+
 async def test_health_stays_ready_during_an_outage(world: World) -> None:
     world.establish("team-a", "team-b")
     for what in ("secrets", "tokens"):
