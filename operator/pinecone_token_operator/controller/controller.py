@@ -48,7 +48,7 @@ class Controller:
 
     Attributes:
         unlisted: why a namespace could not be listed the last time, by namespace.
-        has_listed: whether any namespace was listed yet.
+        has_listed: whether any namespace was listed yet, or there is no CRD yet to list.
     """
 
     def __init__(
@@ -251,7 +251,8 @@ class Controller:
     def _note_listed(self, namespace: Namespace, error: ApiError | None) -> None:
         """Log once when a namespace can no longer be listed, and once when it can again."""
         before = self.unlisted.pop(namespace, None)
-        self.has_listed = self.has_listed or error is None
+        # A CRD that is not installed is waited for.
+        self.has_listed = self.has_listed or error is None or error.not_found
         where = f"in namespace {namespace}" if namespace else "in all namespaces"
         if error is not None:
             self.unlisted[namespace] = error
