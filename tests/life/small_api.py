@@ -109,6 +109,7 @@ class SmallApi:
         self._now = now
         self._notify = notify
         self._objects: dict[str, dict[str, Any]] = {}
+        self._defaulted: set[str] = set()
         self._created = 0
         self._version = 0
 
@@ -172,6 +173,7 @@ class SmallApi:
         obj = {**body, "metadata": metadata}
         if _is_resource(path):
             obj["status"] = {"observedGeneration": -1}  # the default in the CRD
+            self._defaulted.add(path)
             metadata["generation"] = 1
         return self._store("ADDED", path, _tidy(obj), by)
 
@@ -195,8 +197,10 @@ class SmallApi:
             found.get("immutable") and any(obj.get(part) != found.get(part) for part in _IMMUTABLE)
         ):
             raise RefusedError(422, "Invalid", "field is immutable")
-        if obj == found:
+        # The first write of a resource stores the default of its status, too.
+        if obj == found and path not in self._defaulted:
             return copy.deepcopy(found)
+        self._defaulted.discard(path)
         if "deletionTimestamp" in after and "finalizers" not in after:
             return self._remove(path, obj, by)
         return self._store("MODIFIED", path, obj, by)

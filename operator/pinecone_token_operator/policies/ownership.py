@@ -70,8 +70,7 @@ def _merge_not_allowed(given: "TargetInput") -> Problem | None:
 
 def _merge_would_overwrite(given: "TargetInput") -> Problem | None:
     target = given.target
-    # Without its data only the metadata can be compared, and the data was when it was read.
-    if target is None or target.data is None:
+    if target is None:
         return None
     found = overwritten(target, given.spec)
     if not found:

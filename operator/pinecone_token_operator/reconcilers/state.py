@@ -58,9 +58,7 @@ class KnownTarget:
         held_until = self.damping.held_until
         # A repair that is still to be made needs the data, which is read again then and not kept.
         pending = self.attempts.problem or self.repairs.problem or (held_until and held_until > now)
-        # Whether a merge would overwrite something shows in the data alone.
-        merges = self.target is not None and self.target.allows_merge
-        if not keep or merges or pending:
+        if not keep or pending:
             return self.uncertain()
         return replace(self, target=self.target and self.target.without_data(), stored=None)
 

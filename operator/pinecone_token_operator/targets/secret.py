@@ -214,7 +214,7 @@ def overwritten(target: Target, spec: TargetSpec) -> list[str]:
         managed["data"] = [*managed.get("data", ()), *TOKEN_KEYS]
     metadata = spec.template.metadata
     wanted = (
-        ("key", "data", target.data or {}, (*TOKEN_KEYS, *spec.template.data)),
+        ("key", "data", target.keys, (*TOKEN_KEYS, *spec.template.data)),
         ("label", "labels", target.labels, metadata.labels),
         ("annotation", "annotations", target.annotations, metadata.annotations),
     )

@@ -70,6 +70,7 @@ class Target:
     """A target Secret. `data` is base64 as in the API; None if only the metadata is kept.
 
     Attributes:
+        keys: the names in the data, which are kept without it: a merge must not overwrite.
         writer: the field manager that changed the Secret last; empty if unknown.
     """
 
@@ -82,6 +83,7 @@ class Target:
     owner_references: Sequence[Mapping[str, Any]]
     immutable: bool
     data: Mapping[str, str] | None = field(repr=False)
+    keys: frozenset[str] = frozenset()
     writer: str = ""
 
     @property
@@ -178,6 +180,7 @@ def read_target(secret: Mapping[str, Any]) -> Target:
         owner_references=metadata.get("ownerReferences") or (),
         immutable=bool(secret.get("immutable")),
         data=secret.get("data") or {},
+        keys=frozenset(secret.get("data") or ()),
         writer=_last_writer(metadata.get("managedFields") or ()),
     )
     if target.writer == FIELD_MANAGER and not _is_whole(target):

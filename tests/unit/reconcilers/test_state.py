@@ -169,7 +169,7 @@ def test_target_is_read_again_when_something_is_wrong(known: Known) -> None:
     assert settled.times == make_token().times
 
 
-def test_merge_target_is_read_again_because_data_may_conflict() -> None:
+def test_merge_conflict_is_seen_without_the_data() -> None:
     theirs = stored_secret(
         {
             "metadata": {"annotations": {names.ALLOW_MERGE: "true"}},
@@ -179,8 +179,12 @@ def test_merge_target_is_read_again_because_data_may_conflict() -> None:
     known = make_known(MERGE, theirs)
     assignment = make_assignment(MERGE)
     assert find_obstacle(known.target_input(assignment.specs[0], assignment)) is not None
-    # Without the data nobody could tell, and their key would be overwritten.
-    assert is_to_be_read(known.settled(NOON).targets[KEY])
+    settled = known.settled(NOON)
+    target = settled.targets[KEY].target
+    assert target is not None
+    assert target.data is None
+    # Their key would be overwritten otherwise.
+    assert find_obstacle(settled.target_input(assignment.specs[0], assignment)) is not None
 
 
 # How long a token is cached
