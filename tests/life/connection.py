@@ -1,10 +1,28 @@
 """The operator's connection to the model of the API server: it can fail in many ways."""
 
 import asyncio
+import bisect
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import Any
 
-from tests.life.small_api import OPERATOR, SECRETS, Body, RefusedError, SmallApi
+from tests.life.managed_fields import OPERATOR
+from tests.life.paths import SECRETS
+from tests.life.refused import RefusedError
+from tests.life.small_api import Body, SmallApi
+
+
+@dataclass(frozen=True, slots=True)
+class ListFault:
+    """How one list goes wrong.
+
+    Attributes:
+        status: the HTTP status that it ends with; 200 ends it as if there were nothing more.
+        pages: how many pages are sent before.
+    """
+
+    status: int
+    pages: int = 0
 
 
 class Connection:
@@ -12,6 +30,7 @@ class Connection:
 
     Args:
         api: the model of the API server.
+        received: called at each request for a single object.
 
     Attributes:
         down: whether no request arrives.
@@ -21,16 +40,25 @@ class Connection:
         interleaved: what happens before one of the next requests: how many requests come first,
             and the action.
         requests: the requests for single objects so far: method and path.
+        list_faults: what goes wrong with the next lists, by path.
+        page_size: how many objects a page of a list has at most.
+        page_delay: how many seconds pass before each page after the first.
+        listing: the paths of lists that were started.
     """
 
-    def __init__(self, api: SmallApi) -> None:
+    def __init__(self, api: SmallApi, received: Callable[[], object]) -> None:
         self._api = api
+        self._received = received
         self.down = False
         self.forbidden = False
         self.lost_replies = 0
         self.overtaken = 0
         self.interleaved: list[tuple[int, Callable[[], None]]] = []
         self.requests: list[tuple[str, str]] = []
+        self.list_faults: dict[str, list[ListFault]] = {}
+        self.page_size = 500
+        self.page_delay = 0.0
+        self.listing: list[str] = []
         self._watches: list[_Watch] = []
         self._oldest = 0
 
@@ -43,6 +71,7 @@ class Connection:
         await self._arrive()
         self._interleave()
         self.requests.append((method, path))
+        self._received()
         writes = method != "GET"
         if writes and path.startswith(SECRETS):
             if self.forbidden:
@@ -60,16 +89,35 @@ class Connection:
     async def pages(
         self, path: str, label: str | None, *, metadata_only: bool
     ) -> AsyncIterator[dict[str, Any]]:
-        """Yield the pages of a list."""
+        """Yield the pages of a list; all of them are of the moment of the first one."""
         await self._arrive()
+        self._api.rights.check("list", path)
+        self.listing.append(path)
+        faults = self.list_faults.get(path)
+        fault = faults.pop(0) if faults else None
+        version = str(self._api.version)
         items = self._api.items(path, label)
         if metadata_only:
             items = [{"metadata": item["metadata"]} for item in items]
-        yield {"metadata": {"resourceVersion": str(self._api.version)}, "items": items}
+        # An empty list has one page, too.
+        for number, first in enumerate(range(0, max(len(items), 1), self.page_size)):
+            if number:
+                await asyncio.sleep(self.page_delay)
+            page = items[first : first + self.page_size]
+            if fault and number == fault.pages:
+                if fault.status != 200:
+                    raise RefusedError(fault.status, "", "simulated")
+                page = []
+            yield {"metadata": {"resourceVersion": version}, "items": page}
+            if fault and number == fault.pages:
+                return
 
     async def watch(self, path: str, version: int) -> AsyncGenerator[dict[str, Any], None]:
         """Yield the events of a collection since a resourceVersion, metadata only."""
         await self._arrive()
+        self._api.rights.check("watch", path)
+        if version > self._api.version:
+            raise RefusedError(504, "Timeout", f"Too large resource version: {version}")
         watch = _Watch(path, version)
         self._watches.append(watch)
         try:
@@ -112,8 +160,9 @@ class Connection:
         if watch.position < self._oldest:
             return [{"type": "ERROR", "object": {"code": 410, "reason": "Expired"}}]
         events = []
-        for change in self._api.changes:
-            if change.version > watch.position and change.path.startswith(watch.path):
+        unseen = bisect.bisect(self._api.changes, watch.position, key=lambda one: one.version)
+        for change in self._api.changes[unseen:]:
+            if change.path.startswith(f"{watch.path}/"):
                 watch.position = change.version
                 events.append(
                     {"type": change.type, "object": {"metadata": change.object["metadata"]}}

@@ -70,7 +70,9 @@ class Endpoint:
 
     Attributes:
         mode: `OK`, `DOWN` or the name of a failure.
+        limited: the responses to some client ids, whatever the mode.
         lifetime: of the next tokens.
+        requests: the client ids of all requests, in order.
         issued: every token.
     """
 
@@ -85,6 +87,8 @@ class Endpoint:
         self._gave = gave
         self.mode = OK
         self.lifetime = timedelta(minutes=30)
+        self.limited: Mapping[str, Reply] = {}
+        self.requests: list[str] = []
         self.issued: dict[str, Issue] = {}
 
     def exchange(self, asker: Asker, account: Account) -> Reply:
@@ -94,6 +98,9 @@ class Endpoint:
             NoConnectionError: the endpoint is down.
         """
         self._asked(asker, account)
+        self.requests.append(account[0])
+        if account[0] in self.limited:
+            return self.limited[account[0]]
         if self.mode == DOWN:
             raise NoConnectionError
         if self.mode in FAILURES:

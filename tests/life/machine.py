@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tests.life.endpoint import DOWN, FAILURES, GOOD_SECRETS, OK
-from tests.life.small_api import SECRETS, TOKENS
+from tests.life.paths import SECRETS, TOKENS
 from tests.life.world import World
 from tests.support import documented
 from tests.support.encoding import encode

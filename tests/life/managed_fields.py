@@ -9,6 +9,10 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
+OPERATOR: Final = "pinecone-token-operator"
+"""The name by which the API server knows the operator; others have other names."""
+USER: Final = "kubectl-edit"
+
 Field = tuple[str, ...]
 """Where a field is, such as ("data", "access_token")."""
 

@@ -21,9 +21,10 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from tests.life.endpoint import GOOD_SECRETS, Account, Asker, Endpoint, Issue
-from tests.life.managed_fields import managers
+from tests.life.managed_fields import OPERATOR, managers
+from tests.life.paths import secrets_path, tokens_path
 from tests.life.reading import Resource, Secret, fill, read_resource, read_secret
-from tests.life.small_api import OPERATOR, Change, SmallApi, secrets_path, tokens_path
+from tests.life.small_api import Change, SmallApi
 from tests.support import documented
 from tests.support.documented import GROUP, KIND, PREFIX
 
@@ -62,6 +63,7 @@ class Oracle:
         self._unwritten: dict[str, str] = {}  # tokens that are in no Secret yet, by resource UID
         self._attempts: dict[str, tuple[datetime, Account]] = {}
         self._sealed: dict[tuple[str, str], Mapping[str, str]] = {}  # by resource UID and token
+        self._changed_at: dict[str, datetime] = {}  # of Secrets, by path
 
     # What it notes
 
@@ -80,6 +82,7 @@ class Oracle:
             if change.type == "DELETED":
                 self._unwritten.pop(change.object["metadata"]["uid"], None)
             return
+        self._changed_at[change.path] = self._now()
         secret = read_secret(change.object)
         self._unwritten = {
             uid: token for uid, token in self._unwritten.items() if token != secret.token
@@ -106,6 +109,9 @@ class Oracle:
         resource = self.resource(asker.namespace, asker.name)
         if resource is None or resource.uid != asker.uid:
             return  # the operator has not seen its deletion yet
+        credentials = f"{secrets_path(resource.namespace)}/{resource.account}"
+        if self._changed_at.get(credentials) == now:
+            return  # the operator may have read them before
         issue = self.intact(resource)
         if issue is None:
             return

@@ -33,7 +33,8 @@ from pinecone_token_operator.runtime.assembly import assemble
 from pinecone_token_operator.telemetry.metrics import Metrics
 from tests.life.connection import Connection
 from tests.life.endpoint import Asker, Endpoint, NoConnectionError
-from tests.life.small_api import Change, RefusedError
+from tests.life.refused import RefusedError
+from tests.life.small_api import Change
 from tests.support.documented import KIND
 
 LOGGER: Final = "pinecone_token_operator"
@@ -41,6 +42,8 @@ RESYNC: Final = timedelta(minutes=10)
 _AUDIENCE: Final = "audience"
 _TOKEN_URL: Final = "https://token-endpoint/"
 _WORKERS: Final = 3
+# How long the manager waits for the Secrets before it starts to work.
+_SECRETS_FIRST: Final = timedelta(seconds=10)
 
 _asker: ContextVar[Asker] = ContextVar("asker")
 """The resource that the current task exchanges credentials for."""
@@ -91,17 +94,16 @@ class Process:
 
     async def run(self) -> None:
         """Run until cancelled."""
-        controller = self._loop.controller
+        controller, reflectors = self._loop.controller, self._loop.reflectors.values()
         await controller.list_all()
-        while controller.unlisted:
-            await asyncio.sleep(1)
-            await controller.list_all()
         async with asyncio.TaskGroup() as group:
-            for reflector in self._loop.reflectors.values():
+            for reflector in reflectors:
                 group.create_task(reflector.run())
             group.create_task(controller.resync(RESYNC))
-            for reflector in self._loop.reflectors.values():
-                await reflector.synced.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_SECRETS_FIRST.total_seconds()):
+                    for reflector in reflectors:
+                        await reflector.begun.wait()
             await controller.run(_WORKERS)
 
     def resource_event(self, change: Change) -> None:

@@ -13,49 +13,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from tests.life.managed_fields import updated
-from tests.support.documented import GROUP, PLURAL, VERSION
+from tests.life.admission import Admission, Review
+from tests.life.json_patch import apply_operations
+from tests.life.managed_fields import OPERATOR, USER, updated
+from tests.life.paths import is_resource
+from tests.life.refused import RefusedError
+from tests.life.rights import Rights
 from tests.support.merge_patch import merge
 
 Body = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 """An object, a merge patch, or the operations of a JSON patch."""
 
-OPERATOR: Final = "pinecone-token-operator"
-"""The name by which the API server knows the operator; others have other names."""
-USER: Final = "kubectl-edit"
-
-NAMESPACE: Final = "shop"
 _STATUS: Final = "/status"
 _IMMUTABLE: Final = ("data", "immutable")
 _OMITTED_IF_EMPTY: Final = ("labels", "annotations", "ownerReferences", "finalizers")
-
-
-def secrets_path(namespace: str) -> str:
-    return f"/api/v1/namespaces/{namespace}/secrets"
-
-
-def tokens_path(namespace: str) -> str:
-    return f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}"
-
-
-SECRETS: Final = secrets_path(NAMESPACE)
-TOKENS: Final = tokens_path(NAMESPACE)
-
-
-class RefusedError(Exception):
-    """A request failed as the API server would let it fail.
-
-    Attributes:
-        status: the HTTP status; 0 if there was no response.
-        reason: one word.
-        message: for people.
-    """
-
-    def __init__(self, status: int, reason: str, message: str) -> None:
-        super().__init__(f"{status} {reason}: {message}")
-        self.status = status
-        self.reason = reason
-        self.message = message
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +39,14 @@ class Call:
     by: str
     status: int
     answer: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything that was stored at one moment."""
+
+    version: int
+    objects: dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +80,15 @@ class SmallApi:
     Attributes:
         calls: every request so far.
         changes: every change so far.
+        rights: the operator's permissions.
+        admission: what changes or refuses writes, in order.
     """
 
     def __init__(self, now: Callable[[], datetime], notify: Callable[[Change], None]) -> None:
         self.calls: list[Call] = []
         self.changes: list[Change] = []
+        self.rights = Rights()
+        self.admission: list[Admission] = []
         self._now = now
         self._notify = notify
         self._objects: dict[str, dict[str, Any]] = {}
@@ -123,13 +106,29 @@ class SmallApi:
         return copy.deepcopy(self._objects.get(path))
 
     def items(self, collection: str, label: str | None = None) -> list[dict[str, Any]]:
-        """Return the objects of a collection, as a list would."""
+        """Return the objects of a collection, without a request."""
         return [
             copy.deepcopy(obj)
             for path, obj in sorted(self._objects.items())
             if path.rpartition("/")[0] == collection
             and (label is None or label in obj["metadata"].get("labels", {}))
         ]
+
+    def snapshot(self) -> Snapshot:
+        """Return everything that is stored, for `restore`."""
+        return Snapshot(self._version, copy.deepcopy(self._objects))
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go back to a snapshot, as etcd does from a backup: resourceVersions go back too.
+
+        Watches do not learn of it; whoever watches has to list again.
+        """
+        self._version, self._objects = snapshot.version, copy.deepcopy(snapshot.objects)
+        self.changes = [change for change in self.changes if change.version <= self._version]
+
+    def put(self, path: str, obj: Mapping[str, Any]) -> None:
+        """Store an object as it is, with its UID and its creation time, as some backup tools do."""
+        self._store("ADDED", path, copy.deepcopy(dict(obj)), USER)
 
     def call(
         self, method: str, path: str, body: Body | None = None, by: str = USER
@@ -141,6 +140,8 @@ class SmallApi:
         """
         sent = json.loads(json.dumps(body))
         try:
+            if by == OPERATOR:
+                self.rights.check(method, path)
             answer = self._serve(method, path, sent, by)
         except RefusedError as error:
             self.calls.append(Call(method, path, sent, by, error.status, {}))
@@ -155,7 +156,13 @@ class SmallApi:
         if found is None:
             raise RefusedError(404, "NotFound", f"{path} not found")
         if method == "PATCH":
-            return self._patch(path, found, body, by)
+            patched = (
+                apply_operations(found, body) if isinstance(body, list) else merge(found, body)
+            )
+            return self._update(path, found, patched, by)
+        if method == "PUT":
+            metadata = {**_identity(found), **body["metadata"]}
+            return self._update(path, found, {**body, "metadata": metadata}, by)
         if method == "DELETE":
             return self._delete(path, found, by)
         return copy.deepcopy(found)
@@ -171,25 +178,27 @@ class SmallApi:
             "creationTimestamp": f"{self._now():%Y-%m-%dT%H:%M:%SZ}",
         }
         obj = {**body, "metadata": metadata}
-        if _is_resource(path):
+        if is_resource(path):
             obj["status"] = {"observedGeneration": -1}  # the default in the CRD
             self._defaulted.add(path)
             metadata["generation"] = 1
-        return self._store("ADDED", path, _tidy(obj), by)
+        return self._store("ADDED", path, self._admit(path, None, _tidy(obj), by), by)
 
-    def _patch(self, path: str, found: dict[str, Any], patch: Any, by: str) -> dict[str, Any]:
-        whole = _apply_operations(found, patch) if isinstance(patch, list) else merge(found, patch)
+    def _update(
+        self, path: str, found: dict[str, Any], whole: dict[str, Any], by: str
+    ) -> dict[str, Any]:
         obj = _tidy(whole)
         before, after = found["metadata"], obj["metadata"]
+        is_status = path.endswith(_STATUS)
         if after["resourceVersion"] != before["resourceVersion"]:
             raise RefusedError(409, "Conflict", "the object has been modified")
         # The status subresource ignores metadata, even the UID.
-        if after["uid"] != before["uid"] and not path.endswith(_STATUS):
+        if after["uid"] != before["uid"] and not is_status:
             raise RefusedError(422, "Invalid", "metadata.uid: field is immutable")
-        if path.endswith(_STATUS):
+        if is_status:
             path = path.removesuffix(_STATUS)
-            obj = {**found, **({"status": obj["status"]} if "status" in obj else {})}
-        elif _is_resource(path):
+            obj = {**found, **({"status": whole["status"]} if "status" in whole else {})}
+        elif is_resource(path):
             obj = {name: value for name, value in obj.items() if name != "status"}
             obj |= {"status": found["status"]} if "status" in found else {}
             after["generation"] = before["generation"] + (obj["spec"] != found["spec"])
@@ -197,6 +206,9 @@ class SmallApi:
             found.get("immutable") and any(obj.get(part) != found.get(part) for part in _IMMUTABLE)
         ):
             raise RefusedError(422, "Invalid", "field is immutable")
+        if not is_status:
+            obj = self._admit(path, found, obj, by)
+            after = obj["metadata"]
         # The first write of a resource stores the default of its status, too.
         if obj == found and path not in self._defaulted:
             return copy.deepcopy(found)
@@ -204,6 +216,14 @@ class SmallApi:
         if "deletionTimestamp" in after and "finalizers" not in after:
             return self._remove(path, obj, by)
         return self._store("MODIFIED", path, obj, by)
+
+    def _admit(
+        self, path: str, before: Mapping[str, Any] | None, after: dict[str, Any], by: str
+    ) -> dict[str, Any]:
+        for admission in self.admission:
+            operation = "CREATE" if before is None else "UPDATE"
+            after = _tidy(admission(Review(operation, path, by, before, after)))
+        return after
 
     def _delete(self, path: str, found: dict[str, Any], by: str) -> dict[str, Any]:
         metadata = found["metadata"]
@@ -233,24 +253,10 @@ class SmallApi:
         return copy.deepcopy(obj)
 
 
-def _is_resource(path: str) -> bool:
-    return path.startswith(f"/apis/{GROUP}/")
-
-
-def _apply_operations(found: dict[str, Any], operations: list[dict[str, Any]]) -> dict[str, Any]:
-    """Apply the one JSON patch that the operator sends: tests, then the whole status."""
-    *tests, add = operations
-    assert (add["op"], add["path"]) == ("add", "/status")
-    for test in tests:
-        assert test["op"] == "test"
-        value: Any = found
-        for step in test["path"].strip("/").split("/"):
-            value = value.get(step) if isinstance(value, dict) else None
-        if value != test["value"]:
-            raise RefusedError(
-                422, "Invalid", "the server rejected our request due to an error in it"
-            )
-    return {**found, "status": add["value"]}
+def _identity(obj: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an update keeps if it does not say otherwise."""
+    kept = ("uid", "resourceVersion", "creationTimestamp", "namespace", "generation")
+    return {name: obj["metadata"][name] for name in kept if name in obj["metadata"]}
 
 
 def _tidy(obj: dict[str, Any]) -> dict[str, Any]:

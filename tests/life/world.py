@@ -6,22 +6,16 @@ import logging
 import random
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from tests.life.connection import Connection
 from tests.life.endpoint import OK, Account, Asker, Endpoint
+from tests.life.managed_fields import USER
 from tests.life.oracle import Oracle
+from tests.life.paths import NAMESPACE, is_resource, parse, secrets_path, tokens_path
 from tests.life.process import LOGGER, Process
-from tests.life.small_api import (
-    NAMESPACE,
-    USER,
-    Body,
-    Change,
-    RefusedError,
-    SmallApi,
-    secrets_path,
-    tokens_path,
-)
+from tests.life.refused import RefusedError
+from tests.life.small_api import Body, Change, SmallApi, Snapshot
 from tests.life.time_travel import TimeTravel
 from tests.support.documented import GROUP, KIND, REFRESH_REQUESTED_AT, VERSION
 from tests.support.encoding import encode
@@ -29,6 +23,7 @@ from tests.support.encoding import encode
 START: Final = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 # What a lost event changes is found by the next resync, at most 11 min later.
 _RESYNCED_WITHIN: Final = timedelta(minutes=12)
+# Two resources cause fewer, whatever happens.
 _MOST_REQUESTS_AT_ONCE: Final = 100
 
 
@@ -40,6 +35,7 @@ class World:
 
     Attributes:
         namespaces: as above.
+        most_at_once: how many requests at one moment are a hot loop, which ends the simulation.
         loop: the operator runs in it.
         api: the cluster.
         connection: the operator's connection to it.
@@ -48,6 +44,8 @@ class World:
         process: the operator.
         violations: what the operator must not do but did.
         output: what the operator logged and recorded as Events.
+        events: the messages of the Events that the operator recorded, in order.
+        writers: others that react to every change.
         events_lost: whether watch events of resources are lost.
         disturbed_at: when something last happened that the operator did not do itself.
         event_lost_at: when a watch event was lost last.
@@ -55,12 +53,17 @@ class World:
 
     def __init__(self, *namespaces: str) -> None:
         self.namespaces = namespaces or (NAMESPACE,)
+        self.most_at_once = _MOST_REQUESTS_AT_ONCE
         self.loop = TimeTravel()
         self.loop.set_exception_handler(lambda _, context: self.violations.append(str(context)))
         self.violations: list[str] = []
         self.output: list[str] = []
+        self.events: list[str] = []
+        self.writers: list[Sees] = []
         self.api = SmallApi(self.now, self._changed)
-        self.connection = Connection(self.api)
+        self.connection = Connection(self.api, self._received)
+        self._moment = -1.0
+        self._at_once = 0
         self.endpoint = Endpoint(self.now, self._asked, self._gave)
         self.oracle = Oracle(self.api, self.endpoint, self.now, self.namespaces)
         self.events_lost = False
@@ -84,11 +87,7 @@ class World:
             self.disturbed_at = self.now()
         if (self.events_lost or self.connection.down) and self.may_have_missed_events():
             self.event_lost_at = max(self.event_lost_at, self.now())
-        before = len(self.connection.requests)
         self.loop.run(seconds)
-        made = len(self.connection.requests) - before
-        if seconds == 0 and made > _MOST_REQUESTS_AT_ONCE:
-            self.violations.append(f"{made} requests at one moment")
         if self._main.done():
             self.violations.append(f"the process ended: {self._main}")
         if self.is_disturbed():
@@ -123,10 +122,11 @@ class World:
             self.api.call(method, path, body, by)
 
     def create_resource(
-        self, name: str, spec: Mapping[str, Any], namespace: str = NAMESPACE
+        self, name: str, spec: Mapping[str, Any], namespace: str = NAMESPACE, *, age: int = 1
     ) -> None:
+        """Create a resource, `age` seconds later so that no two of them are equally old."""
         if not self.loop.is_running():
-            self.run(1)  # so that no two resources are equally old
+            self.run(age)
         obj = {
             "apiVersion": f"{GROUP}/{VERSION}",
             "kind": KIND,
@@ -171,6 +171,17 @@ class World:
     def delete_secret(self, name: str, namespace: str = NAMESPACE) -> None:
         self.ask("DELETE", f"{secrets_path(namespace)}/{name}")
 
+    def restore(self, snapshot: Snapshot) -> None:
+        """Restore etcd from a backup; the API server restarts, and kopf lists the resources."""
+        self.disturbed_at = self.now()
+        self.oracle.others_acted()
+        self.api.restore(snapshot)
+        self.connection.break_watches(compact=False)
+        for namespace in self.namespaces:
+            for item in self.api.items(tokens_path(namespace)):
+                path = f"{tokens_path(namespace)}/{item['metadata']['name']}"
+                self._deliver(Change(self.api.version, "ADDED", path, USER, None, item))
+
     def collect_garbage(self, namespace: str = NAMESPACE) -> None:
         """Delete the Secrets whose owners are all gone, as the garbage collector does."""
         living = {item["metadata"]["uid"] for item in self.api.items(tokens_path(namespace))}
@@ -203,7 +214,7 @@ class World:
             self.namespaces,
             now=self.now,
             monotonic=self.loop.time,
-            record=self.output.append,
+            record=self._record,
             rng=random.Random(7),
         )
         self._main = self.loop.create_task(self.process.run())
@@ -213,23 +224,51 @@ class World:
             task.cancel()
         self.loop.run()
 
+    def _received(self) -> None:
+        """Count the requests of one moment; a hot loop would never let time pass."""
+        moment = self.loop.time()
+        self._at_once = self._at_once + 1 if moment == self._moment else 1
+        self._moment = moment
+        if self._at_once == self.most_at_once:
+            self.violations.append(f"{self._at_once} requests at one moment")
+            self.loop.stop()
+
+    def _record(self, message: str) -> None:
+        self.events.append(message)
+        self.output.append(message)
+
     def _changed(self, change: Change) -> None:
         self.oracle.changed(change)
+        for writer in self.writers:
+            writer.see(change)
         self.loop.call_soon(self._deliver, change)
 
     def _deliver(self, change: Change) -> None:
         self.connection.notify()
-        if change.path.startswith(f"/apis/{GROUP}/"):
-            if self.events_lost:
+        if is_resource(change.path) and parse(change.path).namespace in self.namespaces:
+            if self.events_lost or not self._may_watch(change.path):
                 self.event_lost_at = self.now()
             else:
                 self.process.resource_event(change)
+
+    def _may_watch(self, path: str) -> bool:
+        try:
+            self.api.rights.check("watch", path)
+        except RefusedError:
+            return False
+        return True
 
     def _asked(self, asker: Asker, account: Account) -> None:
         self.violations += self.oracle.asked(asker, account)
 
     def _gave(self, asker: Asker, token: str) -> None:
         self.oracle.gave(asker, token)
+
+
+class Sees(Protocol):
+    """Someone who reacts to changes."""
+
+    def see(self, change: Change) -> None: ...
 
 
 class _Log(logging.Handler):

@@ -16,7 +16,8 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.life.machine import ALLOWED, HOUR, SHARED, TAMPERING, Simulation, spec
 from tests.life.managed_fields import managers
-from tests.life.small_api import NAMESPACE, SECRETS, TOKENS, Call
+from tests.life.paths import NAMESPACE, SECRETS, TOKENS
+from tests.life.small_api import Call
 from tests.support.api import Kube, KubeError
 from tests.support.cluster import Cluster
 from tests.support.crd import install_crd
@@ -24,6 +25,23 @@ from tests.support.crd import install_crd
 pytestmark = pytest.mark.programs(*Cluster.PROGRAMS)
 
 SIMULATIONS: Final = 4
+CONDITION: Final = {
+    "type": "Tested",
+    "status": "True",
+    "reason": "Tested",
+    "message": "",
+    "lastTransitionTime": "2026-11-25T12:00:00Z",
+}
+STATUS_OPERATIONS: Final[list[list[dict[str, Any]]]] = [
+    [{"op": "replace", "path": "/status/failedAttempts", "value": 2}],
+    [{"op": "add", "path": "/status/conditions/-", "value": CONDITION}],
+    [
+        {"op": "test", "path": "/status/failedAttempts", "value": 2},
+        {"op": "remove", "path": "/status/failedAttempts"},
+    ],
+    [{"op": "remove", "path": "/status/failedAttempts"}],
+    [{"op": "replace", "path": "/status/conditions/9", "value": CONDITION}],
+]
 _UID: Final = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # What differs between servers.
 _OWN: Final = ("managedFields", "resourceVersion", "creationTimestamp", "deletionTimestamp")
@@ -94,7 +112,12 @@ def full_recording() -> list[Call]:
             test = {"op": "test", "path": "/metadata/uid", "value": uid}
             add = {"op": "add", "path": "/status", "value": {"failedAttempts": 1}}
             world.ask("PATCH", f"{TOKENS}/b/status", [test, add])
+    for operations in STATUS_OPERATIONS:
+        world.ask("PATCH", f"{TOKENS}/b/status", operations)
     world.ask("PATCH", f"{TOKENS}/b", {"status": {"failedAttempts": 7}})
+    for labels in ({"a": "b"}, {"a": "c"}):
+        whole = {"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "data": {"a": "Yg=="}}
+        world.ask("PUT", f"{SECRETS}/b", {**whole, "metadata": {"name": "b", "labels": labels}})
     world.ask("PATCH", f"{TOKENS}/b/status", {"spec": {"suspend": True}})
     world.ask("PATCH", f"{SECRETS}/b", {"type": "example.com/other"})
     simulation.create("b", spec("Owner", "Retain", "one", None, None))
@@ -137,6 +160,8 @@ class Replay:
             return self._kube.patch_by(written, body)
         if call.method == "PATCH":
             return self._kube.patch(written, body)
+        if call.method == "PUT":
+            return self._kube.replace(written, body)
         if call.method == "DELETE":
             self._kube.delete(path)
             return {}

@@ -6,7 +6,7 @@ import pytest
 
 from tests.life.endpoint import GOOD_SECRETS
 from tests.life.machine import ALLOWED, FAR_FUTURE, HOUR, MINUTE, SHARED, Simulation, spec
-from tests.life.small_api import SECRETS
+from tests.life.paths import SECRETS
 from tests.support import documented
 
 OWNED = spec("Owner", "Delete", "one", None, None)
