@@ -121,7 +121,7 @@ def test_resource_recovers_after_a_fight(lab: Lab, fight: str) -> None:
     assert not lab.complaints("a")
 
 
-def test_a_few_repairs_are_immediate(lab: Lab) -> None:
+def test_first_repairs_are_made_at_once(lab: Lab) -> None:
     lab.create("a")
     lab.wait_until_ready("a")
     for _ in range(3):
