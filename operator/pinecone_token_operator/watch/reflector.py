@@ -161,14 +161,20 @@ class Reflector:
         """Return whether to watch from the last position.
 
         After the API server's store was restored from a backup, its versions are older. A watch
-        from a version that it has not reached yet stays open, but delivers nothing until then.
+        from a version that it has not reached yet stays open, but delivers nothing until then. A
+        server that was away for a while may have been restored and have passed that version, too.
 
         Raises:
             ApiError: the API server refused or did not answer.
         """
         if self._position is None or self._monotonic() >= self._relist_at:
             return False
-        return not is_newer(self._position, await self._latest())
+        try:
+            latest = await self._latest()
+        except ApiError:
+            self._relist_at = float("-inf")
+            raise
+        return not is_newer(self._position, latest)
 
     async def _latest(self) -> str:
         query = [*self._selector, ("limit", "1")]

@@ -31,8 +31,8 @@ FIRST_DELAY: Final = timedelta(seconds=1)
 MAX_DELAY: Final = timedelta(seconds=30)
 # A watch that lasted this long works: the next failure is the first.
 SETTLED: Final = timedelta(seconds=10)
-# The resourceVersion of a list this recent is trusted.
-RECENT: Final = timedelta(seconds=5)
+# kopf opens a watch right after a list. Until then no store can have been restored.
+RECENT: Final = timedelta(seconds=1)
 # A watch that is open this long is established: one that only carries an error has ended by then.
 ESTABLISHED: Final = timedelta(seconds=0.5)
 # More requests than this in so short a time mean watches that close at once, which kopf reopens
@@ -50,7 +50,7 @@ class _Collection:
     failures: int = 0
     failed: bool = False
     retry_at: float = float("-inf")
-    listed_at: float = float("-inf")
+    listed_at: float | None = None  # until the first watch that follows the list
     opened_at: float = float("-inf")
     requests: collections.deque[float] = field(
         default_factory=lambda: collections.deque(maxlen=FLOOD)
@@ -209,7 +209,8 @@ class RequestGate:
         Raises:
             ApiError: the API server refused or did not answer.
         """
-        if self._monotonic() - collection.listed_at < RECENT.total_seconds():
+        listed_at, collection.listed_at = collection.listed_at, None
+        if listed_at is not None and self._monotonic() - listed_at < RECENT.total_seconds():
             return
         position = request.url.query.get("resourceVersion", "0")
         if is_newer(position, await self._latest(request)):

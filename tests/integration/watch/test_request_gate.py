@@ -19,6 +19,7 @@ from tests.support.watching import DEADLINE, until
 RESOURCE = ApiResource("example.dev", "v1", "tokens")
 GOOD, BAD = RESOURCE.collection("good"), RESOURCE.collection("bad")
 NOW = "100"
+BEFORE = "50"
 
 Failure = tuple[Namespace, ApiError]
 Answer = Callable[[web.BaseRequest], web.Response | None]
@@ -30,11 +31,13 @@ class World:
     Attributes:
         answer: answers requests for the bad namespace; None means as usual.
         asked: what was asked: the namespace, and the version of a watch.
+        latest: the version that lists have.
     """
 
     def __init__(self) -> None:
         self.answer: Answer = lambda _: None
         self.asked: list[tuple[str, str | None]] = []
+        self.latest = NOW
         self.listed: list[Namespace] = []
         self.established: list[Namespace] = []
         self.failures: list[Failure] = []
@@ -57,7 +60,7 @@ class World:
         if namespace == "bad" and (answer := self.answer(request)):
             return answer
         if "watch" not in request.query:
-            return web.json_response({"metadata": {"resourceVersion": NOW}, "items": []})
+            return web.json_response({"metadata": {"resourceVersion": self.latest}, "items": []})
         return web.Response(text='{"type":"ADDED","object":{}}\n', content_type="application/json")
 
     async def list(self, path: str) -> str:
@@ -141,6 +144,15 @@ async def test_gate_restarts_a_watch_whose_version_is_of_the_future(world: World
     await world.watch(BAD, "1000")
     assert world.asked == [("bad", NOW)]
     assert world.listed == ["bad"]
+
+
+async def test_gate_notices_a_store_restored_right_after_a_list(world: World) -> None:
+    await world.list(BAD)
+    await world.watch(BAD)
+    world.latest = BEFORE
+    await world.watch(BAD)
+    assert world.asked == [("bad", None), ("bad", NOW), ("bad", BEFORE)]
+    assert world.listed == ["bad", "bad"]
 
 
 async def test_gate_relists_a_namespace_that_recovers(world: World) -> None:

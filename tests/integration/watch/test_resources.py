@@ -118,9 +118,9 @@ def install_crd(cluster: Cluster) -> None:
     cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRD))
 
 
-async def until_forwarded(kube: Kube, fed: Fed, where: str) -> None:
+async def until_forwarded(kube: Kube, fed: Fed, where: str, seconds: float = DEADLINE) -> None:
     """Create resources until one is forwarded: the watch may begin after the first."""
-    deadline = time.monotonic() + DEADLINE
+    deadline = time.monotonic() + seconds
     while not [each for each in fed.events if each[1] == where and each[2].startswith("after-")]:
         assert time.monotonic() < deadline, fed.events
         await asyncio.to_thread(kube.create_token, where, f"after-{uuid.uuid4().hex[:6]}")
@@ -378,11 +378,6 @@ async def test_watch_names_the_versions_that_are_served_instead(
             await fed.until(("ADDED", "default", "first"))
 
 
-@pytest.mark.xfail(
-    reason="open: events of resources may not resume after a restore until the watch is reopened, "
-    "which takes up to 130 s; the relist that the restore causes finds what changed before",
-    strict=False,
-)
 async def test_watch_restarts_when_the_store_is_restored(tmp_path: Path) -> None:
     """Its versions are of the past, so a watch from the latest known one would carry nothing."""
     etcd, backup = tmp_path / "cluster" / "etcd", tmp_path / "backup"
@@ -406,7 +401,7 @@ async def test_watch_restarts_when_the_store_is_restored(tmp_path: Path) -> None
             await asyncio.to_thread(replace_store, own, backup, etcd)
             await until(lambda: len(fed.missed_in) > missed, lambda: watch.unserved, 60)
             with Kube(own) as kube:
-                await until_forwarded(kube, fed, "default")
+                await until_forwarded(kube, fed, "default", seconds=30)
 
 
 async def test_watch_restarts_kopf_when_discovery_fails(

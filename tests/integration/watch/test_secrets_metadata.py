@@ -310,3 +310,27 @@ async def test_restored_store_is_relisted(tmp_path: Path) -> None:
                 with Kube(own) as kube:
                     version = touch(kube, "default")
                 await until(lambda: reported.version("wanted") == version, lambda: "not seen")
+
+
+async def test_restored_store_is_relisted_when_its_versions_caught_up(tmp_path: Path) -> None:
+    """No version then shows that something was lost."""
+    etcd, backup = tmp_path / "cluster" / "etcd", tmp_path / "backup"
+    with Cluster(tmp_path / "cluster", audit=False) as own:
+        await asyncio.to_thread(replace_store, own, etcd, backup)
+        with ApiProxy(own.url, own.ca_file, tmp_path / "proxy", ["operator"]) as proxy:
+            api = await operator_kube.connect(proxy.kubeconfig("operator", own.token), None)
+            reported = Reported(api, "default")
+            async with contextlib.aclosing(api), reported.running():
+                with Kube(own) as kube:
+                    kube.create_secret("default", "wanted-lost", {})
+                    await until(lambda: reported.version("wanted-lost"), lambda: "not seen")
+                proxy.lines["operator"].refusal = 503
+                await asyncio.to_thread(replace_store, own, backup, etcd)
+                await until(lambda: reported.health.unserved, lambda: "the restart went unnoticed")
+                with Kube(own) as kube:
+                    kube.create_secret("default", "other", {})
+                    for _ in range(100):
+                        touch(kube, "default", "other")
+                proxy.lines["operator"].refusal = None
+                await until(lambda: not reported.health.unserved, lambda: "not resumed", 40)
+                assert reported.version("wanted-lost") is None
