@@ -5,6 +5,9 @@ PYTHON ?= python3
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 
+# Most tests wait for other processes: more of them at once than there are cores.
+TEST_WORKERS ?= $(shell echo $$((3 * $$(getconf _NPROCESSORS_ONLN))))
+
 bin := .venv/bin
 uv := $(bin)/uv
 compile := $(uv) pip compile -q --universal --generate-hashes --python-version 3.11 \
@@ -19,8 +22,8 @@ demo: .venv/.synced ## run the operator on its own cluster and show how it handl
 	$(bin)/python -m tests.demo
 
 .PHONY: test
-test: .venv/.synced ## run all tests against a real API server (TESTS="-k name" selects some)
-	$(bin)/pytest -n 4 --dist=loadfile --no-loadscope-reorder $(TESTS)
+test: .venv/.synced ## run all tests against a real API server (TESTS="-k name" selects some, TEST_WORKERS)
+	$(bin)/pytest -n $(TEST_WORKERS) --dist=loadfile --no-loadscope-reorder $(TESTS)
 
 .PHONY: soak
 soak: .venv/.synced ## run all tests five times on a busy machine, in an hour (SOAK_RUNS, SOAK_LOAD)

@@ -1,5 +1,7 @@
 """Runs tests that need no programs first, while the others' programs are downloaded or built.
 
+Among either kind, files that take long come first, so that all workers end at about the same time.
+
 A test needs a program if it uses the fixture `cluster`, or says so: `pytest.mark.programs("helm")`.
 """
 
@@ -17,6 +19,7 @@ import pytest
 from tests.support.cluster import Cluster
 from tests.support.control_plane import BuildError
 from tests.support.session_programs import Builder
+from tests.support.slow_files import SLOW_FILES
 
 CLUSTER: Final = (*Cluster.PROGRAMS, Cluster.CONTROLLERS)
 
@@ -52,7 +55,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Tell a worker of pytest-xdist where the processes meet."""
+    """Pass a worker of pytest-xdist the directory that all processes share."""
     node.workerinput["programs"] = str(node.config.stash[_SHARED])
 
 
@@ -61,7 +64,7 @@ def pytest_xdist_node_collection_finished(node: Any) -> None:
     node.config.stash[_BUILDER].start()
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist tells the controller
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reports to the controller
 def pytest_collection_finish(session: pytest.Session) -> None:
     config = session.config
     worker = _workerinput(config).get("workerid")
@@ -73,8 +76,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put files that need programs last, and among either kind those first that took longest."""
-    seconds = _cached_seconds(config)
+    """Put files that need programs last, and among either kind those first that take longest."""
+    expected = {file: 1.0 * rank for rank, file in enumerate(reversed(SLOW_FILES), 1)}
+    seconds = expected | _cached_seconds(config)
     needing = {item.path for item in items if _needed(item)}
     items.sort(key=lambda item: (item.path in needing, -seconds.get(_file(item.nodeid), 0.0)))
 
