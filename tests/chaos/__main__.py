@@ -3,10 +3,10 @@
     make chaos
 
 CHAOS_MINUTES (10) is how long faults are injected. CHAOS_SEED decides which faults; the same seed
-gives the same faults. CHAOS_RESOURCES (200) is the number of resources. CHAOS_DIRECTORY
-(chaos-report) gets report.json, lifetimes.svg and the logs. Exit status: 0 all promises were kept;
-1 a promise was broken or the run could not go on; 2 a variable is invalid; 130, 143 stopped by a
-signal.
+gives the same faults. With an even one, the operator watches a list of namespaces; with an odd one,
+all of them. CHAOS_RESOURCES (200) is the number of resources. CHAOS_DIRECTORY (chaos-report) gets
+report.json, lifetimes.svg and the logs. Exit status: 0 all promises were kept; 1 a promise was
+broken or the run could not go on; 2 a variable is invalid; 130, 143 stopped by a signal.
 """
 
 import os

@@ -1,16 +1,18 @@
 """The environment of a run: cluster, proxy, token endpoint, replicas and observers."""
 
 import contextlib
+import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tests.chaos.observers.leak_scanner import LeakScanner
 from tests.chaos.observers.target_reader import TargetReader
 from tests.chaos.observers.target_writes import TargetWrites
+from tests.chaos.observers.witness import Witness
 from tests.chaos.observers.write_log import WriteLog
 from tests.chaos.population import NAMESPACES, SECRET_PREFIX, Accounts, Member
 from tests.chaos.replicas import Replica, Replicas
@@ -52,6 +54,8 @@ class Environment:
         target_writes: knows which target each token was written to.
         write_log: knows what the replicas wrote.
         leak_scanner: searches for tokens and client secrets.
+        witness: what other writers did, and what became of what is theirs.
+        rights: the operator's Roles and RoleBindings, by namespace; empty if it watches all.
         start: the start of the run in monotonic seconds.
     """
 
@@ -67,6 +71,8 @@ class Environment:
     target_writes: TargetWrites
     write_log: WriteLog
     leak_scanner: LeakScanner
+    witness: Witness
+    rights: Mapping[str, Sequence[Mapping[str, Any]]]
     start: float
 
     def seconds(self) -> float:
@@ -83,8 +89,16 @@ class Environment:
 
 
 @contextlib.contextmanager
-def open_environment(directory: Path, members: tuple[Member, ...]) -> Iterator[Environment]:
-    """Start everything but the replicas and the observers, which the caller enters."""
+def open_environment(
+    directory: Path, members: tuple[Member, ...], *, selected: bool
+) -> Iterator[Environment]:
+    """Start everything but the replicas and the observers, which the caller enters.
+
+    Args:
+        directory: for all files.
+        members: the resources, which the caller creates.
+        selected: whether the operator watches a list of namespaces, instead of all.
+    """
     with contextlib.ExitStack() as stack:
         cluster = stack.enter_context(Cluster(directory / "cluster", controller_manager=True))
         kube = stack.enter_context(Kube(cluster))
@@ -95,8 +109,12 @@ def open_environment(directory: Path, members: tuple[Member, ...]) -> Iterator[E
         endpoint = stack.enter_context(TokenEndpoint(LIFETIME, directory=directory / "endpoint"))
         for namespace in (SYSTEM_NAMESPACE, *NAMESPACES):
             kube.create("/api/v1/namespaces", {"metadata": {"name": namespace}})
+        rights = {name: _install_rights(cluster, name, selected=selected) for name in REPLICAS}
         replicas = Replicas(
-            [_replica(name, cluster, proxy, endpoint, directory / name) for name in REPLICAS]
+            [
+                _replica(name, cluster, proxy, endpoint, directory / name, selected=selected)
+                for name in REPLICAS
+            ]
         )
         keys = [member.key for member in members]
         operators = {replica.name: replica.operator for replica in replicas.all}
@@ -114,16 +132,40 @@ def open_environment(directory: Path, members: tuple[Member, ...]) -> Iterator[E
             target_writes=TargetWrites(cluster, endpoint, keys),
             write_log=WriteLog(AuditLog(cluster.audit_log), _ACCOUNT_PREFIX, start_wall),
             leak_scanner=LeakScanner(kube, operators, (TOKEN_PREFIX, SECRET_PREFIX)),
+            witness=Witness(),
+            rights=_by_namespace(rights.values()) if selected else {},
             start=start,
         )
 
 
+def _install_rights(cluster: Cluster, name: str, *, selected: bool) -> list[dict[str, Any]]:
+    """Apply a replica's ServiceAccount, by which the audit log tells it apart, and its rights."""
+    options = ["--set", f"leaderElection.leaseName={LEASE}"]
+    if selected:
+        options += ["--set", f"watchNamespaces={{{','.join(NAMESPACES)}}}"]
+    return install_rights(cluster, SYSTEM_NAMESPACE, name, options)
+
+
+def _by_namespace(
+    rights: Iterable[Sequence[dict[str, Any]]],
+) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in NAMESPACES}
+    for obj in itertools.chain.from_iterable(rights):
+        if (namespace := obj["metadata"].get("namespace")) in found:
+            found[namespace].append(obj)
+    return found
+
+
 def _replica(
-    name: str, cluster: Cluster, proxy: ApiProxy, endpoint: TokenEndpoint, directory: Path
+    name: str,
+    cluster: Cluster,
+    proxy: ApiProxy,
+    endpoint: TokenEndpoint,
+    directory: Path,
+    *,
+    selected: bool,
 ) -> Replica:
     directory.mkdir()
-    # A ServiceAccount for each, by which the audit log tells them apart.
-    install_rights(cluster, SYSTEM_NAMESPACE, name, ["--set", f"leaderElection.leaseName={LEASE}"])
     token = service_account_token(cluster, SYSTEM_NAMESPACE, name)
     clock = WallClock(directory) if can_be_set() else None
     operator = Operator(
@@ -131,6 +173,7 @@ def _replica(
         endpoint.url,
         endpoint.ca_bundle,
         directory,
+        namespaces=NAMESPACES if selected else (),
         options=["--leader-elect", "--leader-election-namespace", SYSTEM_NAMESPACE],
         environ=clock.environ if clock else {},
     )

@@ -9,6 +9,9 @@ HANDOVER: Final = 2.0
 START: Final = 3.0
 # How long the operator waits for the API server when it starts.
 API_SERVER_WAIT: Final = 30.0
+# Repairs that another writer causes: this many in a row, then with a delay that doubles from this.
+REPAIRS_IN_A_ROW: Final = 5
+FIRST_REPAIR_DELAY: Final = 2.0
 # Everything is back to normal this long after the last fault.
 CONVERGENCE: Final = 60.0
 

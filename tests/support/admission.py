@@ -20,6 +20,9 @@ from tests.support.api import Kube, KubeError, eventually, secret_path
 from tests.support.certificates import make_certificates
 
 _ADMISSION = "/apis/admissionregistration.k8s.io/v1"
+WEBHOOKS = f"{_ADMISSION}/mutatingwebhookconfigurations"
+POLICIES = f"{_ADMISSION}/validatingadmissionpolicies"
+POLICY_BINDINGS = f"{_ADMISSION}/validatingadmissionpolicybindings"
 _PROBE = "admission-probe"
 _NOBODY_LISTENS = "https://127.0.0.1:1/review"
 
@@ -27,6 +30,16 @@ Verdict = Mapping[str, Any]
 Review = Callable[[Mapping[str, Any]], Verdict]
 
 ALLOW: Verdict = {"allowed": True}
+
+_SECRETS = {"apiGroups": [""], "apiVersions": ["v1"], "resources": ["secrets"]}
+_WRITES = {**_SECRETS, "operations": ["CREATE", "UPDATE"]}
+
+DENYING_POLICY: Mapping[str, Any] = {
+    "failurePolicy": "Fail",
+    "matchConstraints": {"resourceRules": [_WRITES]},
+    "validations": [{"expression": "false", "message": "Secrets are frozen"}],
+}
+"""The spec of a ValidatingAdmissionPolicy that denies each write of a Secret."""
 
 
 def deny(code: int, message: str) -> Verdict:
@@ -138,22 +151,37 @@ def probe(kube: Kube, namespace: str) -> dict[str, Any]:
     return kube.create(f"{secret_path(namespace)}?dryRun=All", body)
 
 
-@contextmanager
-def _registered(kube: Kube, namespace: str, client: Mapping[str, str]) -> Iterator[str]:
-    path, name = f"{_ADMISSION}/mutatingwebhookconfigurations", f"secrets.{namespace}.example.com"
-    rule = {"apiGroups": [""], "apiVersions": ["v1"], "resources": ["secrets"]}
+def restricted_to(namespace: str) -> Mapping[str, Any]:
+    """Return the field that restricts a webhook or a policy to one namespace."""
+    return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}}
+
+
+def dead_webhook_object(namespace: str) -> Mapping[str, Any]:
+    """Return the configuration of a webhook for a namespace's Secrets that nobody serves."""
+    return _webhook(namespace, {"url": _NOBODY_LISTENS})
+
+
+def _webhook(namespace: str, client: Mapping[str, str]) -> Mapping[str, Any]:
+    name = f"secrets.{namespace}.example.com"
     webhook = {
         "name": name,
         "clientConfig": client,
-        "rules": [{**rule, "operations": ["CREATE", "UPDATE"]}],
-        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+        "rules": [_WRITES],
+        **restricted_to(namespace),
         "failurePolicy": "Fail",
         "timeoutSeconds": 2,
         "sideEffects": "None",
         "admissionReviewVersions": ["v1"],
     }
-    kube.create(path, {"metadata": {"name": name}, "webhooks": [webhook]})
+    return {"metadata": {"name": name}, "webhooks": [webhook]}
+
+
+@contextmanager
+def _registered(kube: Kube, namespace: str, client: Mapping[str, str]) -> Iterator[str]:
+    obj = _webhook(namespace, client)
+    name: str = obj["metadata"]["name"]
+    kube.create(WEBHOOKS, obj)
     try:
         yield name
     finally:
-        kube.delete(f"{path}/{name}")
+        kube.delete(f"{WEBHOOKS}/{name}")

@@ -99,7 +99,7 @@ def _why_early(exchange: Exchange, before: float, faults: Sequence[Fault]) -> st
 def _touches(fault: Fault, key: Key | None) -> bool:
     if fault.kind.name.endswith("CRD reinstalled"):
         return True
-    touching = fault.kind.lane in (Lane.CREDENTIALS, Lane.USERS)
+    touching = fault.kind.lane in (Lane.CREDENTIALS, Lane.USERS, Lane.WRITERS)
     return touching and fault.affects is not None and key in fault.affects
 
 

@@ -30,8 +30,9 @@ def judge_reads(
     outages = {key: blocked(faults, key) for key in {read.key for read in reads}}
     for read in reads:
         intervals = outages[read.key]
+        since = rewound(faults, read)
         near = [one for one in intervals if one[1] > read.expired_at - margin and one[0] < read.at]
-        if chance(read, intervals, margin) >= margin:
+        if chance(read, intervals, margin, since) >= margin:
             unexcused.append(read)
         elif all(end - begin < margin for begin, end in near):
             short.append(read)
@@ -52,6 +53,16 @@ def blocked(faults: Iterable[Fault], key: Key) -> list[Interval]:
     return _merge([*map(_blocks, found), *filter(None, late)])
 
 
+def rewound(faults: Iterable[Fault], read: ExpiredRead) -> float:
+    """Return when a fault last put an older token into the target; minus infinity if none did."""
+    moments = (
+        fault.began
+        for fault in faults
+        if fault.kind.rewinds and read.key in (fault.affects or ()) and fault.began <= read.at
+    )
+    return max(moments, default=float("-inf"))
+
+
 def longest_gap(intervals: Sequence[Interval], begin: float, end: float) -> float:
     """Return the longest time between begin and end that is in none of the intervals."""
     longest, free_from = 0.0, begin
@@ -70,12 +81,23 @@ def overlap(intervals: Iterable[Interval], begin: float, end: float) -> float:
     return sum(max(0.0, min(last, end) - max(first, begin)) for first, last in intervals)
 
 
-def chance(read: ExpiredRead, intervals: Sequence[Interval], margin: float) -> float:
+def chance(
+    read: ExpiredRead,
+    intervals: Sequence[Interval],
+    margin: float,
+    since: float = float("-inf"),
+) -> float:
     """Return the longest uninterrupted time in which an exchange could have prevented the read.
 
     It counts from when the token was due at the latest, one margin before its expiry.
+
+    Args:
+        read: the read.
+        intervals: when the faults made an exchange impossible.
+        margin: how long before its expiry a token is refreshed.
+        since: when the token came into the target, if it is an older one.
     """
-    return longest_gap(intervals, read.expired_at - margin, read.at)
+    return longest_gap(intervals, max(read.expired_at - margin, since), read.at)
 
 
 def _merge(intervals: Iterable[Interval]) -> list[Interval]:

@@ -17,10 +17,11 @@ def lines(verdict: Verdict) -> list[str]:
     run, reads, tally, beyond = verdict.run, verdict.reads, verdict.tally, _beyond(verdict)
     head = (
         f"Chaos, seed {run.seed}: {run.seconds:.0f} s with {run.resources} resources, "
-        f"tokens that live {run.lifetime} s and {run.replicas} replicas"
+        f"tokens that live {run.lifetime} s and {run.replicas} replicas that watch {run.scope}"
     )
     shortest = "none seen" if run.minimum_lifetime is None else f"{run.minimum_lifetime:.1f} s"
     requested = sum(each.requested for each in run.exits)
+    changes = sum(fight.changes for fight in run.fights)
     overstated = f"{run.overstated_reads}, by up to {run.overstatement:.0f} s"
     text = [
         "",
@@ -40,6 +41,8 @@ def lines(verdict: Verdict) -> list[str]:
         *(f"    {count:>4}  {cause}" for cause, count in sorted(tally.needed.items())),
         f"  of these more than needed: {sum(beyond.values())}",
         *(f"    {count:>4}  {cause}" for cause, count in sorted(beyond.items())),
+        f"  fights with other writers: {len(run.fights)}, {changes} changes by them",
+        f"  things of others observed: {len(run.belongings)}; targets contested: {len(run.claims)}",
         f"  converged: {_converged(verdict)}",
         "  failover, not counting the time when the API server was unreachable:",
         *(_failover(name, times) for name, times in verdict.failovers.items()),
@@ -63,6 +66,7 @@ def to_json(verdict: Verdict) -> dict[str, Any]:
         "token_lifetime_seconds": run.lifetime,
         "margin_seconds": run.margin,
         "seconds": round(run.seconds, 1),
+        "scope": run.scope,
         "faults": [_fault(fault) for fault in run.faults],
         "faults_by_kind": _by_kind(run.faults),
         "left_out": list(run.left_out),
@@ -85,6 +89,17 @@ def to_json(verdict: Verdict) -> dict[str, Any]:
                 for one in tally.unexplained
             ],
         },
+        "fights": [
+            {
+                "target": "/".join(fight.target),
+                "began": round(fight.began, 1),
+                "ended": round(fight.ended, 1),
+                "changes": fight.changes,
+            }
+            for fight in run.fights
+        ],
+        "belongings": len(run.belongings),
+        "claims": len(run.claims),
         "not_converged": dict(run.not_converged),
         "converged_after_seconds": _rounded(run.converged_after),
         "failover_seconds": {

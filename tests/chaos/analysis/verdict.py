@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from tests.chaos.analysis.exchanges import Tally, tally
 from tests.chaos.analysis.fairness import JudgedReads, judge_reads
 from tests.chaos.analysis.leaders import NonLeaderWrite, failovers, non_leader_writes, tenures
+from tests.chaos.analysis.others import disputes, fast_fights, losses, spills, strangers
 from tests.chaos.promises import (
     API_SERVER_WAIT,
     EXIT_LEASE_LOST,
@@ -34,6 +35,10 @@ class Verdict:
         failovers: how long each failover took, by fault; in seconds.
         non_leader_writes: the writes of replicas that did not lead.
         crashes: a phrase for each exit that nothing explains.
+        fast_fights: a phrase for each fight with another writer that was not damped.
+        losses: a phrase for each thing of someone else's that was changed.
+        disputes: a phrase for each target without exactly one owner.
+        spills: a phrase for each resource that a fault of another namespace cost its token.
     """
 
     run: Recording
@@ -42,6 +47,10 @@ class Verdict:
     failovers: Mapping[str, Sequence[float]]
     non_leader_writes: Sequence[NonLeaderWrite]
     crashes: Sequence[str]
+    fast_fights: Sequence[str]
+    losses: Sequence[str]
+    disputes: Sequence[str]
+    spills: Sequence[str]
 
     @property
     def promises(self) -> list[Promise]:
@@ -65,6 +74,10 @@ class Verdict:
                 ],
             ),
             Promise("the operator did not crash", self.crashes),
+            Promise("repairs in fights with other writers were damped", self.fast_fights),
+            Promise("nothing of others was changed or removed", self.losses),
+            Promise("each contested target had exactly one owner", self.disputes),
+            Promise("faults of one namespace did not cost others their tokens", self.spills),
             Promise(
                 "no token and no client secret in a log, an Event, a status or a metric",
                 [f"in {name}" for name in self.run.leaks],
@@ -84,9 +97,11 @@ class Verdict:
 def judge(run: Recording) -> Verdict:
     """Judge a run by its records."""
     held = tenures(run.writes)
+    reads = judge_reads(run.expired_reads, run.faults, run.margin)
+    spilled = spills(reads.unexcused, run.faults, run.margin)
     return Verdict(
         run=run,
-        reads=judge_reads(run.expired_reads, run.faults, run.margin),
+        reads=reads,
         tally=tally(
             run.exchanges,
             run.faults,
@@ -96,6 +111,13 @@ def judge(run: Recording) -> Verdict:
         failovers=failovers(run.faults, held),
         non_leader_writes=non_leader_writes(run.writes, held),
         crashes=crashes(run.exits, run.faults, run.start),
+        fast_fights=fast_fights(run.fights, run.writes, held, run.faults),
+        losses=[*losses(run.belongings), *strangers(run.writes, run.targets)],
+        disputes=disputes(run.claims),
+        spills=[
+            f"{'/'.join(read.key)} at {read.at:.0f} s, during {fault.kind.name} ({fault.note})"
+            for read, fault in spilled
+        ],
     )
 
 

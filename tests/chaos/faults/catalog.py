@@ -11,6 +11,10 @@ _ENDPOINT = (
 _HARMLESS = ("long-expires", "text-expires")
 # What the endpoint's Retry-After asks for, and the tenth or second of jitter.
 _RETRY_AFTER = 8.0
+_WRITERS, _RIGHTS = "other writers", "partial rights"
+# In the longest fight, the repairs after the first ones are 2, 4 and 8 s apart.
+_LONGEST_DELAY = 16.0
+_NAMESPACED = ("RoleBindings removed", "Secrets not readable")
 
 KINDS = (
     *(Kind(f"endpoint: {mode}", Lane.ENDPOINT, 3, 8) for mode in _ENDPOINT),
@@ -65,6 +69,28 @@ KINDS = (
     Kind("users: target replaced by another Secret", Lane.USERS, 3, 10, aftermath=1),
     Kind("users: resource recreated", Lane.USERS, overhead=1, aftermath=1),
     Kind("users: namespace recreated", Lane.USERS, overhead=10, aftermath=1),
+    Kind(f"{_WRITERS}: keys removed at each change", Lane.WRITERS, 7, 14, blocks=False),
+    Kind(f"{_WRITERS}: metadata removed at each change", Lane.WRITERS, 7, 14, blocks=False),
+    Kind(
+        f"{_WRITERS}: old Secret restored at each change",
+        *(Lane.WRITERS, 7, 14),
+        overhead=2,
+        aftermath=_LONGEST_DELAY,
+        rewinds=True,
+    ),
+    Kind(f"{_WRITERS}: old Secret restored", Lane.WRITERS, 1, 3, rewinds=True),
+    Kind(f"{_WRITERS}: Secret copied", Lane.WRITERS, 4, 10, blocks=False),
+    Kind(f"{_WRITERS}: keys and metadata added", Lane.WRITERS, 4, 10, blocks=False),
+    Kind(f"{_WRITERS}: target claimed by another", Lane.WRITERS, 1, 4, overhead=2, blocks=False),
+    Kind(f"{_WRITERS}: two claims at once", Lane.WRITERS, 1, 4, overhead=3, blocks=False),
+    # Retries are at most a quarter of the remaining lifetime apart.
+    *(
+        Kind(f"{_RIGHTS}: {name}", Lane.RIGHTS, 8, 18, overhead=3, aftermath=2)
+        for name in (*_NAMESPACED, "Secrets refused by a policy", "webhook down")
+    ),
 )
 
 BY_NAME = {kind.name: kind for kind in KINDS}
+
+# Where the operator watches all namespaces, it has no rights in a single one to lose.
+SELECTED_ONLY = frozenset(f"{_RIGHTS}: {name}" for name in _NAMESPACED)

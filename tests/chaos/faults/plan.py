@@ -2,8 +2,8 @@
 
 A long run comes in waves: outages of all lanes overlap in a wave that is shorter than the margin
 with which tokens are refreshed; a calm longer than the margin follows. Every fourth wave is longer
-than the margin, to show recovery from what no operator could bridge. Faults by users and faults of
-credentials ignore the waves. A short run has every kind once, as densely as possible.
+than the margin, to show recovery from what no operator could bridge. Faults of some resources only
+ignore the waves. A short run has every kind once, as densely as possible.
 """
 
 import random
@@ -124,7 +124,7 @@ def _waves(decks: Mapping[Lane, _Deck], seconds: float, rng: random.Random) -> I
 
 
 def _elsewhere(decks: Mapping[Lane, _Deck], seconds: float, rng: random.Random) -> Iterator[Drawn]:
-    for lane in (Lane.CREDENTIALS, Lane.USERS):
+    for lane in (Lane.CREDENTIALS, Lane.USERS, Lane.WRITERS, Lane.RIGHTS):
         at = rng.uniform(*_ELSEWHERE)
         while dealt := decks[lane].deal(at, seconds):
             kind, hold = dealt

@@ -5,7 +5,16 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 
 from tests.chaos.environment import Environment
-from tests.chaos.faults import api_server, credentials, replicas, token_endpoint, users
+from tests.chaos.faults import (
+    api_server,
+    claims,
+    credentials,
+    other_writers,
+    partial_rights,
+    replicas,
+    token_endpoint,
+    users,
+)
 from tests.chaos.faults.injection import Inject
 from tests.chaos.faults.plan import Planned
 from tests.chaos.records import Fault, Lane
@@ -17,6 +26,9 @@ FAULTS: Mapping[str, Inject] = {
     **replicas.FAULTS,
     **credentials.FAULTS,
     **users.FAULTS,
+    **other_writers.FAULTS,
+    **claims.FAULTS,
+    **partial_rights.FAULTS,
 }
 
 Say = Callable[[str], None]

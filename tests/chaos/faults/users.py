@@ -9,6 +9,7 @@ from typing import Any
 from tests.chaos.environment import Environment
 from tests.chaos.faults.credentials import create_credentials
 from tests.chaos.faults.injection import Inject, Injected
+from tests.chaos.faults.partial_rights import grant
 from tests.chaos.population import EXPENDABLE, LABEL, Member
 from tests.support.api import secret_path, token_path
 from tests.support.documented import CHECKSUM, EXPIRES_AT, MANAGED, REFRESH_AT, RESOURCE_UID
@@ -89,9 +90,19 @@ def _replaced(env: Environment, rng: random.Random) -> Iterator[Injected]:
     injected = _injected(env, members)
     for member in members:
         env.wait_until(partial(_replace_target, env, member), "another Secret is in place")
+    others = {member.key: _read_other(env, member) for member in members}
     yield injected
     for member in members:
+        before, after = others[member.key], _read_other(env, member)
+        if before is not None:
+            env.witness.compare(f"Secret {'/'.join(member.key)}", before, after)
         _delete_target(env, member)
+
+
+def _read_other(env: Environment, member: Member) -> dict[str, Any] | None:
+    """Return what stands in for the target, if it is still there."""
+    found = env.retry(partial(env.kube.get, secret_path(*member.key)))
+    return found if found and "password" in (found.get("data") or {}) else None
 
 
 def _replace_target(env: Environment, member: Member) -> bool:
@@ -128,6 +139,7 @@ def _namespace_recreated(env: Environment, rng: random.Random) -> Iterator[Injec
         env.stop.wait(_READ_SECONDS)
     create = partial(env.kube.create, "/api/v1/namespaces", {"metadata": {"name": namespace}})
     env.retry(create, accept=(409,))
+    grant(env, namespace)
     yield injected
     populate(env, members)
 

@@ -3,7 +3,7 @@
 import time
 
 from tests.chaos.observers.periodic import Periodic
-from tests.chaos.records import Write
+from tests.chaos.records import Key, Write
 from tests.support.audit import AuditLog, Request
 
 _WRITES = ("create", "update", "patch", "delete")
@@ -56,7 +56,14 @@ class WriteLog(Periodic):
             answered=request.answered_at.timestamp() - self._start_wall,
             what=f"{request.verb} {subject} {request.namespace}/{request.name}".rstrip("/"),
             holder=request.holder,
+            secret=_written_secret(request),
         )
         self.writes.append(write)
         if write.holder is not None:
             self._renewed = write
+
+
+def _written_secret(request: Request) -> Key | None:
+    if request.resource != "secrets" or request.verb == "create":
+        return None
+    return request.namespace, request.name

@@ -158,3 +158,15 @@ def test_judge_reads_blames_the_operator_or_the_faults(faults: list[Fault], verd
         "excused": judged.excused,
     }
     assert [name for name, reads in found.items() if reads] == [verdict]
+
+
+def test_read_of_a_restored_token_counts_from_its_restoration() -> None:
+    restored = BY_NAME["other writers: old Secret restored"]
+    read = ExpiredRead(KEY, 205, 150)
+    before = judge_reads([read], [Fault(restored, 170, 171, frozenset({KEY}))], 30.0)
+    just_now = judge_reads([read], [Fault(restored, 200, 201, frozenset({KEY}))], 30.0)
+    elsewhere = judge_reads([read], [Fault(restored, 200, 201, frozenset({("a", "b")}))], 30.0)
+
+    assert before.unexcused
+    assert not just_now.unexcused
+    assert elsewhere.unexcused

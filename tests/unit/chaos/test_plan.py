@@ -111,4 +111,4 @@ def as_injected(planned: Planned) -> Fault:
 
 def is_partial(planned: Planned) -> bool:
     """Return whether it affects only some resources."""
-    return planned.kind.lane in (Lane.CREDENTIALS, Lane.USERS)
+    return planned.kind.lane in (Lane.CREDENTIALS, Lane.USERS, Lane.WRITERS, Lane.RIGHTS)

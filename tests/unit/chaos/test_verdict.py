@@ -9,9 +9,13 @@ from tests.chaos.analysis.report import lines, to_json
 from tests.chaos.analysis.verdict import Verdict, crashes, judge
 from tests.chaos.faults.catalog import BY_NAME
 from tests.chaos.records import (
+    Belonging,
+    Claim,
     Exchange,
     ExpiredRead,
     Fault,
+    Fight,
+    Key,
     ProcessExit,
     Recording,
     Sample,
@@ -30,6 +34,7 @@ GOOD = Recording(
     lifetime=90,
     margin=30.0,
     seconds=61.0,
+    scope="all namespaces",
     left_out=["clock: 5 min ahead"],
     faults=[FAULT],
     samples=[Sample(0, None, None), Sample(1, 60, 80), Sample(2, -3, 70)],
@@ -45,6 +50,10 @@ GOOD = Recording(
         Write("operator-0", 1, 1.1, "update leases", "operator-0"),
         Write("operator-0", 20, 20.1, "update leases", "operator-0"),
     ],
+    targets=frozenset({KEY}),
+    fights=[Fight(KEY, 20, 30, 8)],
+    belongings=[Belonging("Secret a/b", {"key x": "1"}, {"key x": "1"})],
+    claims=[Claim(KEY, frozenset({"one"}), "one")],
     exits=[ProcessExit("operator-0", 10.0, -9, requested=True, overdue=False)],
     start=0.0,
     not_converged={},
@@ -63,6 +72,10 @@ def process_exit(
     code: int, *, requested: bool = False, overdue: bool = False, at: float = 300.0
 ) -> ProcessExit:
     return ProcessExit("operator-0", at, code, requested, overdue)
+
+
+def repair(at: float, secret: Key = KEY) -> Write:
+    return Write("operator-0", at, at, "patch secrets", secret=secret)
 
 
 @pytest.mark.parametrize(
@@ -97,6 +110,19 @@ def test_crash_is_an_exit_that_nothing_explains(one: ProcessExit, *, crash: bool
             id="a write by a replica that does not lead",
         ),
         pytest.param({"exits": [process_exit(1)]}, id="a crash"),
+        pytest.param(
+            {"writes": [*GOOD.writes, *[repair(20 + n / 10) for n in range(20)]]},
+            id="a fight that is not damped",
+        ),
+        pytest.param(
+            {"belongings": [Belonging("Secret a/b", {"key x": "1"}, None)]},
+            id="someone else's Secret removed",
+        ),
+        pytest.param(
+            {"writes": [*GOOD.writes, repair(5, ("chaos-0", "other"))]},
+            id="someone else's Secret written",
+        ),
+        pytest.param({"claims": [Claim(KEY, frozenset({"one", "two"}), "one")]}, id="two owners"),
         pytest.param({"leaks": ["log of operator-0"]}, id="a leak"),
         pytest.param({"redirects_followed": 1}, id="a redirect"),
     ],
