@@ -26,9 +26,10 @@ from pinecone_token_operator.issuing.credentials import Credentials
 from pinecone_token_operator.issuing.oauth import AccessToken, parse_response
 from pinecone_token_operator.keys import ObjectRef
 from pinecone_token_operator.kube.interfaces import RequestOptions
-from pinecone_token_operator.reconcilers.access_token import AccessTokenReconciler, Collaborators
+from pinecone_token_operator.reconcilers.access_token import AccessTokenReconciler
 from pinecone_token_operator.reconcilers.gather import Audience
 from pinecone_token_operator.reconcilers.refresh import MakeRefresher
+from pinecone_token_operator.reconcilers.token_reconciler import Collaborators
 from pinecone_token_operator.runtime.assembly import assemble
 from pinecone_token_operator.telemetry.metrics import Metrics
 from tests.life.connection import Connection

@@ -16,15 +16,13 @@ from pinecone_token_operator.issuing.issuer import TokenEndpoint
 from pinecone_token_operator.issuing.rate_limit import RateLimitedIssuer
 from pinecone_token_operator.keys import ObjectRef, SecretKey
 from pinecone_token_operator.kube.interfaces import ApiServer, RequestsAndLists
-from pinecone_token_operator.reconcilers.access_token import (
-    AccessTokenReconciler,
-    Collaborators,
-    Record,
-)
+from pinecone_token_operator.reconcilers.access_token import AccessTokenReconciler
 from pinecone_token_operator.reconcilers.deliver import DeliverStep
 from pinecone_token_operator.reconcilers.gather import Audience, Gatherer
 from pinecone_token_operator.reconcilers.issue import IssueStep
 from pinecone_token_operator.reconcilers.refresh import MakeRefresher, Refresher
+from pinecone_token_operator.reconcilers.status_writer import Record
+from pinecone_token_operator.reconcilers.token_reconciler import Collaborators
 from pinecone_token_operator.targets.secret_store import SecretStore
 from pinecone_token_operator.telemetry.metrics import Metrics
 from pinecone_token_operator.watch.health import WatchHealth

@@ -16,9 +16,9 @@ from pinecone_token_operator.issuing.credentials import Credentials
 from pinecone_token_operator.issuing.oauth import AccessToken
 from pinecone_token_operator.keys import ObjectRef, SecretKey
 from pinecone_token_operator.kube.interfaces import RequestOptions
-from pinecone_token_operator.reconcilers.access_token import Collaborators
 from pinecone_token_operator.reconcilers.gather import Audience
 from pinecone_token_operator.reconcilers.refresh import MakeRefresher
+from pinecone_token_operator.reconcilers.token_reconciler import Collaborators
 from pinecone_token_operator.runtime.assembly import RECONCILERS, ControlLoop, assemble
 from pinecone_token_operator.telemetry.metrics import Metrics
 from tests.support.builders import NOON

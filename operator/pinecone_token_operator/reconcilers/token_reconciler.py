@@ -1,0 +1,262 @@
+"""What the reconcilers of all kinds share: one reconcile of one resource, and its report."""
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+from pinecone_token_operator.api.conditions import Problem, Reason
+from pinecone_token_operator.api.group import Kind
+from pinecone_token_operator.controller.index import Index
+from pinecone_token_operator.controller.reconciler import Object, Resource
+from pinecone_token_operator.env import Env
+from pinecone_token_operator.errors import ApiError
+from pinecone_token_operator.keys import ObjectRef, SecretKey
+from pinecone_token_operator.kube.interfaces import RequestsAndLists
+from pinecone_token_operator.reconcilers.assignment import Assignment, FindRival
+from pinecone_token_operator.reconcilers.cleanup import resource_exists
+from pinecone_token_operator.reconcilers.outcome import Outcome
+from pinecone_token_operator.reconcilers.refresh import MakeRefresher
+from pinecone_token_operator.reconcilers.state import State
+from pinecone_token_operator.reconcilers.status import Status, invalid_status
+from pinecone_token_operator.reconcilers.status_writer import Record, StatusWriter
+from pinecone_token_operator.telemetry.metrics import Metrics, TokenSample
+
+logger = logging.getLogger(__name__)
+
+
+class TokenResource(Resource, Protocol):
+    """A resource that requests a token."""
+
+    @property
+    def status(self) -> Mapping[str, Any]:
+        """Its status when it was last read."""
+        ...
+
+
+R = TypeVar("R", bound=TokenResource)
+
+
+@dataclass(frozen=True, slots=True)
+class Collaborators:
+    """What a reconciler uses.
+
+    Attributes:
+        api: the API server; its write guard keeps a former leader from writing.
+        index: the resources.
+        metrics: what is measured.
+        record: records Events.
+        missed: called when a resource was replaced by one that the index does not have.
+        env: the clocks and random numbers.
+    """
+
+    api: RequestsAndLists
+    index: Index
+    metrics: Metrics
+    record: Record
+    missed: Callable[[], None]
+    env: Env
+
+
+class TokenReconciler(ABC, Generic[R]):
+    """Reconciles the resources of one kind.
+
+    Args:
+        uses: what it uses.
+        make_refresher: makes the refresher, given how to check that a resource is still there.
+    """
+
+    kind: Kind
+    resource_type: type[R]
+
+    def __init__(self, uses: Collaborators, make_refresher: MakeRefresher) -> None:
+        self._uses = uses
+        self._refresher = make_refresher(is_wanted=self._is_wanted, exists=self._exists)
+        self._status_writer = StatusWriter(
+            api=uses.api, kind=self.kind, record=uses.record, missed=uses.missed
+        )
+        self._states: dict[tuple[ObjectRef, str], State] = {}
+
+    # What differs by kind
+
+    @abstractmethod
+    def parse(self, obj: Object) -> R:
+        """Read a resource; see `Reconciler.parse`."""
+
+    @abstractmethod
+    def _assign(self, resource: R, find_rival: FindRival) -> Assignment:
+        """Return what a resource requests."""
+
+    @abstractmethod
+    def _sample(self, assignment: Assignment, outcome: Outcome, now: datetime) -> TokenSample:
+        """Return what is measured of a resource."""
+
+    @abstractmethod
+    def _status(
+        self, assignment: Assignment, outcome: Outcome, previous: Status, now: datetime
+    ) -> dict[str, Any]:
+        """Return the whole status of a resource."""
+
+    @abstractmethod
+    def removal(self, resource: Resource) -> Callable[[], Awaitable[None]] | None:
+        """Return how to clean up after a deleted resource; see `Reconciler.removal`."""
+
+    @abstractmethod
+    async def find_orphans(
+        self, namespace: str | None, living: frozenset[str]
+    ) -> Mapping[SecretKey, Callable[[], Awaitable[None]]]:
+        """Return how to clean up after missed deletions; see `Reconciler.find_orphans`."""
+
+    # What the control loop calls
+
+    async def reconcile(self, ref: ObjectRef) -> datetime | None:
+        """Reconcile one resource; see `Reconciler.reconcile`."""
+        resource = self._get(ref)
+        if resource is None:
+            return None
+        state = self._state(resource)
+        assignment = self._assign(resource, partial(self._uses.index.rival, resource))
+        before = state.known
+        try:
+            known = await self._refresher.refresh(assignment, before)
+        except Exception as error:  # one resource must not stop the others
+            logger.exception("Failed to reconcile", extra={"resource": ref})
+            known = self._refresher.with_trouble(
+                before,
+                Problem(
+                    Reason.INTERNAL_ERROR,
+                    f"the operator failed unexpectedly ({type(error).__name__}); check its logs",
+                ),
+            )
+        if known is None or not self._is_wanted(assignment):
+            self._forget_gone(resource)
+            return None
+        state.apply(known, self._uses.env.now())
+        outcome = self._refresher.evaluate(assignment, known)
+        self._uses.metrics.reconciled(_result(outcome))
+        if not await self._report(resource, assignment, outcome, state):
+            known = self._refresher.with_trouble(known, _STATUS_NOT_WRITTEN)
+            state.apply(known, self._uses.env.now())
+            outcome = self._refresher.evaluate(assignment, known)
+        if not self._is_wanted(assignment):
+            self._forget_gone(resource)
+            return None
+        return outcome.wake_at
+
+    async def reject(self, obj: Object, message: str) -> None:
+        """Report that a resource cannot be used; see `Reconciler.reject`."""
+        metadata, env = obj["metadata"], self._uses.env
+        ref = ObjectRef(self.kind.name, metadata.get("namespace") or "", metadata["name"])
+        problem = Problem(Reason.RESOURCE_INVALID, message)
+        state = State.of(obj.get("status") or {}, metadata.get("generation", 0))
+
+        def compute(previous: Status) -> dict[str, Any]:
+            return invalid_status(problem, metadata.get("generation", 0), previous, env.now())
+
+        await self._status_writer.write(ref, metadata["uid"], state, compute)
+
+    def forget(self, resource: Resource) -> None:
+        """Drop what is known of a resource that is gone."""
+        self._states.pop((resource.ref, resource.metadata.uid), None)
+        self._uses.metrics.forget(resource.ref)
+
+    def status_seen(self, resource: Resource, status: Mapping[str, Any]) -> None:
+        """Take over the status that the API server has."""
+        if isinstance(resource, self.resource_type):
+            self._state(resource).status = status
+
+    def urgency(self, resource: Resource) -> tuple[float, ...]:
+        """No token and no failure yet first, the newest resource foremost; then by expiry.
+
+        What keeps failing without a token comes last: it must not hold up refreshes.
+        """
+        metadata = resource.metadata
+        state = self._states.get((resource.ref, metadata.uid))
+        times = state.known.times if state else None
+        if times is not None:
+            return (1.0, times.expires_at.timestamp())
+        reported = self._expiry(resource)
+        if reported is not None:
+            return (1.0, reported.timestamp())
+        has_failed = state is not None and bool(
+            state.known.attempts.failures or state.status.get("conditions")
+        )
+        return (2.0 if has_failed else 0.0, -metadata.creation_timestamp.timestamp())
+
+    # One resource
+
+    def _get(self, ref: ObjectRef) -> R | None:
+        resource = self._uses.index.get(ref)
+        return resource if isinstance(resource, self.resource_type) else None
+
+    def _state(self, resource: R) -> State:
+        # By UID, so that nothing of a resource is taken for another of the same name.
+        identity = resource.ref, resource.metadata.uid
+        if identity not in self._states:
+            self._states[identity] = State.of(resource.status, resource.metadata.generation)
+        return self._states[identity]
+
+    def _is_wanted(self, assignment: Assignment) -> bool:
+        resource = self._uses.index.get(assignment.ref)
+        return resource is not None and resource.metadata.uid == assignment.uid
+
+    def _forget_gone(self, resource: R) -> None:
+        """Drop what a reconcile of a resource has left that was deleted meanwhile."""
+        if self._uses.index.get(resource.ref) is None:
+            self.forget(resource)
+        else:
+            self._states.pop((resource.ref, resource.metadata.uid), None)
+
+    async def _exists(self, assignment: Assignment) -> bool:
+        """Ask whether a resource is there; a successor of it was missed."""
+        ref = assignment.ref
+        return await resource_exists(
+            self._uses.api, self.kind, ref.namespace, ref.name, assignment.uid, self._uses.missed
+        )
+
+    def _expiry(self, resource: Resource) -> datetime | None:
+        """Return the expiry that the status reported when the resource was last read."""
+        status = resource.status if isinstance(resource, self.resource_type) else {}
+        reported = status.get("expiresAt")
+        try:
+            return datetime.fromisoformat(reported) if isinstance(reported, str) else None
+        except ValueError:  # the API server takes the year 0, if another writer sets the status
+            return None
+
+    async def _report(
+        self, resource: R, assignment: Assignment, outcome: Outcome, state: State
+    ) -> bool:
+        """Write the status, record Events and set the metrics; return whether that worked."""
+        now = self._uses.env.now
+        self._uses.metrics.token(resource.ref, self._sample(assignment, outcome, now()))
+        trouble = outcome.known.trouble
+        passing = trouble.problem and trouble.problem.reason is Reason.API_SERVER_ERROR
+        if passing and trouble.failures == 1:
+            return True  # one failed request is retried before it is reported
+
+        def compute(previous: Status) -> dict[str, Any]:
+            return self._status(assignment, outcome, previous, now())
+
+        try:
+            await self._status_writer.write(resource.ref, resource.metadata.uid, state, compute)
+        except ApiError as error:
+            logger.warning(
+                "Failed to write the status (%s); retrying", error, extra={"resource": resource.ref}
+            )
+            return False
+        return True
+
+
+_STATUS_NOT_WRITTEN: Final = Problem(
+    Reason.API_SERVER_ERROR, "the API server failed to store the status; retrying"
+)
+
+
+def _result(outcome: Outcome) -> str:
+    problem = outcome.known.trouble.problem
+    if problem is None:
+        return "success"
+    return "error" if problem.reason is Reason.INTERNAL_ERROR else "api_error"
