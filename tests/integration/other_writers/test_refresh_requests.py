@@ -26,6 +26,12 @@ def test_any_new_value_requests_one_refresh(
             ),
             f"the request {value} is served",
         )
+        eventually(
+            lambda value=value: (  # type: ignore[misc]
+                handled_request(kube, namespace) == value
+            ),
+            f"the status says that the request {value} was handled",
+        )
         assert endpoint.exchanges == 1 + served
         assert (kube.secret(namespace, "search") or {})["access_token"] == endpoint.tokens[-1]
 
@@ -35,6 +41,12 @@ def test_any_new_value_requests_one_refresh(
     kube.create_token(namespace, "later")
     kube.until(namespace, "Ready", "TokenValid", "later")
     assert endpoint.exchanges == 2 + len(_VALUES)  # none is served again
+    assert handled_request(kube, namespace) == _VALUES[-1]
+
+
+def handled_request(kube: Kube, namespace: str) -> object:
+    status = (kube.token(namespace) or {}).get("status") or {}
+    return status.get("lastHandledRefreshRequest")
 
 
 def annotations_of_target(kube: Kube, namespace: str) -> dict[str, str]:
