@@ -87,9 +87,9 @@ Only the leader reports tokens; during a failover two replicas may do so briefly
   labels:
     severity: critical
   annotations:
-    summary: The Pinecone token operator cannot watch a namespace.
+    summary: The Pinecone token operator cannot list or watch a namespace.
     description: >-
-      The operator has failed to watch {{ `{{ or $labels.exported_namespace $labels.namespace "all namespaces" }}` }}
+      The operator has failed to list or watch {{ `{{ or $labels.exported_namespace $labels.namespace "all namespaces" }}` }}
       for 10 minutes. Tokens there are not kept fresh reliably. Check that the namespace exists, and the
       operator's Role and RoleBinding in it; the operator's logs have the cause.
 - alert: PineconeTokenRefreshFailing

@@ -44,6 +44,7 @@ class Controller:
         reconcilers: by the name of their kind.
         workers: what reconciles the resources.
         forget_secret: called with each Secret that no resource names any more.
+        listed: called with a namespace after each list, and why it failed, if it did.
         env: the clocks and random numbers.
 
     Attributes:
@@ -61,6 +62,7 @@ class Controller:
         reconcilers: Mapping[str, Reconciler],
         workers: Workers,
         forget_secret: Callable[[SecretKey], None],
+        listed: Callable[[Namespace, ApiError | None], None] = lambda _namespace, _error: None,
         env: Env,
     ) -> None:
         self._api = api
@@ -70,6 +72,7 @@ class Controller:
         self._reconcilers = reconcilers
         self._workers = workers
         self._forget_secret = forget_secret
+        self._listed = listed
         self._env = env
         # What the watches reported while a list was read, which is newer than its pages: by the
         # kind and the namespace of the list.
@@ -250,6 +253,7 @@ class Controller:
 
     def _note_listed(self, namespace: Namespace, error: ApiError | None) -> None:
         """Log once when a namespace can no longer be listed, and once when it can again."""
+        self._listed(namespace, error)
         before = self.unlisted.pop(namespace, None)
         # A CRD that is not installed is waited for.
         self.has_listed = self.has_listed or error is None or error.not_found

@@ -82,7 +82,7 @@ def assemble(
         keep_tokens: how long a token is kept in memory, to restore a target that lost it.
         metrics: what is measured.
         env: the clocks and random numbers.
-        health: the state of all watches.
+        health: the state of all watches and lists; by default of these ones only.
         kinds: makes the reconciler of each kind.
     """
 
@@ -95,6 +95,7 @@ def assemble(
     def missed() -> None:
         controller.relist()
 
+    health = health or WatchHealth()
     index = Index(queue)
     reflectors = {
         namespace: SecretReflector(
@@ -144,6 +145,7 @@ def assemble(
         reconcilers=reconcilers,
         workers=workers,
         forget_secret=versions.forget,
+        listed=health.listed,
         env=env,
     )
     return ControlLoop(index, reconcilers, reflectors, workers, controller)

@@ -105,7 +105,7 @@ class Metrics:
 
         self._namespace_served = Gauge(
             "pinecone_token_namespace_served",
-            "1 if the operator can watch a namespace, 0 otherwise; empty means all namespaces.",
+            "1 if the operator can list and watch a namespace, else 0; empty means all namespaces.",
             ["namespace"],
             registry=self._registry,
         )
@@ -116,7 +116,7 @@ class Metrics:
         )
 
     def namespace_served(self, namespace: str | None, served: bool) -> None:  # noqa: FBT001 - as WatchHealth calls it
-        """Set whether all watches of a namespace, or of all namespaces, are established."""
+        """Set whether a namespace, or all of them, can be listed and watched."""
         self._namespace_served.labels(namespace or "").set(served)
 
     def leading(self, *, leads: bool) -> None:

@@ -43,7 +43,8 @@ class WatchHealth:
     """The state of all watches.
 
     A namespace is served while all its watches are established, and is not served while one of them
-    fails. Each watch retries by itself; nothing here ends or delays another.
+    fails, or while its resources cannot be listed: a watch that is open survives the loss of the
+    right to it. Each watch retries by itself; nothing here ends or delays another.
 
     Args:
         served: takes a namespace and whether it is served, whenever that becomes known or changes.
@@ -54,6 +55,7 @@ class WatchHealth:
     ) -> None:
         self._served = served
         self._states: defaultdict[tuple[str, Namespace], _State] = defaultdict(_State)
+        self._unlisted: dict[Namespace, ApiError] = {}
         self._reported: dict[Namespace, bool] = {}
         self._unlogged: dict[tuple[str, Namespace], ApiError | None] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -78,6 +80,14 @@ class WatchHealth:
         state.error, state.established = error, False
         self._report(namespace)
 
+    def listed(self, namespace: Namespace, error: ApiError | None) -> None:
+        """Note that the resources of a namespace were listed, or why they could not be."""
+        if error is None:
+            self._unlisted.pop(namespace, None)
+        else:
+            self._unlisted[namespace] = error
+        self._report(namespace)
+
     def failures(self, what: str) -> dict[Namespace, str]:
         """Return the namespaces where the watch of something fails, and why."""
         return {
@@ -93,6 +103,8 @@ class WatchHealth:
         for (what, namespace), state in self._states.items():
             if state.error:
                 problems[namespace].append(f"failed to watch {what} ({state.error})")
+        for namespace, error in self._unlisted.items():
+            problems[namespace].append(f"failed to list resources ({error})")
         return {namespace: "; ".join(each) for namespace, each in problems.items()}
 
     def notes(self) -> list[str]:
@@ -122,7 +134,7 @@ class WatchHealth:
 
     def _report(self, namespace: Namespace) -> None:
         states = [state for (_, where), state in self._states.items() if where == namespace]
-        failed = any(state.error for state in states)
+        failed = namespace in self._unlisted or any(state.error for state in states)
         if not failed and not all(state.established for state in states):
             return
         if self._reported.get(namespace) is not (not failed):

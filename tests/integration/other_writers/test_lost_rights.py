@@ -72,6 +72,8 @@ def test_namespace_without_rights_leaves_others_alone(
         "the loss is reported",
         timeout=30,
     )
+    assert operator.metric(_SERVED, namespace=other) == 0
+    assert operator.metric(_SERVED, namespace=namespace) == 1
     kube.create_token(namespace, "late")
     kube.until(namespace, "Ready", "TokenValid", "late")
 

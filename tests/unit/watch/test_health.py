@@ -57,6 +57,22 @@ async def test_health_is_ready_when_one_namespace_fails(world: World, error: Api
     assert world.served == [("team-a", True), ("team-b", False)]
 
 
+async def test_health_reports_a_namespace_that_cannot_be_listed(world: World) -> None:
+    world.establish("team-a", "team-b")
+    world.served.clear()
+    world.health.listed("team-a", None)
+    world.health.listed("team-b", FORBIDDEN)
+    world.establish("team-b")
+    assert world.served == [("team-b", False)]
+    assert world.health.notes() == [
+        "namespace team-b: failed to list resources (403 Forbidden: not allowed)"
+    ]
+    assert world.health.not_ready() == []
+    world.health.listed("team-b", None)
+    assert world.served == [("team-b", False), ("team-b", True)]
+    assert world.health.notes() == []
+
+
 async def test_health_is_not_ready_when_all_namespaces_fail(world: World) -> None:
     world.establish("team-a", "team-b")
     world.health.failed("secrets", "team-a", FORBIDDEN)
