@@ -5,7 +5,6 @@ validated the rest already: nothing here repeats a pattern or a length.
 """
 
 import hashlib
-import string
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -16,10 +15,8 @@ from pydantic.alias_generators import to_camel
 from pydantic.dataclasses import dataclass
 
 from pinecone_token_operator.api.group import PREFIX
+from pinecone_token_operator.api.placeholders import check_placeholders
 from pinecone_token_operator.config.durations import parse_duration
-
-PLACEHOLDERS: Final = frozenset({"access_token", "token_type", "expires_at", "expires_at_unix"})
-"""What `spec.target.template.data` may use as `${...}`."""
 
 REFRESH_REQUESTED_AT: Final = f"{PREFIX}refresh-requested-at"
 """An annotation on a resource: any new value of it requests a refresh."""
@@ -68,21 +65,13 @@ class TemplateMetadata:
     annotations: dict[str, str] = Field(default_factory=dict)
 
 
-def _known_placeholders(text: str) -> str:
-    template = string.Template(text)
-    if not template.is_valid() or not PLACEHOLDERS.issuperset(template.get_identifiers()):
-        names = ", ".join(f"${{{name}}}" for name in sorted(PLACEHOLDERS))
-        raise ValueError(f"has an unknown placeholder: use {names}, or $$ for a dollar sign")
-    return text
-
-
 @dataclass(config=CONFIG, frozen=True, slots=True)
 class Template:
     """What the target Secret holds besides the token."""
 
     type: str = "Opaque"
     metadata: TemplateMetadata = TemplateMetadata()
-    data: dict[str, Annotated[str, AfterValidator(_known_placeholders)]] = Field(
+    data: dict[str, Annotated[str, AfterValidator(check_placeholders)]] = Field(
         default_factory=dict, repr=False
     )
 

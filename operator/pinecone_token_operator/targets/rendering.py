@@ -16,7 +16,7 @@ def render(token: StoredToken, template: Mapping[str, str]) -> dict[str, str]:
 
     Args:
         token: the token.
-        template: keys to add, with placeholders as in `api.common.PLACEHOLDERS`.
+        template: keys to add, with placeholders as in `api.placeholders`.
     """
     values = {
         "access_token": token.access_token,
