@@ -17,7 +17,7 @@ RUN python -m pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-di
         /dist/*.whl
 COPY image image
 RUN python image/minimal_root.py /opt/venv /opt/root \
-    && chroot /opt/root /opt/venv/bin/python -Bc "import pinecone_token_operator.runtime.manager"
+    && chroot /opt/root /opt/venv/bin/python -Bc "import pinecone_token_operator.runtime.manager, pinecone_token_operator.runtime.sidecar.manager"
 
 FROM scratch
 LABEL org.opencontainers.image.title="pinecone-token-operator" \

@@ -22,6 +22,7 @@ INTERRUPTED: Final = 130
 _COMMANDS: Final = {
     "run": "run the operator until it is stopped",
     "check": "check an installed operator, as helm test does",
+    "sidecar": "keep a fresh token in files, without an operator",
 }
 
 
@@ -46,7 +47,7 @@ def _answer_without_command(argument: str) -> NoReturn:
     parser = Parser(
         prog=PROGRAM,
         usage="%(prog)s [-h] [--version] COMMAND [OPTIONS]",
-        description="Keep a fresh Pinecone access token in a Kubernetes Secret.",
+        description="Keep a fresh Pinecone access token in a Kubernetes Secret, or in files.",
         epilog=f"commands:\n{commands}\n\n'{PROGRAM} COMMAND --help' shows a command's options.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -55,7 +56,8 @@ def _answer_without_command(argument: str) -> NoReturn:
     parser.parse_known_args([argument])
     kind = "flag" if argument.startswith("-") else "command"
     problem = f"unknown {kind}{options.shown(argument)}" if argument else "a command is required"
-    parser.error(f"{problem}: use {' or '.join(_COMMANDS)}")
+    *first, last = _COMMANDS
+    parser.error(f"{problem}: use {', '.join(first)} or {last}")
 
 
 class _Version(argparse.Action):

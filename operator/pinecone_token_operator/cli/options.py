@@ -30,7 +30,8 @@ class Option:
         validate: a function of `config.validators`.
         help: the help text.
         default: the value's text if nothing else is set.
-        repeatable: whether the flag may be repeated, which is as good as commas in its text.
+        repeatable: whether the flag may be repeated, which is as good as the separator in its text.
+        separator: what separates several values in one text.
         required: whether it must be set.
         switch: whether the flag takes no value, and is turned off by `--no-` and its name.
         has_variable: whether an environment variable sets it, too.
@@ -42,6 +43,7 @@ class Option:
     help: str
     default: str | None = None
     repeatable: bool = False
+    separator: str = ","
     required: bool = False
     switch: bool = False
     has_variable: bool = True
@@ -157,7 +159,7 @@ def _value(option: Option, chosen: Any, environ: Mapping[str, str]) -> Any:  # n
     if isinstance(chosen, bool):
         text = str(chosen).lower()
     elif chosen is not None:
-        text = ",".join(chosen) if option.repeatable else chosen
+        text = option.separator.join(chosen) if option.repeatable else chosen
     elif environ.get(option.variable):
         source, text = option.variable, environ[option.variable]
     if text is None:

@@ -36,21 +36,24 @@ class InvalidValue(ValueError):  # noqa: N818 - reads as the fact it states
 
 def token_url(text: str) -> str:
     """Accept an https URL, or http on a loopback address."""
+    return secure_url(text, "https://login.pinecone.io/oauth/token")
+
+
+def secure_url(text: str, example: str) -> str:
+    """Accept an https URL, or http on a loopback address; the example is for messages."""
     try:
         url = urlsplit(text)
         host, port = url.hostname, url.port
     except ValueError:
         # Not chained: its text repeats parts of the URL.
-        raise InvalidValue(
-            "not a URL; use one like https://login.pinecone.io/oauth/token"
-        ) from None
+        raise InvalidValue(f"not a URL; use one like {example}") from None
     if url.username is not None or url.password is not None:
         raise InvalidValue("must not contain a user name or password")
     # urlsplit drops line breaks and tabs silently, httpx does not.
     if not text.isascii() or not text.isprintable() or " " in text:
         raise InvalidValue("must not contain spaces, control characters or non-ASCII characters")
     if url.scheme not in ("http", "https") or not host:
-        raise InvalidValue("must be an https URL, like https://login.pinecone.io/oauth/token")
+        raise InvalidValue(f"must be an https URL, like {example}")
     if url.fragment:
         raise InvalidValue("must not contain a fragment (#...)")
     if not hosts.is_host(host) or port == 0:

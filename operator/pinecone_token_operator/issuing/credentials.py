@@ -34,6 +34,12 @@ def read_credentials(
     )
 
 
+def tidy(text: str) -> str:
+    """Return a value as its author meant it."""
+    # Files made by `echo` end in a newline, and some editors start one with a byte order mark.
+    return text.removeprefix("\ufeff").strip()
+
+
 def fingerprint(credentials: Credentials, uid: str, audience: str, token_url: str) -> str:
     """Return 32 hex digits that change with the account, the audience or the token endpoint.
 
@@ -60,8 +66,7 @@ def _parse_key(data: Mapping[str, str], key: str) -> str:
             f"key {key!r} is not base64-encoded UTF-8 text; recreate the Secret, for example with "
             "kubectl create secret generic --from-literal"
         )
-    # Files made by `echo` end in a newline, and some editors start one with a byte order mark.
-    text = text.removeprefix("\ufeff").strip()
+    text = tidy(text)
     if not text:
         raise CredentialsInvalid(f"key {key!r} is blank; set it to the service account's value")
     return text

@@ -17,6 +17,7 @@ import httpx
 from pinecone_token_operator.config.settings import Endpoint
 from pinecone_token_operator.issuing import oauth, parsing
 from pinecone_token_operator.issuing.credentials import Credentials
+from pinecone_token_operator.issuing.outbound_proxy import httpx_proxy
 from pinecone_token_operator.issuing.reissued import IssuedTokens
 from pinecone_token_operator.issuing.transport_errors import exchange_error
 from pinecone_token_operator.issuing.trust import Trust
@@ -148,16 +149,9 @@ class TokenClient:
             task.exception()  # of a connection that broke anyway
 
     def _make_http(self, context: ssl.SSLContext) -> httpx.AsyncClient:
-        proxy = self._endpoint.proxy
         return httpx.AsyncClient(
             verify=context,
-            proxy=None
-            if proxy is None
-            else httpx.Proxy(
-                proxy.url,
-                ssl_context=context if proxy.scheme == "https" else None,
-                auth=(proxy.username, proxy.password) if proxy.username or proxy.password else None,
-            ),
+            proxy=httpx_proxy(self._endpoint.proxy, context),
             headers={
                 "Accept": "application/json",
                 "Accept-Encoding": "identity",

@@ -19,7 +19,7 @@ _RENDERED_CHART = ROOT / "tests" / "chart" / "snapshots" / "everything.yaml"
 
 def help_texts() -> Iterator[str]:
     """Yield the lines of the help of the program and of each command."""
-    for arguments in (["--help"], ["run", "--help"], ["check", "--help"]):
+    for arguments in (["--help"], ["run", "--help"], ["check", "--help"], ["sidecar", "--help"]):
         yield f"[pinecone-token-operator {' '.join(arguments)}]"
         output = subprocess.run(
             [sys.executable, "-m", "pinecone_token_operator", *arguments],

@@ -50,12 +50,14 @@ def run(
         ),
         pytest.param(
             ["chek"],
-            "unknown command 'chek': use run or check (see 'pinecone-token-operator --help')",
+            "unknown command 'chek': use run, check or sidecar"
+            " (see 'pinecone-token-operator --help')",
             id="unknown command",
         ),
         pytest.param(
             [],
-            "a command is required: use run or check (see 'pinecone-token-operator --help')",
+            "a command is required: use run, check or sidecar"
+            " (see 'pinecone-token-operator --help')",
             id="no command",
         ),
     ],
@@ -71,6 +73,7 @@ def test_invalid_setting_exits_2_with_one_line(argv: list[str], line: str) -> No
     [
         (["--help"], ["run", "check", "--version"]),
         (["run", "--help"], ["--token-url", "PTO_TOKEN_URL", "exit codes"]),
+        (["sidecar", "--help"], ["--output-dir", "PTO_OUTPUT_DIR", "PINECONE_CLIENT_ID"]),
         (["check", "-h"], ["--namespace", "--no-ask-token-endpoint"]),
         (["--version"], ["pinecone-token-operator "]),
     ],
@@ -82,7 +85,7 @@ def test_help_and_version_are_printed_to_stdout(argv: list[str], words: list[str
         assert word in done.stdout
 
 
-@pytest.mark.parametrize("argv", [["run", "--bad"], ["check", "--bad"]])
+@pytest.mark.parametrize("argv", [["run", "--bad"], ["check", "--bad"], ["sidecar", "--bad"]])
 def test_command_line_error_is_reported_before_heavy_imports(argv: list[str]) -> None:
     program = (
         "import sys; from pinecone_token_operator.cli.main import main; main(sys.argv[1:]);"

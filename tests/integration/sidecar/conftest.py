@@ -1,0 +1,41 @@
+"""A token endpoint, and sidecars whose logs are searched for secrets at the end."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.leaks import find_leaks
+from tests.support.sidecar_process import SECRET, VARIABLES, Sidecar
+from tests.support.token_endpoint import TokenEndpoint
+
+StartSidecar = Callable[..., Sidecar]
+
+
+@pytest.fixture
+def endpoint(tmp_path: Path) -> Iterator[TokenEndpoint]:
+    with TokenEndpoint(directory=tmp_path / "endpoint") as started:
+        yield started
+
+
+@pytest.fixture
+def sidecar(tmp_path: Path, endpoint: TokenEndpoint) -> Iterator[StartSidecar]:
+    """Start a sidecar that writes files, with these further options."""
+    made: list[Sidecar] = []
+
+    def start(*options: str, output: bool = True, environ: dict[str, str] | None = None) -> Sidecar:
+        directory = tmp_path / f"sidecar-{len(made)}"
+        directory.mkdir()
+        files = (f"--output-dir={directory / 'token'}",) if output else ()
+        variables = VARIABLES if environ is None else environ
+        one = Sidecar(endpoint, directory, *files, *options, environ=variables)
+        made.append(one)
+        return one.start()
+
+    yield start
+    for one in made:
+        if one.process is not None:
+            one.kill()
+        log = {"log": one.log.read_text("utf-8")}
+        assert find_leaks(log, [SECRET, *endpoint.tokens]) == []
+        assert "Traceback" not in log["log"], log["log"]
