@@ -73,8 +73,9 @@ format: .venv/.synced ## format the code
 	$(bin)/ruff format
 
 .PHONY: docs
-docs: .venv/.synced ## generate the chart's README from the comments in its values.yaml
+docs: .venv/.synced ## generate the chart's README from its values.yaml, and copy the CRDs into it
 	$(bin)/python -m tests.support.chart_readme
+	$(bin)/python -m tests.support.chart_crds
 
 .PHONY: snapshots
 snapshots: .venv/.synced ## update the snapshots of the rendered chart and of user-visible sentences

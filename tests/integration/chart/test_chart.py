@@ -18,7 +18,6 @@ from tests.support.token_endpoint import TokenEndpoint
 
 pytestmark = pytest.mark.programs("helm")
 
-CRD = ROOT / "crds" / "pineconeaccesstokens.yaml"
 WATCHED = ("chart-one", "chart-two")
 
 each_row = pytest.mark.parametrize("name", ROWS)
@@ -254,12 +253,13 @@ def test_old_kubernetes_version_is_rejected(version: str) -> None:
     assert "requires kubeVersion: >=1.29.0-0 which is incompatible" in answer.stderr
 
 
-def test_rendered_crd_equals_the_one_in_crds() -> None:
-    (rendered,) = [found for found in objects() if found["kind"] == "CustomResourceDefinition"]
+def test_rendered_crds_equal_those_in_crds() -> None:
+    rendered = crds(objects())
 
-    canonical = yaml.safe_load(CRD.read_text(encoding="utf-8"))
-    assert rendered["spec"] == canonical["spec"]
-    assert rendered["metadata"]["name"] == canonical["metadata"]["name"]
+    sources = [yaml.safe_load(path.read_text("utf-8")) for path in (ROOT / "crds").iterdir()]
+    assert {each["metadata"]["name"]: each["spec"] for each in rendered} == {
+        each["metadata"]["name"]: each["spec"] for each in sources
+    }
 
 
 @pytest.mark.parametrize(
@@ -272,10 +272,9 @@ def test_rendered_crd_equals_the_one_in_crds() -> None:
 def test_crd_is_kept_on_uninstall_unless_disabled(
     options: tuple[str, ...], annotation: str | None
 ) -> None:
-    (crd,) = [found for found in objects(*options) if found["kind"] == "CustomResourceDefinition"]
+    found = [each["metadata"].get("annotations", {}) for each in crds(objects(*options))]
 
-    found = crd["metadata"].get("annotations", {})
-    assert found.get("helm.sh/resource-policy") == annotation
+    assert {each.get("helm.sh/resource-policy") for each in found} == {annotation}
 
 
 def notes(*options: str) -> str:
@@ -324,6 +323,10 @@ def test_packaged_chart_contains_crd_and_dashboard(tmp_path: Path) -> None:
         '"panels"'
         in of_kind(found, "ConfigMap", "-dashboard")["data"]["pinecone-token-operator.json"]
     )
+
+
+def crds(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [each for each in found if each["kind"] == "CustomResourceDefinition"]
 
 
 def deployments(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
