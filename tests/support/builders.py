@@ -92,7 +92,9 @@ def make_assignment(
     resource: PineconeAccessToken | None = None, rival: str | None = None
 ) -> Assignment:
     """Return what a resource asks for; `rival` owns its target."""
-    return assign(resource or make_resource(), lambda _key, _uid: rival)
+    return assign(
+        resource or make_resource(), lambda _key, _uid: rival and f"PineconeAccessToken {rival}"
+    )
 
 
 def make_spec(resource: PineconeAccessToken | None = None) -> TargetSpec:

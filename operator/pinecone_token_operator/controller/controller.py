@@ -239,7 +239,8 @@ class Controller:
                 self._remove(ref, resource.metadata.uid)
         orphans = await reconciler.find_orphans(namespace, frozenset(living))
         for target, removal in orphans.items():
-            if self._shard.has(*target):
+            # A cluster-scoped resource is in one shard, with all its targets.
+            if not reconciler.kind.namespaced or self._shard.has(*target):
                 self._clean_up(target, removal)
 
     def _take_listed(self, ref: ObjectRef, obj: Object) -> None:
@@ -305,10 +306,11 @@ class Controller:
                 self._clean_up(target, removal)
 
     def _drop(self, resource: Resource) -> None:
+        targets = self._index.targets_of(resource)
         self._index.remove(resource.ref)
         self._reconcilers[resource.ref.kind].forget(resource)
         self._workers.forget(resource.ref)
-        for secret in {*resource.target_keys, resource.credentials_key}:
+        for secret in {*targets, resource.credentials_key}:
             for waiting in self._index.referring_to(secret):
                 self._workers.add(waiting)  # a younger resource may have waited for this target
             if not self._index.is_wanted(secret):

@@ -1,7 +1,7 @@
 """The resources by key, and which of them a Secret matters to. In memory only."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import datetime  # noqa: TC003 - mypy and readers need it
 
 from pinecone_token_operator.controller.reconciler import Resource
@@ -12,7 +12,8 @@ class Index:
     """Resources by reference, and their references by the Secrets that they name.
 
     Args:
-        new_owner: called with a resource that turns out to own a target; must not block.
+        new_owner: called with a resource that turns out to own a target, or has to give one up;
+            must not block.
     """
 
     def __init__(self, new_owner: Callable[[ObjectRef], None] = lambda _: None) -> None:
@@ -20,6 +21,7 @@ class Index:
         self._resources: dict[ObjectRef, Resource] = {}
         self._by_credentials: defaultdict[SecretKey, set[ObjectRef]] = defaultdict(set)
         self._claims: dict[SecretKey, _Claims] = {}
+        self._more_targets: dict[ObjectRef, set[SecretKey]] = {}
         self._uids: set[str] = set()
 
     def __len__(self) -> int:
@@ -40,7 +42,29 @@ class Index:
         self._uids.add(resource.metadata.uid)
         self._by_credentials[resource.credentials_key].add(resource.ref)
         for key in resource.target_keys:
-            self._claims.setdefault(key, _Claims()).add(resource)
+            self._add_claim(key, resource)
+
+    def claim(self, resource: Resource, targets: Collection[SecretKey]) -> None:
+        """Set the targets that a resource claims besides those that it names.
+
+        Args:
+            resource: a resource of the index.
+            targets: all of them; claims of others are given up.
+        """
+        before = self._more_targets.get(resource.ref, set())
+        after = set(targets)
+        for key in before - after:
+            self._remove_claim(key, resource)
+        for key in after - before:
+            self._add_claim(key, resource)
+        if after:
+            self._more_targets[resource.ref] = after
+        else:
+            self._more_targets.pop(resource.ref, None)
+
+    def targets_of(self, resource: Resource) -> list[SecretKey]:
+        """Return all targets that a resource of the index claims."""
+        return [*resource.target_keys, *self._more_targets.get(resource.ref, ())]
 
     def remove(self, ref: ObjectRef) -> Resource | None:
         """Remove a resource and return it, or None if there was none."""
@@ -52,11 +76,9 @@ class Index:
         users.discard(ref)
         if not users:
             del self._by_credentials[resource.credentials_key]
-        for key in resource.target_keys:
-            claims = self._claims[key]
-            claims.remove(resource)
-            if not claims.by_uid:
-                del self._claims[key]
+        for key in self.targets_of(resource):
+            self._remove_claim(key, resource)
+        self._more_targets.pop(ref, None)
         return resource
 
     def has(self, uid: str) -> bool:
@@ -86,10 +108,11 @@ class Index:
         return list(dict.fromkeys([*self._by_credentials.get(secret, ()), *writers]))
 
     def rival(self, resource: Resource, target: SecretKey, owner_uid: str | None) -> str | None:
-        """Return the name of another resource that owns a target; None if this one does.
+        """Return the kind and name of another resource that owns a target; None if this one does.
 
         The resource whose UID is on the target owns it, while it exists and claims it; else the
-        oldest one does.
+        oldest one does. A cluster-scoped resource owns only what no resource in the target's
+        namespace claims.
 
         Args:
             resource: the resource that asks.
@@ -103,26 +126,41 @@ class Index:
         if owner not in (claims.owner, resource.ref):
             self._new_owner(owner)
         claims.owner = owner
-        return None if claims.owner == resource.ref else claims.owner.name
+        return None if claims.owner == resource.ref else f"{claims.owner.kind} {claims.owner.name}"
+
+    def _add_claim(self, target: SecretKey, resource: Resource) -> None:
+        claims = self._claims.setdefault(target, _Claims())
+        claims.add(resource)
+        if len(claims.by_uid) > 1 and resource.ref.namespace:
+            for _, ref in claims.by_uid.values():
+                if not ref.namespace:
+                    self._new_owner(ref)  # it has to give the target up
+
+    def _remove_claim(self, target: SecretKey, resource: Resource) -> None:
+        claims = self._claims[target]
+        claims.remove(resource)
+        if not claims.by_uid:
+            del self._claims[target]
 
 
 class _Claims:
     """The resources that claim one target.
 
     Attributes:
-        by_uid: each one's age and reference.
+        by_uid: each one's rank, of which the lowest is first, and reference.
         owner: the one that owns the target, as far as is known.
     """
 
     def __init__(self) -> None:
-        self.by_uid: dict[str, tuple[tuple[datetime, str, str], ObjectRef]] = {}
+        self.by_uid: dict[str, tuple[tuple[bool, datetime, str, str], ObjectRef]] = {}
         self.owner: ObjectRef | None = None
         self._oldest: ObjectRef | None = None
 
     def add(self, resource: Resource) -> None:
         metadata = resource.metadata
-        age = metadata.creation_timestamp, metadata.name, metadata.uid
-        self.by_uid[metadata.uid] = age, resource.ref
+        is_cluster_scoped = not resource.ref.namespace
+        rank = is_cluster_scoped, metadata.creation_timestamp, metadata.name, metadata.uid
+        self.by_uid[metadata.uid] = rank, resource.ref
         self.owner = self._oldest = None
 
     def remove(self, resource: Resource) -> None:
@@ -130,8 +168,10 @@ class _Claims:
         self.owner = self._oldest = None
 
     def find_owner(self, owner_uid: str | None) -> ObjectRef:
-        if owner_uid in self.by_uid:
-            return self.by_uid[owner_uid][1]
         if self._oldest is None:
             self._oldest = min(self.by_uid.values())[1]
+        if owner_uid in self.by_uid:
+            owner = self.by_uid[owner_uid][1]
+            if bool(owner.namespace) == bool(self._oldest.namespace):
+                return owner
         return self._oldest

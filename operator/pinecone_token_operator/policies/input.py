@@ -119,7 +119,7 @@ class TargetInput:
         target: the target, with or without its data; None if it does not exist.
         stored: the intact token in it, if its data was read.
         times: of the intact token in it, as it was read now or earlier.
-        rival: the name of another resource that owns the target; None if there is none.
+        rival: the kind and name of another resource that owns the target; None if none does.
         unreadable: why the target could not be read, if it could not.
         had_token: whether it held a token before.
         reverted: whether it holds an older token than the one that was written last.

@@ -27,10 +27,9 @@ def find_obstacle(given: "TargetInput") -> Problem | None:
 def _owned_by_a_rival(given: "TargetInput") -> Problem | None:
     if given.rival is None:
         return None
-    spec = given.spec
     return Problem(
         Reason.TARGET_CONFLICT,
-        f"{_secret(given)} is also the target of {spec.owner.kind} {given.rival}, which owns it; "
+        f"{_secret(given)} is also the target of {given.rival}, which owns it; "
         "delete one of the two resources",
     )
 

@@ -77,7 +77,11 @@ def _at_hand(given: TokenInput, now: datetime) -> tuple[StoredToken, datetime] |
     """Return a token in memory that the targets lack, and until when it is of use."""
     pending, cached = given.pending, given.cached
     if pending and pending.credentials == given.credentials and pending.expires_at > now:
-        return pending, pending.expires_at
+        if pending.times != given.times:
+            return pending, pending.expires_at
+        # Some targets have it: those that cannot be written do not hold up the next refresh.
+        if pending.refresh_at > now and not _is_requested(given, pending.times):
+            return pending, pending.refresh_at
     if (
         cached
         and (given.times is None or given.is_reverted)

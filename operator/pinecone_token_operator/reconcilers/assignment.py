@@ -24,6 +24,8 @@ class Assignment:
         client_secret_key: the key of the client secret in it.
         specs: where the token is to be stored.
         find_rival: which other resource owns a target.
+        interrupted: whether writing many targets has to be left to the next reconcile, because
+            something more urgent has come up.
     """
 
     ref: ObjectRef
@@ -34,3 +36,4 @@ class Assignment:
     client_secret_key: str
     specs: Sequence[TargetSpec]
     find_rival: FindRival
+    interrupted: Callable[[], bool] = lambda: False

@@ -2,22 +2,32 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import Final
 
 from pinecone_token_operator.api.conditions import Problem, Reason
 from pinecone_token_operator.backoff import retry_delay
 from pinecone_token_operator.env import Env
 from pinecone_token_operator.errors import ApiError, WriteFailed
+from pinecone_token_operator.keys import SecretKey
 from pinecone_token_operator.policies.input import Attempts, TargetInput
 from pinecone_token_operator.policies.plan import TargetPlan
-from pinecone_token_operator.policies.target_chain import plan_target
+from pinecone_token_operator.policies.target_chain import is_deliverable, plan_target
 from pinecone_token_operator.reconcilers.assignment import Assignment
+from pinecone_token_operator.reconcilers.gather import CONCURRENT
 from pinecone_token_operator.reconcilers.state import Known, KnownTarget
 from pinecone_token_operator.targets.store import TargetStore
 from pinecone_token_operator.targets.stored_token import StoredToken
 
+# So many targets are written before an interruption counts, so that work is always done.
+LEAST: Final = 64
+
 logger = logging.getLogger(__name__)
+
+_Planned = tuple[TargetInput, TargetPlan]
+_Written = dict[SecretKey, tuple[KnownTarget, ApiError | None]]
 
 
 class DeliverStep:
@@ -36,8 +46,8 @@ class DeliverStep:
 
     async def deliver(
         self, assignment: Assignment, known: Known, token: StoredToken | None, fraction: float
-    ) -> tuple[Known, ApiError | None]:
-        """Write all targets that need it; also return why one could not be written as it was."""
+    ) -> tuple[Known, Mapping[SecretKey, ApiError]]:
+        """Write all targets that need it; also return which ones were not as they had been read."""
         now = self._env.now()
         plans = []
         for spec in assignment.specs:
@@ -46,26 +56,58 @@ class DeliverStep:
             if plan.why:
                 plans.append((target, plan))
         if len(plans) == 1:  # a task group costs more than a single write
-            results = [await self._write(assignment, known, *plans[0])]
+            key = plans[0][0].spec.key
+            results = {key: await self._write(assignment, known, *plans[0])}
         else:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._write(assignment, known, *one)) for one in plans]
-            results = [task.result() for task in tasks]
-        error = None
-        for (target, _), (written, failure) in zip(plans, results, strict=True):
-            known = known.with_target(target.spec.key, written)
-            error = error or failure
+            results = await self._write_several(assignment, known, plans)
+        known = known.with_targets({key: written for key, (written, _) in results.items()})
         if token is not None:
             known = self._after_delivery(assignment, known, token)
-        return known, error
+        return known, {key: error for key, (_, error) in results.items() if error is not None}
+
+    async def _write_several(
+        self, assignment: Assignment, known: Known, plans: Sequence[_Planned]
+    ) -> _Written:
+        """Write targets concurrently, those without a token first, then by expiry."""
+        results: _Written = {}
+        waiting = iter(sorted(plans, key=_urgency))
+
+        async def write() -> None:
+            for given, plan in waiting:
+                key = given.spec.key
+                if len(results) >= LEAST and assignment.interrupted():
+                    # What a repair takes from the target is not kept until then.
+                    before = known.targets.get(key, KnownTarget())
+                    results[key] = (before.uncertain() if given.stored else before), None
+                else:
+                    results[key] = await self._write(assignment, known, given, plan)
+
+        if plans:
+            logger.info(
+                "Writing %s Secrets: %s",
+                len(plans),
+                plans[0][1].why,
+                extra={"resource": assignment.ref},
+            )
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(CONCURRENT, len(plans))):
+                group.create_task(write())
+        return results
 
     def _after_delivery(self, assignment: Assignment, known: Known, token: StoredToken) -> Known:
-        delivered = all(
-            known.targets.get(spec.key, KnownTarget()).times == token.times
+        """Note that all targets hold the token that can, or which request it has served if some do.
+
+        A target that cannot be written gets the token from another one, once it can be.
+        """
+        lacking = [
+            spec
             for spec in assignment.specs
-        )
-        if not delivered:
+            if known.targets.get(spec.key, KnownTarget()).times != token.times
+        ]
+        if len(lacking) == len(assignment.specs):
             return known
+        if any(is_deliverable(known.target_input(spec, assignment)) for spec in lacking):
+            return replace(known, handled_request=token.request or known.handled_request)
         known = replace(
             known,
             pending=None,
@@ -85,7 +127,8 @@ class DeliverStep:
         spec = given.spec
         before = known.targets.get(spec.key, KnownTarget())
         now = self._env.now()
-        logger.info(
+        logger.log(
+            logging.INFO if len(assignment.specs) == 1 else logging.DEBUG,
             "Writing Secret %s: %s",
             "/".join(spec.key),
             plan.why,
@@ -110,6 +153,8 @@ class DeliverStep:
                     had_token=True,
                     attempts=Attempts(),
                     repairs=Attempts(),
+                    delivered=plan.write.times,
+                    missing=False,
                 )
                 if delivery.left_out:
                     after = self._incomplete(assignment, after, given, delivery.left_out)
@@ -163,6 +208,11 @@ class DeliverStep:
             logger.warning("%s", message, extra={"resource": assignment.ref})
         retry_at = self._env.now() + delay
         return replace(known, repairs=before.failed(problem, retry_at, _basis(known, given)))
+
+
+def _urgency(planned: _Planned) -> float:
+    given, _ = planned
+    return given.times.expires_at.timestamp() if given.times else 0.0
 
 
 def _basis(known: KnownTarget, given: TargetInput) -> object:

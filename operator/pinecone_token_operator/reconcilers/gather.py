@@ -1,9 +1,10 @@
 """Reads what a decision depends on, and no more than may have changed."""
 
 import asyncio
-from collections.abc import Coroutine
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final
 
 from pinecone_token_operator.api.conditions import Problem, Reason
 from pinecone_token_operator.env import Env
@@ -18,6 +19,9 @@ from pinecone_token_operator.targets.secret_store import Versions
 from pinecone_token_operator.targets.store import TargetStore
 from pinecone_token_operator.targets.stored_token import StoredToken
 from pinecone_token_operator.targets.target import Target, stored_token
+
+# Requests at a time for the targets of one resource.
+CONCURRENT: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +44,14 @@ class Reading:
     Attributes:
         known: the same knowledge with what was found.
         credentials: the credentials; None if they are unusable or were not read.
-        error: why the read failed, if it did.
+        error: why the credentials could not be read, if they could not.
+        failed: the targets that could not be read, and why.
     """
 
     known: Known
     credentials: Credentials | None = None
     error: ApiError | None = None
+    failed: Mapping[SecretKey, ApiError] = field(default_factory=dict)
 
 
 class Gatherer:
@@ -79,24 +85,53 @@ class Gatherer:
     async def gather(self, assignment: Assignment, known: Known) -> Reading:
         """Return the knowledge of a resource as of now.
 
-        What cannot be read is in it as a problem; `error` is one of those, if there are any.
+        What cannot be read is in it as a problem.
         """
         if known.generation != assignment.wanted.generation:
-            targets = {key: replace(one, target=None) for key, one in known.targets.items()}
+            targets = {
+                key: replace(one, target=None, read_at=None) for key, one in known.targets.items()
+            }
             known = replace(
                 known,
                 generation=assignment.wanted.generation,
                 credentials_version=None,
                 targets=targets,
             )
-        stale = [spec.key for spec in assignment.specs if self._is_stale(known, spec.key)]
+        now = self._env.now()
+        stale = [spec.key for spec in assignment.specs if self._is_stale(known, spec.key, now)]
         reading = Reading(known)
         if stale:
             reading = await self._read_targets(assignment, known, stale)
-        if self._has_current_credentials(assignment, known):
-            return reading
-        read = await self.read_credentials(assignment, reading.known)
-        return replace(read, error=reading.error or read.error)
+        if not self._has_current_credentials(assignment, known):
+            read = await self.read_credentials(assignment, reading.known)
+            reading = replace(read, failed=reading.failed)
+        if reading.known.lagging(assignment, now):
+            source = await self._find_source(assignment, reading.known)
+            failed = {**reading.failed, **source.failed}
+            reading = replace(reading, known=source.known, failed=failed)
+        return reading
+
+    async def _find_source(self, assignment: Assignment, known: Known) -> Reading:
+        """Return the newest token, as pending, for the targets that lack it; see `Known.lagging`.
+
+        It is read from a target that holds it, if it is not in memory.
+        """
+        times = known.times
+        failed: dict[SecretKey, ApiError] = {}
+        candidates = [key for key, one in known.targets.items() if one.times == times]
+        for key in candidates:
+            one = known.targets[key]
+            if known.cached and known.cached.times == times:
+                return Reading(replace(known, pending=known.cached))
+            if one.stored is None:
+                reading = await self._read_targets(assignment, known, [key])
+                known, one = reading.known, reading.known.targets[key]
+                failed |= reading.failed
+            if one.stored is not None and one.stored.times == times:
+                return Reading(replace(known, pending=one.stored), failed=failed)
+            if known.times != times:
+                break
+        return Reading(known, failed=failed)
 
     async def read_credentials(self, assignment: Assignment, known: Known) -> Reading:
         """Read the credentials."""
@@ -139,9 +174,13 @@ class Gatherer:
         )
         return Reading(known, credentials, error)
 
-    def _is_stale(self, known: Known, key: SecretKey) -> bool:
-        target = known.targets.get(key, KnownTarget()).target
-        return target is None or not self._store.is_current(target)
+    def _is_stale(self, known: Known, key: SecretKey, now: datetime) -> bool:
+        one = known.targets.get(key, KnownTarget())
+        if one.read_at is not None:
+            return one.read_at <= now
+        if one.target is None:
+            return not one.missing or self._versions.resource_version(key) is not None
+        return not self._store.is_current(one.target)
 
     def _has_current_credentials(self, assignment: Assignment, known: Known) -> bool:
         version = known.credentials_version
@@ -151,23 +190,31 @@ class Gatherer:
     async def _read_targets(
         self, assignment: Assignment, known: Known, keys: list[SecretKey]
     ) -> Reading:
-        async def read(key: SecretKey) -> Target | ApiError | None:
-            try:
-                return await self._store.read(key, assignment.ref)
-            except ApiError as error:
-                return error
+        failed: dict[SecretKey, ApiError] = {}
+        found: dict[SecretKey, KnownTarget] = {}
+        several = len(assignment.specs) > 1
+        waiting = iter(keys)
 
-        found = await _all([read(key) for key in keys])
-        error = None
-        for key, target in zip(keys, found, strict=True):
-            before = known.targets.get(key, KnownTarget())
-            if isinstance(target, ApiError):
-                error = target
-                after = replace(before, target=None, unreadable=read_problem(target, key))
-            else:
-                after = _with_read(before, target, assignment.uid, known)
-            known = known.with_target(key, after)
-        return Reading(known, error=error)
+        async def read() -> None:
+            for key in waiting:
+                before = known.targets.get(key, KnownTarget())
+                try:
+                    target = await self._store.read(key, assignment.ref)
+                except ApiError as error:
+                    failed[key] = error
+                    unreadable = read_problem(error, key)
+                    found[key] = replace(before, target=None, unreadable=unreadable)
+                else:
+                    after = _with_read(before, target, assignment.uid, known)
+                    found[key] = replace(after, missing=several and target is None)
+
+        if len(keys) == 1:  # a task group costs more than a single read
+            await read()
+        else:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(CONCURRENT, len(keys))):
+                    group.create_task(read())
+        return Reading(known.with_targets(found), failed=failed)
 
 
 def read_problem(error: ApiError, key: SecretKey) -> Problem:
@@ -199,17 +246,9 @@ def _with_read(before: KnownTarget, target: Target | None, uid: str, known: Know
         times=stored.times if stored else None,
         had_token=before.had_token or stored is not None,
         unreadable=None,
+        read_at=None,
     )
 
 
 def _holds(target: Target, token: StoredToken) -> bool:
     return not target.is_copy and target.access_token == token.access_token
-
-
-async def _all(reads: list[Coroutine[Any, Any, Target | ApiError | None]]) -> list[Any]:
-    """Await all; a task group costs more than a single read."""
-    if len(reads) == 1:
-        return [await reads[0]]
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(read) for read in reads]
-    return [task.result() for task in tasks]

@@ -51,6 +51,7 @@ def evaluate(
         moments.append(now if plan.why else plan.wake_at)
     if known.trouble.retry_at is not None:
         moments = [known.trouble.retry_at]
+    moments += [one.read_at for one in known.targets.values() if one.read_at]
     moments += [ready_until(target, now) for target, _ in targets]
     if known.cached:
         moments.append(known.cached_until(keep))

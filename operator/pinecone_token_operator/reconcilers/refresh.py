@@ -1,6 +1,6 @@
 """One refresh of one resource: gather, plan, apply. The same for every kind."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final, Protocol
@@ -9,14 +9,15 @@ from pinecone_token_operator.api.conditions import Problem, Reason
 from pinecone_token_operator.backoff import retry_delay
 from pinecone_token_operator.env import Env
 from pinecone_token_operator.errors import ApiError
+from pinecone_token_operator.keys import SecretKey
 from pinecone_token_operator.policies.input import Attempts
 from pinecone_token_operator.policies.token_chain import plan_token
 from pinecone_token_operator.reconcilers.assignment import Assignment
 from pinecone_token_operator.reconcilers.deliver import DeliverStep
-from pinecone_token_operator.reconcilers.gather import Gatherer
+from pinecone_token_operator.reconcilers.gather import Gatherer, read_problem
 from pinecone_token_operator.reconcilers.issue import IssueStep
 from pinecone_token_operator.reconcilers.outcome import Outcome, evaluate
-from pinecone_token_operator.reconcilers.state import Known
+from pinecone_token_operator.reconcilers.state import Known, KnownTarget
 
 # Another writer wrote between our read and our write; it is read again, but not forever.
 _TRIES: Final = 4
@@ -73,11 +74,12 @@ class Refresher:
         What fails is in it, with the time to retry.
         """
         error: ApiError | None = None
+        failed: dict[SecretKey, ApiError] = {}
         if known.cached and known.cached_until(self._keep) <= self._env.now():
             known = replace(known, cached=None)
         for _ in range(_TRIES):
             reading = await self._gatherer.gather(assignment, known)
-            known, error = reading.known, reading.error
+            known, error, failed = reading.known, reading.error, dict(reading.failed)
             if not self._is_wanted(assignment):
                 return None
             fraction = self._env.rng.random()
@@ -96,16 +98,46 @@ class Refresher:
             if not self._is_wanted(assignment):
                 return None
             token = plan.deliver or (known.pending if plan.why else None)
-            known, conflict = await self._deliver.deliver(assignment, known, token, fraction)
-            error = conflict or error
-            if conflict is None or not (conflict.conflict or conflict.not_found):
+            known, changed = await self._deliver.deliver(assignment, known, token, fraction)
+            failed |= changed
+            if not any(each.conflict or each.not_found for each in changed.values()):
                 break
-        return self._with_trouble(known, error)
+        return self._noted(assignment, known, failed, error)
 
     def evaluate(self, assignment: Assignment, known: Known) -> Outcome:
         """Return what follows from what is known now; see `outcome.evaluate`."""
         fraction = self._env.rng.random()
         return evaluate(assignment, known, self._env.now(), fraction=fraction, keep=self._keep)
+
+    def _noted(
+        self,
+        assignment: Assignment,
+        known: Known,
+        failed: Mapping[SecretKey, ApiError],
+        error: ApiError | None,
+    ) -> Known:
+        """Return what is known with the requests that failed: of some targets, or of all."""
+        if failed and len(failed) < len(assignment.specs):
+            return self._with_trouble(self._isolated(assignment, known, failed), error)
+        return self._with_trouble(known, next(iter(failed.values()), error))
+
+    def _isolated(
+        self, assignment: Assignment, known: Known, failed: Mapping[SecretKey, ApiError]
+    ) -> Known:
+        """Retry the targets that failed by themselves: the others must not wait for them."""
+        now, found = self._env.now(), {}
+        for spec in assignment.specs:
+            error = failed.get(spec.key)
+            if error is None:
+                continue
+            one = known.targets.get(spec.key, KnownTarget())
+            remaining = one.times.expires_at - now if one.times else timedelta()
+            delay = retry_delay(one.attempts.failures + 1, remaining, self._env.rng.random())
+            problem = one.unreadable or read_problem(error, spec.key)
+            basis = spec, one.target.uid if one.target else None
+            attempts = one.attempts.failed(problem, now + delay, basis)
+            found[spec.key] = replace(one.uncertain(), attempts=attempts, read_at=now + delay)
+        return known.with_targets(found)
 
     def _with_trouble(self, known: Known, error: ApiError | None) -> Known:
         if error is None:

@@ -37,6 +37,10 @@ class KnownTarget:
         attempts: which deliveries of a token failed lately.
         repairs: which repairs of anything else failed lately.
         damping: repairs that another writer caused.
+        delivered: the times of the token that was written to it last.
+        missing: whether it can be created without a read, because no version of it is known.
+        read_at: when to read it again after a failed request; until then it is left alone. Only of
+            one target among several.
     """
 
     target: Target | None = None
@@ -47,6 +51,9 @@ class KnownTarget:
     attempts: Attempts = field(default_factory=Attempts)
     repairs: Attempts = field(default_factory=Attempts)
     damping: Damping = field(default_factory=Damping)
+    delivered: TokenTimes | None = None
+    missing: bool = False
+    read_at: datetime | None = None
 
     def settled(self, now: datetime, *, keep: bool) -> "KnownTarget":
         """Return what may be kept in memory, without any secret.
@@ -60,11 +67,13 @@ class KnownTarget:
         pending = self.attempts.problem or self.repairs.problem or (held_until and held_until > now)
         if not keep or pending:
             return self.uncertain()
+        if self.stored is None and (self.target is None or self.target.data is None):
+            return self  # it was not touched: most of many targets are not
         return replace(self, target=self.target and self.target.without_data(), stored=None)
 
     def uncertain(self) -> "KnownTarget":
         """Return the same where the target has to be read again before its next use."""
-        return replace(self, target=self.target and self.target.stale(), stored=None)
+        return replace(self, target=self.target and self.target.stale(), stored=None, missing=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +117,11 @@ class Known:
 
     def with_target(self, key: SecretKey, target: KnownTarget) -> "Known":
         """Return the same with another knowledge of one target."""
-        return replace(self, targets={**self.targets, key: target})
+        return self.with_targets({key: target})
+
+    def with_targets(self, targets: Mapping[SecretKey, KnownTarget]) -> "Known":
+        """Return the same with another knowledge of some targets."""
+        return replace(self, targets={**self.targets, **targets})
 
     def remaining(self, now: datetime) -> timedelta:
         """Return the remaining lifetime of the current token; zero or less without a valid one."""
@@ -134,8 +147,8 @@ class Known:
 
     def token_input(self, assignment: Assignment, fraction: float) -> TokenInput:
         """Return what the decision about the token depends on."""
-        inputs = [self.target_input(spec, assignment) for spec in assignment.specs]
-        writers = [known.target.writer for known in self.targets.values() if known.target]
+        inputs = (self.target_input(spec, assignment) for spec in assignment.specs)
+        writers = (known.target.writer for known in self.targets.values() if known.target)
         return TokenInput(
             wanted=assignment.wanted,
             credentials=self.credentials,
@@ -148,7 +161,7 @@ class Known:
             damping=self.damping,
             deliverable=any(is_deliverable(one) for one in inputs),
             had_token=any(known.had_token for known in self.targets.values()),
-            writer=next(iter(writers), ""),
+            writer=next(writers, ""),
             unusable_since=self.unusable_since,
             fraction=fraction,
         )
@@ -165,15 +178,29 @@ class Known:
             rival=assignment.find_rival(spec.key, owner_uid),
             unreadable=known.unreadable,
             had_token=known.had_token,
-            reverted=is_reverted(known.times, self.delivered),
+            reverted=is_reverted(known.times, known.delivered or self.delivered),
             attempts=known.attempts,
             repairs=known.repairs,
             damping=known.damping,
         )
 
+    def lagging(self, assignment: Assignment, now: datetime) -> bool:
+        """Return whether a target can get the newest token from another one, and now."""
+        times = self.times
+        if len(assignment.specs) == 1 or self.pending or times is None or times.expires_at <= now:
+            return False
+        for spec in assignment.specs:
+            if self.targets.get(spec.key, KnownTarget()).times != times:
+                given = self.target_input(spec, assignment)
+                blocked_until = given.attempts.blocked_until(given.basis)
+                if is_deliverable(given) and (blocked_until is None or blocked_until <= now):
+                    return not assignment.wanted.suspend
+        return False
+
     def settled(self, now: datetime) -> "Known":
         """Return what may be kept between reconciles; no secret but pending and cached tokens."""
-        keep = not (
+        # Of several targets, each is read again by itself, if it has to be.
+        keep = len(self.targets) > 1 or not (
             isinstance(self.credentials, Problem) or self.attempts.problem or self.trouble.problem
         )
         return replace(

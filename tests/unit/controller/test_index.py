@@ -1,3 +1,4 @@
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -5,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pinecone_token_operator.api.access_token import PineconeAccessToken
+from pinecone_token_operator.api.common import Metadata
 from pinecone_token_operator.controller.index import Index
 from pinecone_token_operator.keys import ObjectRef, SecretKey
-from tests.support.builders import make_resource
+from tests.support.builders import after, make_resource
 from tests.support.documented import KIND
 
 LATER = "2026-11-25T11:00:01Z"
@@ -158,7 +160,7 @@ def test_index_rival_is_the_other_resource_that_owns_a_target(
 ) -> None:
     resource = named("d", target="token", created=LATER)
     index = filled(resource, other)
-    assert index.rival(resource, TOKEN, owner_uid) == rival
+    assert index.rival(resource, TOKEN, owner_uid) == (rival and f"{KIND} {rival}")
     if rival is not None:
         assert index.rival(other, TOKEN, owner_uid) is None
         index.remove(other.ref)
@@ -170,13 +172,13 @@ def test_index_rival_changes_with_the_claims() -> None:
     index = filled(second)
     assert index.rival(second, TOKEN, None) is None
     index.put(first)
-    assert index.rival(second, TOKEN, None) == "a"
+    assert index.rival(second, TOKEN, None) == f"{KIND} a"
     third = named("c", target="token", created=LATER)
     index.put(third)
-    assert index.rival(third, TOKEN, None) == "a"
+    assert index.rival(third, TOKEN, None) == f"{KIND} a"
     index.put(named("a", target="other"))
     assert index.rival(second, TOKEN, None) is None
-    assert index.rival(third, TOKEN, None) == "b"
+    assert index.rival(third, TOKEN, None) == f"{KIND} b"
 
 
 claimants = st.lists(
@@ -202,7 +204,7 @@ def test_index_has_exactly_one_owner_for_any_claimants(
     rivals = {one.metadata.name: index.rival(one, TOKEN, owner_uid) for one in order}
     owners = [name for name, rival in rivals.items() if rival is None]
     assert len(owners) == 1
-    assert {rival for rival in rivals.values() if rival is not None} <= set(owners)
+    assert {rival for rival in rivals.values() if rival is not None} <= {f"{KIND} {owners[0]}"}
     on_target = [one.metadata.name for one in resources if one.metadata.uid == owner_uid]
     oldest = min(
         resources, key=lambda one: (one.metadata.creation_timestamp, one.metadata.name)
@@ -221,7 +223,7 @@ def test_index_change_affects_all_claimants_without_an_owner() -> None:
 def test_index_change_of_a_target_affects_its_owner_only() -> None:
     first, second = named("a", target="token"), named("b", target="token")
     index = filled(first, second, named("c", target="token"))
-    assert index.rival(second, TOKEN, "shop-a") == "a"
+    assert index.rival(second, TOKEN, "shop-a") == f"{KIND} a"
     assert index.affected_by(TOKEN) == [ref("a")]
     assert set(index.referring_to(TOKEN)) == {ref("a"), ref("b"), ref("c")}
 
@@ -230,7 +232,7 @@ def test_index_change_of_a_target_affects_the_oldest_too() -> None:
     # The younger one wrote it first. If it is deleted, the oldest one is to recreate it.
     first, second = named("a", target="token"), named("b", target="token", created=LATER)
     index = filled(first, second, named("c", target="token", created=LATER))
-    assert index.rival(first, TOKEN, "shop-b") == "b"
+    assert index.rival(first, TOKEN, "shop-b") == f"{KIND} b"
     assert set(index.affected_by(TOKEN)) == {ref("a"), ref("b")}
 
 
@@ -252,7 +254,7 @@ def test_index_change_of_credentials_affects_all_their_users() -> None:
 def test_index_owner_is_unknown_again_when_the_claims_change(change: Any) -> None:
     first, second = named("a", target="token"), named("b", target="token")
     index = filled(first, second, named("c", target="token"))
-    assert index.rival(second, TOKEN, "shop-a") == "a"
+    assert index.rival(second, TOKEN, "shop-a") == f"{KIND} a"
     change(index)
     assert set(index.affected_by(TOKEN)) == set(index.referring_to(TOKEN))
 
@@ -292,3 +294,63 @@ def test_index_agrees_with_a_search_of_all_resources(
         owners = {one for one in claimants_ if index.rival(held[one], secret, owner_uid) is None}
         assert len(owners) == bool(claimants_)
         assert users | owners <= set(index.affected_by(secret)) <= users | claimants_
+
+
+# Cluster-scoped resources
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A cluster-scoped resource, whose targets are claimed apart from it."""
+
+    metadata: Metadata
+    credentials_key: SecretKey = ("operator", "account")
+    target_keys: tuple[SecretKey, ...] = ()
+
+    @property
+    def ref(self) -> ObjectRef:
+        return ObjectRef("Shared", "", self.metadata.name)
+
+
+def shared(name: str, minutes: float = -120) -> Shared:
+    return Shared(Metadata(name, name, after(minutes)))
+
+
+def test_index_wants_claimed_targets_until_they_are_given_up() -> None:
+    index, resource = Index(), shared("all")
+    index.put(resource)
+    index.claim(resource, [TOKEN, ("mart", "token")])
+    assert set(index.targets_of(resource)) == {TOKEN, ("mart", "token")}
+    assert index.is_wanted(TOKEN)
+    index.claim(resource, [("mart", "token"), ("deli", "token")])
+    assert not index.is_wanted(TOKEN)
+    assert index.affected_by(("deli", "token")) == [resource.ref]
+    index.remove(resource.ref)
+    assert not index.is_wanted(("mart", "token"))
+    assert not index.targets_of(resource)
+
+
+@pytest.mark.parametrize("owner_uid", [None, "all", "shop-a"])
+def test_index_prefers_a_resource_in_the_targets_namespace(owner_uid: str | None) -> None:
+    told: list[ObjectRef] = []
+    index, resource = Index(told.append), shared("all")
+    index.put(resource)
+    index.claim(resource, [TOKEN])
+    assert index.rival(resource, TOKEN, owner_uid) is None
+    younger = named("a", target="token", created=LATER)
+    index.put(younger)
+    assert told == [resource.ref]
+    assert index.rival(resource, TOKEN, owner_uid) == f"{KIND} a"
+    assert index.rival(younger, TOKEN, owner_uid) is None
+    index.remove(younger.ref)
+    assert index.rival(resource, TOKEN, owner_uid) is None
+
+
+def test_index_keeps_the_order_among_cluster_scoped_resources() -> None:
+    first, second = shared("b"), shared("a", minutes=0)
+    index = Index()
+    for each in (first, second):
+        index.put(each)
+        index.claim(each, [TOKEN])
+    assert index.rival(second, TOKEN, None) == "Shared b"
+    assert index.rival(first, TOKEN, "a") == "Shared a"

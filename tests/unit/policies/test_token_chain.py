@@ -225,7 +225,7 @@ def test_unusable_credentials_are_read_again(
 # Tokens in memory
 
 
-@pytest.mark.parametrize("times", [None, make_token().times])
+@pytest.mark.parametrize("times", [None, make_token(refreshed_at=after(-1)).times])
 def test_pending_token_is_delivered_before_another_is_requested(times: Any) -> None:
     token = make_token(access_token="new")
     plan = plan_token(make_token_input(times=times, pending=token), after(25))
