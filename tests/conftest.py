@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.cluster import Cluster
 from tests.support.control_plane import BuildError
@@ -28,6 +29,11 @@ _STDERR = pytest.StashKey[int]()
 _BUILDER = pytest.StashKey[Builder]()
 _CACHED = "suite/seconds"  # that each file took; in pytest's cache
 _current_seconds: defaultdict[str, float] = defaultdict(float)
+
+
+# How fast an example is generated and runs says something about the machine, not about the product.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.chaos.analysis.fairness import blocked, chance, judge_reads, longest_gap, overlap
@@ -103,7 +103,6 @@ def test_longest_gap_between_intervals(intervals: list[Interval], gap: float) ->
     assert longest_gap(intervals, 100, 140) == gap
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(
     st.lists(st.tuples(st.integers(0, 99), st.integers(1, 30)), max_size=6),
     st.integers(0, 60),

@@ -17,7 +17,6 @@ seeds = st.integers(0, 10**9)
 lengths = st.sampled_from([60.0, 120.0, 600.0, 900.0])
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(seeds, lengths)
 def test_plan_is_the_same_for_the_same_seed(seed: int, seconds: float) -> None:
     assert make_plan(seed, seconds) == make_plan(seed, seconds)
@@ -27,13 +26,11 @@ def test_plan_differs_for_another_seed() -> None:
     assert make_plan(1, 600) != make_plan(2, 600)
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(seeds, lengths)
 def test_plan_has_every_kind(seed: int, seconds: float) -> None:
     assert {planned.kind for planned in make_plan(seed, seconds)} == set(KINDS)
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(seeds, lengths)
 def test_plan_never_overlaps_faults_of_one_lane(seed: int, seconds: float) -> None:
     plan = make_plan(seed, seconds)
@@ -42,14 +39,12 @@ def test_plan_never_overlaps_faults_of_one_lane(seed: int, seconds: float) -> No
         assert all(first.over <= second.at for first, second in pairwise(mine))
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(seeds)
 def test_plan_overlaps_faults_of_different_lanes(seed: int) -> None:
     plan = make_plan(seed, 60)
     assert any(at_one_time(plan, planned.at) >= 4 for planned in plan)
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(seeds, lengths)
 def test_plan_is_numbered_in_order_and_within_the_run(seed: int, seconds: float) -> None:
     plan = make_plan(seed, seconds)
@@ -58,13 +53,12 @@ def test_plan_is_numbered_in_order_and_within_the_run(seed: int, seconds: float)
     assert all(0 <= planned.at <= seconds for planned in plan)
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(seeds)
 def test_plan_has_every_kind_once_when_short(seed: int) -> None:
     assert set(Counter(planned.kind for planned in make_plan(seed, 60)).values()) == {1}
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seeds)
 def test_plan_has_short_and_long_outages_when_long(seed: int) -> None:
     plan = make_plan(seed, 3600)
@@ -77,7 +71,6 @@ def test_plan_has_short_and_long_outages_when_long(seed: int) -> None:
     assert sum(calm > MARGIN for calm in calms) > 20
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(seeds, lengths)
 def test_plan_has_silent_watches_early_enough(seed: int, seconds: float) -> None:
     plan = make_plan(seed, seconds)

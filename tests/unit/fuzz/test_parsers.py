@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from tests.fuzz.inputs import inputs
 from tests.fuzz.parsers import CORPUS, PARSERS, Parser, corpus
@@ -26,8 +26,6 @@ def test_parser_keeps_its_promises_for_generated_inputs(parser: Parser) -> None:
         max_examples=100,
         derandomize=True,
         database=None,
-        deadline=None,
-        suppress_health_check=[HealthCheck.too_slow],
     )
     @given(inputs(parser))
     def check(data: bytes) -> None:

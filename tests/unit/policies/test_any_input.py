@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pinecone_token_operator.api.access_token import PineconeAccessToken, parse_resource
@@ -56,8 +56,6 @@ quick = settings(
     max_examples=60,
     derandomize=True,
     database=None,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
 )
 moments = st.integers(-3600, 7200).map(lambda seconds: after(seconds=seconds))
 texts = TIMES | st.sampled_from(["true", "Delete", "{}", '{"data": ["a"]}', "[[", "search"])
