@@ -16,10 +16,10 @@ import pytest
 from tests.support.api import Kube, KubeError, token_path
 from tests.support.api_proxy import ApiProxy
 from tests.support.cluster import Cluster
+from tests.support.crd import cluster_with_crd
 from tests.support.documented import GROUP, PLURAL, VERSION
 from tests.support.leaks import find_leaks
 from tests.support.operator_process import Operator, OperatorError, StartOperator
-from tests.support.repository import CRD
 from tests.support.token_endpoint import TokenEndpoint
 
 EVERYWHERE = "*"
@@ -27,11 +27,8 @@ EVERYWHERE = "*"
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with Cluster(tmp_path_factory.mktemp("cluster"), controller_manager=True) as running:
-        running.kubectl("apply", "--server-side", "-f", str(CRD))
-        running.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRD))
-        # A kind can be established before it can be stored; kubectl retries until it can.
-        running.kubectl("get", PLURAL, "--all-namespaces")
+    directory = tmp_path_factory.mktemp("cluster")
+    with cluster_with_crd(directory, controller_manager=True) as running:
         yield running
 
 

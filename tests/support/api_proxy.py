@@ -12,7 +12,7 @@ import json
 import ssl
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import aiohttp
 from aiohttp import web
@@ -21,7 +21,7 @@ from yarl import URL
 from tests.support.certificates import make_certificates
 from tests.support.documented import PLURAL
 from tests.support.kubeconfig import write_kubeconfig
-from tests.support.loop_thread import LoopThread
+from tests.support.loop_thread import LoopServer
 
 _POLL_SECONDS = 0.05
 # Hop-by-hop headers (RFC 9110 section 7.6.1), and headers that aiohttp sets itself.
@@ -109,7 +109,7 @@ class Line:
         return self._expired % 2 == 0
 
 
-class ApiProxy:
+class ApiProxy(LoopServer):
     """The proxy, with a line for each name.
 
     Attributes:
@@ -118,28 +118,19 @@ class ApiProxy:
     """
 
     def __init__(self, url: str, ca_file: Path, directory: Path, names: Iterable[str]) -> None:
+        super().__init__("api proxy")
         make_certificates(directory)
         self.lines = {name: Line() for name in names}
         self.ca_file = directory / "ca.pem"
         self._api = url
         self._api_ca_file = ca_file
         self._directory = directory
-        self._loop = LoopThread("api proxy")
         self._servers: dict[str, web.Server] = {}
         self._listeners: list[asyncio.Server] = []
         # By identity: a request is a mapping and so cannot be hashed.
         self._watches: dict[str, dict[int, web.BaseRequest]] = {name: {} for name in self.lines}
         self._session: aiohttp.ClientSession
         self._tls: ssl.SSLContext
-
-    def __enter__(self) -> Self:
-        self._loop.start()
-        self._loop.call(self._open())
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call(self._close())
-        self._loop.stop()
 
     def kubeconfig(self, name: str, token: str) -> Path:
         """Write a kubeconfig for a client that uses this line and this token; return its path."""

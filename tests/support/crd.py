@@ -1,7 +1,11 @@
 """Installs the CRD into a cluster of tests."""
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Final, Protocol
 
+from tests.support.cluster import Cluster
 from tests.support.documented import GROUP, PLURAL
 from tests.support.repository import CRD
 
@@ -13,6 +17,22 @@ class HasKubectl(Protocol):
     """A cluster that kubectl can reach."""
 
     def kubectl(self, *arguments: str) -> str: ...
+
+
+@contextmanager
+def cluster_with_crd(
+    directory: Path,
+    *,
+    controller_manager: bool = False,
+    audit: bool = True,
+    flags: Mapping[str, str] | None = None,
+) -> Iterator[Cluster]:
+    """Run a cluster in which resources can be created; see `Cluster`."""
+    with Cluster(
+        directory, controller_manager=controller_manager, audit=audit, flags=flags
+    ) as running:
+        install_crd(running)
+        yield running
 
 
 def install_crd(cluster: HasKubectl) -> None:

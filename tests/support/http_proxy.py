@@ -5,13 +5,12 @@ import base64
 import contextlib
 import ssl
 from pathlib import Path
-from typing import Self
 
 from tests.support.certificates import make_certificates
-from tests.support.loop_thread import LoopThread
+from tests.support.loop_thread import LoopServer
 
 
-class HttpProxy:
+class HttpProxy(LoopServer):
     """A proxy that opens tunnels by CONNECT and counts them.
 
     Args:
@@ -32,23 +31,14 @@ class HttpProxy:
         credentials: tuple[str, str] | None = None,
         routes: dict[str, str] | None = None,
     ) -> None:
+        super().__init__("proxy")
         self.targets: list[str] = []
         self.refusal = ""
         self._certificates = certificates
         self._credentials = credentials
         self.routes = routes or {}
-        self._loop = LoopThread("proxy")
         self._server: asyncio.Server | None = None
         self._connections: dict[asyncio.Task[None], list[asyncio.StreamWriter]] = {}
-
-    def __enter__(self) -> Self:
-        self._loop.start()
-        self._loop.call(self._open())
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call(self._close())
-        self._loop.stop()
 
     @property
     def address(self) -> str:

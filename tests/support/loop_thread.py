@@ -2,8 +2,9 @@
 
 import asyncio
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Mapping
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
 
@@ -40,6 +41,28 @@ class LoopThread:
         for transport in list(transports.values()):
             transport.abort()
         await asyncio.sleep(0)  # closes the sockets
+
+
+class LoopServer(ABC):
+    """An async server that any kind of test can use: it runs in a loop thread of its own."""
+
+    def __init__(self, name: str) -> None:
+        self._loop = LoopThread(name)
+
+    def __enter__(self) -> Self:
+        self._loop.start()
+        self._loop.call(self._open())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call(self._close())
+        self._loop.stop()
+
+    @abstractmethod
+    async def _open(self) -> None: ...
+
+    @abstractmethod
+    async def _close(self) -> None: ...
 
 
 async def _cancel_others() -> None:

@@ -14,12 +14,25 @@ from tests.support.encoding import encode
 from tests.support.operator_process import StartOperator
 from tests.support.token_endpoint import TokenEndpoint
 
-_SECONDS = 7.0
+# Without damping, some ten changes a second.
+_SECONDS = 4.0
 _MOST_SECONDS = 40.0
 # Five at once, and then after 2, 4, 8 s, and what a slow machine adds.
 _MOST = 9
 # The first one, and those until a token stays in memory because it is fought over.
 _UNTIL_KEPT = 3
+
+
+Undo = Callable[[Kube, str], bool]
+"""Undoes the operator's latest change in a namespace; returns False if there is none."""
+
+
+@pytest.fixture
+def served(kube: Kube, namespace: str, start_operator: StartOperator) -> None:
+    """Start an operator and a resource that has its token."""
+    start_operator()
+    kube.create_token(namespace)
+    kube.until(namespace, "Ready", "TokenValid")
 
 
 def fight(kube: Kube, namespace: str, act: Callable[[], bool]) -> tuple[int, str]:
@@ -37,52 +50,61 @@ def fight(kube: Kube, namespace: str, act: Callable[[], bool]) -> tuple[int, str
     return times, message
 
 
-def test_removed_token_is_restored_ever_more_rarely(
-    kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
-) -> None:
-    start_operator()
-    kube.create_token(namespace)
-    kube.until(namespace, "Ready", "TokenValid")
+def remove_token(kube: Kube, namespace: str) -> bool:
+    if "access_token" not in (kube.secret(namespace, "search") or {}):
+        return False
+    kube.patch(secret_path(namespace, "search"), {"data": {"access_token": None}})
+    return True
 
-    def remove() -> bool:
-        if "access_token" not in (kube.secret(namespace, "search") or {}):
+
+def overwrite_token(kube: Kube, namespace: str) -> bool:
+    if (kube.secret(namespace, "search") or {}).get("access_token") == "theirs":
+        return False
+    kube.patch(secret_path(namespace, "search"), {"data": {"access_token": encode("theirs")}})
+    return True
+
+
+def delete_target(kube: Kube, namespace: str) -> bool:
+    kube.delete(secret_path(namespace, "search"))
+    return True
+
+
+def strip(part: str) -> Undo:
+    def undo(kube: Kube, namespace: str) -> bool:
+        if not (kube.secret_object(namespace, "search") or {})["metadata"].get(part):
             return False
-        kube.patch(secret_path(namespace, "search"), {"data": {"access_token": None}})
+        kube.patch(secret_path(namespace, "search"), {"metadata": {part: None}})
         return True
 
-    times, message = fight(kube, namespace, remove)
+    return undo
+
+
+@pytest.mark.usefixtures("served")
+@pytest.mark.parametrize(
+    ("undo", "words"),
+    [
+        pytest.param(remove_token, "the last writer was unknown", id="token removed"),
+        pytest.param(overwrite_token, "field manager tests", id="token overwritten"),
+        pytest.param(delete_target, "quick succession", id="target deleted"),
+        pytest.param(strip("labels"), "the last writer was unknown", id="labels removed"),
+        pytest.param(strip("annotations"), "the last writer was unknown", id="annotations removed"),
+    ],
+)
+def test_change_that_is_undone_is_repeated_ever_more_rarely(
+    kube: Kube, endpoint: TokenEndpoint, namespace: str, undo: Undo, words: str
+) -> None:
+    times, message = fight(kube, namespace, lambda: undo(kube, namespace))
     assert 5 <= times <= _MOST
     assert endpoint.exchanges <= _UNTIL_KEPT
-    assert "the last writer was unknown" in message
+    assert words in message
     # The fight is over: the token comes back by itself.
     kube.until(namespace, "Ready", "TokenValid", timeout=30)
 
 
-def test_overwritten_token_is_restored_ever_more_rarely(
-    kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
-) -> None:
-    start_operator()
-    kube.create_token(namespace)
-    kube.until(namespace, "Ready", "TokenValid")
-
-    def overwrite() -> bool:
-        if (kube.secret(namespace, "search") or {}).get("access_token") == "theirs":
-            return False
-        kube.patch(secret_path(namespace, "search"), {"data": {"access_token": encode("theirs")}})
-        return True
-
-    times, message = fight(kube, namespace, overwrite)
-    assert 5 <= times <= _MOST
-    assert endpoint.exchanges <= _UNTIL_KEPT
-    assert "field manager tests" in message
-
-
+@pytest.mark.usefixtures("served")
 def test_restored_old_secret_costs_few_exchanges(
-    kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
+    kube: Kube, endpoint: TokenEndpoint, namespace: str
 ) -> None:
-    start_operator()
-    kube.create_token(namespace)
-    kube.until(namespace, "Ready", "TokenValid")
     old = kube.secret_object(namespace, "search") or {}
     for field in ("resourceVersion", "uid", "creationTimestamp", "managedFields"):
         old["metadata"].pop(field)
@@ -116,12 +138,10 @@ def test_two_operators_with_two_audiences_do_not_race(
     assert "another instance of this operator" in message
 
 
+@pytest.mark.usefixtures("served")
 def test_two_writers_of_the_credentials_cost_few_exchanges(
-    kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
+    kube: Kube, endpoint: TokenEndpoint, namespace: str
 ) -> None:
-    start_operator()
-    kube.create_token(namespace)
-    kube.until(namespace, "Ready", "TokenValid")
     sources = [encode("one"), encode("two")]
 
     def alternate() -> bool:
@@ -135,45 +155,6 @@ def test_two_writers_of_the_credentials_cost_few_exchanges(
     assert "the credentials changed" in message
     # The one that stays is used in the end.
     kube.until(namespace, "Refreshed", "Succeeded", timeout=30)
-
-
-def test_target_deleted_at_each_change_costs_few_exchanges(
-    kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
-) -> None:
-    start_operator()
-    kube.create_token(namespace)
-    kube.until(namespace, "Ready", "TokenValid")
-
-    def delete() -> bool:
-        kube.delete(secret_path(namespace, "search"))
-        return True
-
-    times, message = fight(kube, namespace, delete)
-    assert 5 <= times <= _MOST
-    assert endpoint.exchanges <= _UNTIL_KEPT
-    assert "repaired" in message or "lost its token" in message
-    kube.until(namespace, "Ready", "TokenValid", timeout=30)
-
-
-@pytest.mark.parametrize("part", ["labels", "annotations"])
-def test_metadata_stripped_at_each_change_keeps_the_token(
-    kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator, part: str
-) -> None:
-    start_operator()
-    kube.create_token(namespace)
-    kube.until(namespace, "Ready", "TokenValid")
-
-    def strip() -> bool:
-        if not (kube.secret_object(namespace, "search") or {})["metadata"].get(part):
-            return False
-        kube.patch(secret_path(namespace, "search"), {"metadata": {part: None}})
-        return True
-
-    times, message = fight(kube, namespace, strip)
-    assert 5 <= times <= _MOST
-    assert endpoint.exchanges <= _UNTIL_KEPT
-    assert "the last writer was unknown" in message
-    assert kube.reason(namespace, "search", "Ready") == "TokenValid"
 
 
 def contested_message(kube: Kube, namespace: str) -> str:

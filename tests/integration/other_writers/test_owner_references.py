@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.api import Kube, eventually, secret_path, token_path
 from tests.support.cluster import Cluster
-from tests.support.crd import install_crd
+from tests.support.crd import cluster_with_crd
 from tests.support.operator_process import StartOperator
 from tests.support.rights import chart_kubeconfig
 from tests.support.token_endpoint import TokenEndpoint
@@ -22,8 +22,7 @@ _RETAIN = {"deletionPolicy": "Retain"}
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     flags = {"enable-admission-plugins": "OwnerReferencesPermissionEnforcement"}
-    with Cluster(tmp_path_factory.mktemp("guarded"), flags=flags) as running:
-        install_crd(running)
+    with cluster_with_crd(tmp_path_factory.mktemp("guarded"), flags=flags) as running:
         yield running
 
 

@@ -3,7 +3,6 @@
 Right is: what is there now is what counts, and no target keeps a token that was replaced before.
 """
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,10 +10,11 @@ import pytest
 
 from tests.support.api import Kube, eventually
 from tests.support.cluster import Cluster
-from tests.support.crd import install_crd
+from tests.support.crd import cluster_with_crd
 from tests.support.documented import REFRESH_REQUESTED_AT
 from tests.support.operator_process import StartOperator
 from tests.support.token_endpoint import TokenEndpoint
+from tests.support.watching import replace_store
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +24,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def cluster(directory: Path) -> Iterator[Cluster]:
-    with Cluster(directory) as running:
-        install_crd(running)
+    with cluster_with_crd(directory) as running:
         yield running
 
 
@@ -51,11 +50,7 @@ def test_restored_store_leaves_no_old_token_in_a_target(
     def token() -> str:
         return (kube.secret(namespace, "search") or {})["access_token"]
 
-    cluster.kill_apiserver()
-    cluster.kill_etcd()
-    shutil.copytree(directory / "etcd", directory / "snapshot")
-    cluster.start_etcd()
-    cluster.start_apiserver()
+    replace_store(cluster, directory / "etcd", directory / "snapshot")
     annotations = {REFRESH_REQUESTED_AT: "now"}
     kube.patch_token(namespace, "search", {"metadata": {"annotations": annotations}})
     eventually(lambda: token() == endpoint.tokens[-1] != first, "it is refreshed", timeout=30)
@@ -63,12 +58,7 @@ def test_restored_store_leaves_no_old_token_in_a_target(
     for number in range(20):
         kube.create_secret(namespace, f"other-{number}", {"key": "x"})
 
-    cluster.kill_apiserver()
-    cluster.kill_etcd()
-    shutil.rmtree(directory / "etcd")
-    shutil.move(directory / "snapshot", directory / "etcd")
-    cluster.start_etcd()
-    cluster.start_apiserver()
+    replace_store(cluster, directory / "snapshot", directory / "etcd")
 
     # Neither a refresh nor a resync is due for minutes.
     eventually(lambda: token() == endpoint.tokens[-1] != first, "it is replaced", timeout=60)

@@ -1,7 +1,6 @@
 """The operator as a process, in a cluster where a namespace, or the API server, cannot be used."""
 
 import contextlib
-import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -13,11 +12,11 @@ from tests.support.api import Kube, KubeError, eventually, token_path
 from tests.support.api_proxy import ApiProxy
 from tests.support.audit import AuditLog
 from tests.support.cluster import Cluster
+from tests.support.crd import cluster_with_crd
 from tests.support.documented import PLURAL
 from tests.support.operator_process import Operator, OperatorError, StartOperator
-from tests.support.repository import CRD
 from tests.support.token_endpoint import TokenEndpoint
-from tests.support.watching import Account
+from tests.support.watching import Account, replace_store
 
 SERVED = "pinecone_token_namespace_served"
 RESYNC = ("--resync-interval=10s",)
@@ -132,11 +131,9 @@ def test_operator_waits_for_an_api_server_that_is_away(
     tmp_path: Path, endpoint: TokenEndpoint
 ) -> None:
     """For longer than any start-up limit: an exit would add the kubelet's backoff."""
-    with Cluster(tmp_path / "cluster", audit=False) as own, Kube(own) as kube:
-        own.kubectl("apply", "--server-side", "-f", str(CRD))
-        own.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRD))
+    with cluster_with_crd(tmp_path / "cluster", audit=False) as own, Kube(own) as kube:
         kube.create_credentials("default")
-        eventually(lambda: _created(kube), "the resource can be created")
+        kube.create_token("default")
         own.kill_apiserver()
         operator = Operator(own.kubeconfig, endpoint.url, endpoint.ca_bundle, tmp_path / "operator")
         with operator:
@@ -202,28 +199,17 @@ def test_expired_token_in_a_restored_store_is_replaced(
     tmp_path: Path, endpoint: TokenEndpoint
 ) -> None:
     etcd, backup = tmp_path / "cluster" / "etcd", tmp_path / "backup"
-    with Cluster(tmp_path / "cluster", audit=False) as own:
-
-        def restart(source: Path, destination: Path) -> None:
-            own.kill_apiserver()
-            own.kill_etcd()
-            shutil.rmtree(destination, ignore_errors=True)
-            shutil.copytree(source, destination)
-            own.start_etcd()
-            own.start_apiserver()
-
-        own.kubectl("apply", "--server-side", "-f", str(CRD))
-        own.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRD))
+    with cluster_with_crd(tmp_path / "cluster", audit=False) as own:
         operator = Operator(own.kubeconfig, endpoint.url, endpoint.ca_bundle, tmp_path / "operator")
         with operator:
-            endpoint.lifetime = 60
+            endpoint.lifetime = 20
             with Kube(own) as kube:
                 kube.create_credentials("default")
-                eventually(lambda: _created(kube), "the resource can be created")
+                kube.create_token("default")
                 kube.until("default", "Ready", "TokenValid", timeout=30)
                 old = (kube.secret("default", "search") or {})["access_token"]
-            restart(etcd, backup)
-            expires_at = time.monotonic() + 60
+            replace_store(own, etcd, backup)
+            expires_at = time.monotonic() + 20
             endpoint.lifetime = 1800
             with Kube(own) as kube:
                 asked = {
@@ -245,7 +231,7 @@ def test_expired_token_in_a_restored_store_is_replaced(
                         {"metadata": {"labels": {"n": f"{number}"}}},
                     )
             time.sleep(max(0.0, expires_at - time.monotonic()))
-            restart(backup, etcd)
+            replace_store(own, backup, etcd)
             with Kube(own) as kube:
                 assert "labels" not in (kube.token("default", "search") or {})["metadata"]
                 eventually(
@@ -254,10 +240,3 @@ def test_expired_token_in_a_restored_store_is_replaced(
                     40,
                 )
             assert operator.stop() == 0
-
-
-def _created(kube: Kube) -> bool:
-    try:
-        return bool(kube.create_token("default"))
-    except KubeError:
-        return False
