@@ -17,7 +17,7 @@ DEFAULTS: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text("utf
 # For charts that depend on this one; only Helm uses them.
 FOR_HELM = {"enabled", "global"}
 # Kubernetes types that are one value as a whole.
-WHOLE = {"podSecurityContext", "securityContext", "affinity"}
+WHOLE = {"podSecurityContext", "securityContext", "affinity", "updateStrategy"}
 
 
 def resolved(schema: dict[str, Any]) -> dict[str, Any]:
@@ -117,8 +117,8 @@ def test_chart_readme_documents_every_value() -> None:
 
     assert [name for name, text in rows if not text.strip()] == []
     # For maps with arbitrary keys, the table lists those with a default.
-    names = {re.sub(r"^(resources\.\w+)\.\w+$", r"\1", name) for name, _ in rows}
-    names = {re.sub(r"(labels|nodeSelector)\..*$", r"\1", name) for name in names}
+    names = {re.sub(r"\b(resources\.\w+)\.\w+$", r"\1", name) for name, _ in rows}
+    names = {re.sub(r"(labels|annotations|nodeSelector)\..*$", r"\1", name) for name in names}
     assert names == set(defaults(DEFAULTS, SCHEMA))
 
 

@@ -57,6 +57,22 @@ annotations:
 {{- end }}
 {{- end }}
 
+{{- /*
+The shards, as a JSON list: `suffix` of names, `labels` of objects and pods, `selectorLabels` of pods.
+A single shard has no suffix and no label of its own.
+*/}}
+{{- define "pinecone-token-operator.shards" -}}
+{{- $selector := include "pinecone-token-operator.selectorLabels" . | fromYaml }}
+{{- $shards := list }}
+{{- range $index := until (int .Values.shards) }}
+{{- $sharded := gt (int $.Values.shards) 1 }}
+{{- $labels := ternary (dict "pinecone.token-operator.dev/shard" (toString $index)) dict $sharded }}
+{{- $suffix := ternary (printf "-%d" $index) "" $sharded }}
+{{- $shards = append $shards (dict "suffix" $suffix "labels" $labels "selectorLabels" (merge dict $selector $labels)) }}
+{{- end }}
+{{- toJson $shards }}
+{{- end }}
+
 {{- define "pinecone-token-operator.leaseName" -}}
 {{- default (include "pinecone-token-operator.fullname" .) .Values.leaderElection.leaseName }}
 {{- end }}
@@ -90,10 +106,45 @@ annotations:
   verbs: [get, create, patch]
 {{- end }}
 
+{{- /* Egress to peers and TCP ports, from a dict with `to` and `ports`. */}}
+{{- define "pinecone-token-operator.egressRule" -}}
+- ports:
+    {{- range .ports }}
+    - protocol: TCP
+      port: {{ . }}
+    {{- end }}
+  {{- with .to }}
+  to:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end }}
+
+{{- /* Egress to DNS and to the API server. */}}
+{{- define "pinecone-token-operator.clusterEgress" -}}
+{{- $policy := .Values.networkPolicy -}}
+# DNS
+- ports:
+    {{- range $policy.dns.ports }}
+    - protocol: UDP
+      port: {{ . }}
+    - protocol: TCP
+      port: {{ . }}
+    {{- end }}
+  {{- with $policy.dns.to }}
+  to:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+# The API server
+{{ include "pinecone-token-operator.egressRule" $policy.apiServer }}
+{{- end }}
+
 {{- /* Reject contradicting values with a clearer message than the schema could give. */}}
 {{- define "pinecone-token-operator.validate" -}}
 {{- if and (gt (int .Values.replicas) 1) (not .Values.leaderElection.enabled) }}
 {{- fail (printf "replicas is %d, but leaderElection.enabled is false: without leader election every replica would fetch every token; set replicas to 1 or leaderElection.enabled to true" (int .Values.replicas)) }}
+{{- end }}
+{{- if and .Values.updateStrategy (not .Values.leaderElection.enabled) (ne .Values.updateStrategy.type "Recreate") }}
+{{- fail "updateStrategy.type must be Recreate while leaderElection.enabled is false: overlapping pods would both fetch every token" }}
 {{- end }}
 {{- if and .Values.tokenEndpoint.caBundle.configMapName .Values.tokenEndpoint.caBundle.secretName }}
 {{- fail "tokenEndpoint.caBundle.configMapName and secretName are both set: set only one of them" }}

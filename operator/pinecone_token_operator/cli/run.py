@@ -56,9 +56,9 @@ _COMMAND: Final = options.Command(
             "health-address",
             "HOST:PORT",
             validators.address,
-            "address to serve /livez, /readyz and /metrics on; put an IPv6 address in brackets; "
-            "port 0 picks a free port",
-            default="0.0.0.0:8080",
+            "address to serve /livez, /readyz and /metrics on; without HOST all IPv4 and IPv6 "
+            "addresses; put an IPv6 address in brackets; port 0 picks a free port",
+            default=":8080",
         ),
         *shared_options.LOGGING,
         Option(

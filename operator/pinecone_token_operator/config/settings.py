@@ -59,7 +59,7 @@ class Settings:
         kubeconfig: the kubeconfig to use outside a cluster.
         context: the kubeconfig's context; None means its current one.
         max_concurrent_exchanges: the maximum number of concurrent token requests.
-        health_host: the address that probes and metrics listen on.
+        health_host: the address that probes and metrics listen on; empty means all.
         health_port: the port that probes and metrics listen on; 0 picks a free one.
         log_level: debug, info, warning or error.
         log_format: auto, json or text.

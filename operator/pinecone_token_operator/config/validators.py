@@ -203,14 +203,15 @@ def seconds(text: str) -> timedelta:
 
 
 def address(text: str) -> tuple[str, int]:
-    """Accept HOST:PORT."""
+    """Accept HOST:PORT, or :PORT for all addresses of both families, as an empty host."""
     host, colon, port = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     if bracketed:
         host = host[1:-1]
-    if not colon or not host.strip() or (":" in host) != bracketed:
+    if not colon or (text != f":{port}" and not host.strip()) or (":" in host) != bracketed:
         raise InvalidValue(
-            f"{text!r} is not HOST:PORT, like 0.0.0.0:8080 or, for IPv6 as well, [::]:8080"
+            f"{text!r} is not HOST:PORT, like 127.0.0.1:8080 or [::1]:8080, or :PORT for all "
+            "addresses"
         )
     return host, _whole_number(port, 0, hosts.MAX_PORT)
 

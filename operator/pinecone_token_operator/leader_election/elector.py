@@ -223,10 +223,14 @@ class Elector:
         asked_at, duration = self._monotonic(), self._settings.lease_duration
         before = self._seen.lease if self._seen else None
         lease = acquired(before, self._settings.name, self._identity, duration, datetime.now(UTC))
-        if before is None:
-            lease = await self._request("POST", self._collection, lease)
-        else:
+        try:
+            # A PUT creates it as well, and RBAC can restrict that to its name.
             lease = await self._request("PUT", self._path, lease)
+        except ApiError as error:
+            if before is None and error.invalid:
+                # Another replica has just created it: an update needs its resourceVersion.
+                raise ApiError(HTTPStatus.CONFLICT, "AlreadyExists", error.message) from error
+            raise
         self._renewed_at = asked_at
         self._seen = Sighting(lease, asked_at)
 

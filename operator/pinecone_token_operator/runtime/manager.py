@@ -113,7 +113,8 @@ class _App:
             )
             stack.push_async_callback(runner.cleanup)
             for host, port, *_ in runner.addresses:
-                logger.info("Serving probes and metrics on %s:%s", host, port)
+                shown = f"[{host}]" if ":" in host else host
+                logger.info("Serving probes and metrics on %s:%s", shown, port)
             await self._serve_until(stop)
         logger.info("Stopped")
         return STOPPED

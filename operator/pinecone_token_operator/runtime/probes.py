@@ -1,6 +1,8 @@
 """Probes and metrics over HTTP."""
 
 import asyncio
+import contextlib
+import socket
 from collections.abc import Callable, Sequence
 
 from aiohttp import web
@@ -21,7 +23,7 @@ async def serve(
     """Serve /livez, /readyz and /metrics until the returned runner's `cleanup()`.
 
     Args:
-        host: the address to listen on.
+        host: the address to listen on; empty means all, of IPv4 and IPv6.
         port: the port to listen on; with 0, `runner.addresses` has the one that was chosen.
         live: returns what makes no progress; empty if the process is alive.
         ready: returns what is missing; empty if the process is ready.
@@ -53,11 +55,25 @@ async def serve(
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
+        if host:
+            await web.TCPSite(runner, host, port).start()
+        else:
+            await web.SockSite(runner, _all_addresses(port)).start()
     except BaseException:
         await runner.cleanup()
         raise
     return runner
+
+
+def _all_addresses(port: int) -> socket.socket:
+    """Return a socket that listens on all addresses, of the families that the kernel has.
+
+    asyncio, given no host, would fail where IPv6 is disabled, and given `::` refuse IPv4.
+    """
+    if socket.has_dualstack_ipv6():
+        with contextlib.suppress(OSError):
+            return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+    return socket.create_server(("", port))
 
 
 def _reply(problems: list[str], notes: list[str]) -> web.Response:

@@ -310,9 +310,9 @@ async def test_elector_is_not_ready_while_the_lease_is_forbidden(
             assert problem.startswith(message)
             await asyncio.sleep(1)
             assert len(caplog.messages) == 1  # of several attempts
-            # With half of the permissions it reads the Lease and cannot create it.
+            # With half of the permissions it reads the Lease and cannot write it.
             account.grant(namespace, "get", plurals=["leases"])
-            await until(lambda: "cannot create" in str(elector.not_ready()), elector.not_ready)
+            await until(lambda: "cannot update" in str(elector.not_ready()), elector.not_ready)
             account.grant(namespace, "get", "create", "update", plurals=["leases"])
             await until(elector.leading.is_set, elector.not_ready)
             assert elector.not_ready() == []

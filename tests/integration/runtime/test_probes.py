@@ -62,3 +62,25 @@ async def test_readyz_mentions_notes_when_ready(process: Process) -> None:
 
 async def test_metrics_are_limited_to_the_requested_names(process: Process) -> None:
     assert await process.get("/metrics?name[]=a&name[]=b") == (200, "a,b")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "[::1]"])
+async def test_empty_host_listens_on_both_families(address: str) -> None:
+    runner = await probes.serve("", 0, live=list, ready=list, metrics=lambda _: b"")
+    try:
+        port = runner.addresses[0][1]
+        async with httpx.AsyncClient(trust_env=False) as client:
+            assert (await client.get(f"http://{address}:{port}/livez")).status_code == 200
+    finally:
+        await runner.cleanup()
+
+
+async def test_empty_host_reports_a_port_in_use() -> None:
+    one = await probes.serve("", 0, live=list, ready=list, metrics=lambda _: b"")
+    try:
+        with pytest.raises(OSError, match="in use"):
+            await probes.serve(
+                "", one.addresses[0][1], live=list, ready=list, metrics=lambda _: b""
+            )
+    finally:
+        await one.cleanup()
