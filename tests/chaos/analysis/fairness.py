@@ -15,18 +15,20 @@ class JudgedReads:
         unexcused: the operator: the faults left it a whole margin to refresh the token.
         in_short_outages: nobody: each outage was shorter than the margin, but so were the gaps.
         excused: the faults: an outage was longer than the margin.
+        restored: a fault put the token there when it had expired already.
     """
 
     unexcused: Sequence[ExpiredRead]
     in_short_outages: Sequence[ExpiredRead]
     excused: Sequence[ExpiredRead]
+    restored: Sequence[ExpiredRead]
 
 
 def judge_reads(
     reads: Sequence[ExpiredRead], faults: Sequence[Fault], margin: float
 ) -> JudgedReads:
     """Sort the reads by who is to blame."""
-    unexcused, short, excused = [], [], []
+    unexcused, short, excused, restored = [], [], [], []
     outages = {key: blocked(faults, key) for key in {read.key for read in reads}}
     for read in reads:
         intervals = outages[read.key]
@@ -34,11 +36,13 @@ def judge_reads(
         near = [one for one in intervals if one[1] > read.expired_at - margin and one[0] < read.at]
         if chance(read, intervals, margin, since) >= margin:
             unexcused.append(read)
+        elif since >= read.expired_at:
+            restored.append(read)
         elif all(end - begin < margin for begin, end in near):
             short.append(read)
         else:
             excused.append(read)
-    return JudgedReads(unexcused, short, excused)
+    return JudgedReads(unexcused, short, excused, restored)
 
 
 def blocked(faults: Iterable[Fault], key: Key) -> list[Interval]:

@@ -43,25 +43,25 @@ def test_most_repairs_follow_delays_that_double(seconds: float, count: int) -> N
 @pytest.mark.parametrize(
     ("made", "held", "faults", "fast"),
     [
-        pytest.param(writes(9), [LEADER], [], False, id="as many as allowed"),
-        pytest.param(writes(10), [LEADER], [], True, id="one more"),
-        pytest.param(writes(10, since=200), [LEADER], [], False, id="after the fight"),
+        pytest.param(writes(18), [LEADER], [], False, id="as many as allowed"),
+        pytest.param(writes(19), [LEADER], [], True, id="one more"),
+        pytest.param(writes(19, since=200), [LEADER], [], False, id="after the fight"),
         pytest.param(
-            writes(10),
+            writes(19),
             [Tenure("operator-0", 0, 104), Tenure("operator-1", 105, 500)],
             [],
             False,
             id="by two leaders",
         ),
         pytest.param(
-            writes(10),
+            writes(19),
             [LEADER],
             [Fault(BY_NAME["users: labels removed"], 101, 102, frozenset({KEY}))],
             False,
             id="one caused by something else",
         ),
         pytest.param(
-            writes(10),
+            writes(19),
             [LEADER],
             [Fault(BY_NAME["users: labels removed"], 101, 102, frozenset({OTHER}))],
             True,
