@@ -13,15 +13,13 @@ from pinecone_token_operator.keys import ObjectRef
 
 OWN_LOGGER: Final = "pinecone_token_operator"
 
-# kopf sets levels of its own, and the kubernetes client logs whole bodies, Secrets included, at
-# DEBUG.
+# The kubernetes client logs whole bodies, Secrets included, at DEBUG. kopf has its level already.
 QUIET_LOGGERS: Final = (
     "aiohttp",
     "aiohttp.access",
     "asyncio",
     "httpcore",
     "httpx",
-    "kopf",
     "kubernetes",
 )
 

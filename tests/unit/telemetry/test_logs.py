@@ -14,9 +14,11 @@ SEARCH = ObjectRef("PineconeAccessToken", "team", "search")
 
 PROGRAM = """
 import logging, sys
+import pinecone_token_operator.watch.kopf_adapter  # its supervisor logs why kopf ended
 from pinecone_token_operator.telemetry import logs
 logs.set_up(sys.argv[1], "json", {}, sys.stdout)
-for name in ("pinecone_token_operator.kube", "kubernetes", "httpx", "some.library"):
+names = ("pinecone_token_operator.kube", "kubernetes", "httpx", "some.library", "kopf._core")
+for name in names:
     for level in (logging.DEBUG, logging.INFO, logging.WARNING):
         logging.getLogger(name).log(level, "%s %s", name, logging.getLevelName(level))
 """
