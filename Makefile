@@ -15,11 +15,15 @@ compile := $(uv) pip compile -q --universal --generate-hashes --python-version 3
 
 .PHONY: help
 help: ## show this help
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
 demo: .venv/.synced ## run the operator on its own cluster and show how it handles faults (DEMO_SECONDS, DEMO_KEEP, DEMO_CLUSTER)
 	$(bin)/python -m tests.demo
+
+.PHONY: demo-sidecar
+demo-sidecar: .venv/.synced ## run the sidecar against a local token endpoint, without a cluster, and check its promises
+	$(bin)/python -m tests.demo.sidecar
 
 .PHONY: test
 test: .venv/.synced ## run all tests against a real API server (TESTS="-k name" selects some, TEST_WORKERS)

@@ -57,11 +57,18 @@ class Reader:
             (directory / name).symlink_to(ROOT / name)
         # make creates one; here it is the environment that runs the tests.
         (directory / ".venv").symlink_to(Path(sys.executable).parents[1])
+        own = Path(sys.executable).with_name("pinecone-token-operator")
+        (programs / own.name).symlink_to(own)
         self._environ = {
             "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
             "HOME": str(directory),
             "KUBECONFIG": str(cluster.kubeconfig),
         }
+
+    def reach(self, endpoint: TokenEndpoint) -> None:
+        """Have the sidecar request tokens here."""
+        self._environ["PTO_TOKEN_URL"] = endpoint.url
+        self._environ["PTO_CA_BUNDLE"] = str(endpoint.ca_bundle)
 
     def run(self, text: str, where: str) -> str:
         done = subprocess.run(
@@ -89,6 +96,7 @@ def reader(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Reader]:
         if name in INSTALLED:
             shell.run(INSTALL, "installation")
         with TokenEndpoint(directory=tmp_path / "certificates") as endpoint:
+            shell.reach(endpoint)
             shutil.copy(endpoint.ca_bundle, tmp_path / "checkout" / "proxy-ca.pem")
             with Operator(
                 cluster.kubeconfig, endpoint.url, endpoint.ca_bundle, tmp_path / "operator"
@@ -158,10 +166,13 @@ def test_volume_mount_matches_the_example_manifest(document: Path) -> None:
 
 @pytest.fixture(scope="module")
 def flags() -> set[str]:
-    """Return the operator's flags."""
-    command = [sys.executable, "-m", "pinecone_token_operator", "run", "--help"]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return set(re.findall(r"--[a-z][a-z-]+", done.stdout))
+    """Return the flags of operator and sidecar."""
+    found: set[str] = set()
+    for command in ("run", "sidecar"):
+        arguments = [sys.executable, "-m", "pinecone_token_operator", command, "--help"]
+        done = subprocess.run(arguments, check=True, capture_output=True, text=True)
+        found |= set(re.findall(r"--[a-z][a-z-]+", done.stdout))
+    return found
 
 
 @each_document
