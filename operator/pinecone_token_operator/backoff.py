@@ -56,8 +56,11 @@ def rejected_delay(failures: int, remaining: timedelta, fraction: float) -> time
 
 
 def requested_delay(asked: timedelta, fraction: float) -> timedelta:
-    """Return the delay that the endpoint requested, plus up to a tenth to spread the callers."""
-    whole = -(-asked // _SECOND) * _SECOND
+    """Return the delay that the endpoint requested, plus up to a tenth to spread the callers.
+
+    At least a second: clocks are not exact, and no time at all would be a busy loop.
+    """
+    whole = max(-(-asked // _SECOND) * _SECOND, _SECOND)
     return whole + whole_seconds(max(asked / 10, _SECOND) * fraction)
 
 

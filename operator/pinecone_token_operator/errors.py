@@ -55,6 +55,17 @@ class CredentialsInvalid(OperatorError):  # noqa: N818 - the condition's own rea
     """The credentials Secret cannot be used; the message names the key and what to do."""
 
 
+@dataclass(slots=True)
+class Hold:
+    """A wait that several callers of the token endpoint share.
+
+    Attributes:
+        is_over: whether they need not wait any more.
+    """
+
+    is_over: bool = False
+
+
 @dataclass(eq=False)
 class ExchangeError(OperatorError):
     """The token endpoint issued no token.
@@ -66,6 +77,7 @@ class ExchangeError(OperatorError):
         oauth_error: the `error` code of RFC 6749 section 5.2, or `access_denied` (4.1.2.1), with
             which Auth0 answers wrong credentials; only when it is a known one.
         retry_after: how long the endpoint asked us to wait, at most 15 minutes.
+        hold: what ends the wait earlier, if the client id is rate-limited.
     """
 
     failure: ExchangeFailure
@@ -73,6 +85,7 @@ class ExchangeError(OperatorError):
     http_status: int | None = None
     oauth_error: str | None = None
     retry_after: timedelta | None = None
+    hold: Hold | None = None
 
     def __str__(self) -> str:
         """Return a sentence that is safe to log and to show in a status."""

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from pinecone_token_operator.issuing.credentials import Credentials
 from pinecone_token_operator.issuing.oauth import AccessToken
+from pinecone_token_operator.keys import ObjectRef
 
 
 class TokenEndpoint(Protocol):
@@ -22,16 +23,19 @@ class TokenEndpoint(Protocol):
 class Issuer(Protocol):
     """Issues access tokens; knows neither resources nor their state."""
 
-    async def issue(self, credentials: Credentials, remaining: timedelta) -> AccessToken:
+    async def issue(
+        self, credentials: Credentials, remaining: timedelta, caller: ObjectRef | None = None
+    ) -> AccessToken:
         """Return a new access token.
 
         Args:
             credentials: what to exchange.
             remaining: the lifetime that the caller's current token has left; zero or less if it
                 has no valid token.
+            caller: the resource that the token is for; None if the process has only one caller.
 
         Raises:
-            ExchangeError: no token was issued; `retry_after` is set if the client id is
-                rate-limited.
+            ExchangeError: no token was issued; `retry_after` and `hold` are set if the client id
+                is rate-limited.
         """
         ...

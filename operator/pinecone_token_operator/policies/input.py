@@ -1,11 +1,12 @@
 """What decisions depend on, as plain data. No I/O."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Final
 
 from pinecone_token_operator.api.conditions import Problem
+from pinecone_token_operator.errors import Hold
 from pinecone_token_operator.policies.contention import Damping
 from pinecone_token_operator.policies.ownership import find_obstacle
 from pinecone_token_operator.targets.secret import TargetSpec
@@ -25,16 +26,24 @@ class Attempts:
         retry_at: when to retry; None means at once.
         problem: what the latest one was.
         basis: what the latest one was made with. With anything else, waiting makes no sense.
+        hold: what ends the wait earlier, where others wait for the same.
     """
 
     failures: int = 0
     retry_at: datetime | None = None
     problem: Problem | None = None
     basis: object = None
+    hold: Hold | None = None
 
     def failed(self, problem: Problem, retry_at: datetime, basis: object) -> "Attempts":
         """Return the same after one more failure."""
         return Attempts(self.failures + 1, retry_at, problem, basis)
+
+    def resumed(self) -> "Attempts":
+        """Return the same without a wait that is over."""
+        if self.hold is None or not self.hold.is_over:
+            return self
+        return replace(self, retry_at=None, hold=None)
 
     def blocked_until(self, basis: object) -> datetime | None:
         """Return until when an attempt with this basis has to wait; None if it need not."""

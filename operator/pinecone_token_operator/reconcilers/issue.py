@@ -79,7 +79,7 @@ class IssueStep:
         credentials: Credentials,
         remaining: timedelta,
     ) -> Known:
-        token = await self._issuer.issue(credentials, remaining)
+        token = await self._issuer.issue(credentials, remaining, assignment.ref)
         times = token.requested_at, token.expires_at, assignment.wanted.refresh_before
         pending = StoredToken(
             access_token=token.access_token,
@@ -107,7 +107,8 @@ class IssueStep:
         advice = handling.advice.format(secret="/".join(assignment.credentials_key))
         problem = Problem(handling.reason, f"{error}; {advice}" if advice else str(error))
         held_back = error.failure is ExchangeFailure.THROTTLED and error.http_status is None
-        return self._failed(assignment, known, problem, now + delay, counts=not held_back)
+        known = self._failed(assignment, known, problem, now + delay, counts=not held_back)
+        return replace(known, attempts=replace(known.attempts, hold=error.hold))
 
     def _failed(
         self,

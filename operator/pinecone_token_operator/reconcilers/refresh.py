@@ -75,6 +75,7 @@ class Refresher:
         """
         error: ApiError | None = None
         failed: dict[SecretKey, ApiError] = {}
+        known = replace(known, attempts=known.attempts.resumed())
         if known.cached and known.cached_until(self._keep) <= self._env.now():
             known = replace(known, cached=None)
         for _ in range(_TRIES):

@@ -122,7 +122,7 @@ def assemble(
     gatherer = Gatherer(api=api, store=store, versions=versions, audience=audience, env=env)
     issue = IssueStep(
         gatherer=gatherer,
-        issuer=RateLimitedIssuer(endpoint, metrics.exchange, env),
+        issuer=RateLimitedIssuer(endpoint, metrics.exchange, env, resume=queue),
         observe_lateness=metrics.lateness,
         env=env,
     )

@@ -17,6 +17,7 @@ from pinecone_token_operator.errors import ApiError, ExchangeError, WriteFailed
 from pinecone_token_operator.issuing.credentials import Credentials
 from pinecone_token_operator.issuing.oauth import AccessToken, parse_response
 from pinecone_token_operator.issuing.transport_errors import exchange_error
+from pinecone_token_operator.keys import ObjectRef
 from pinecone_token_operator.kube.interfaces import RequestOptions
 from pinecone_token_operator.policies.plan import TokenPlan
 from pinecone_token_operator.reconcilers.gather import Audience, Gatherer, Reading, read_problem
@@ -74,8 +75,10 @@ class _Fails:
     def __init__(self, error: ExchangeError) -> None:
         self._error = error
 
-    async def issue(self, credentials: Credentials, remaining: timedelta) -> AccessToken:
-        del credentials, remaining
+    async def issue(
+        self, credentials: Credentials, remaining: timedelta, caller: ObjectRef | None = None
+    ) -> AccessToken:
+        del credentials, remaining, caller
         raise self._error
 
 

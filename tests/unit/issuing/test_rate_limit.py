@@ -15,12 +15,14 @@ from pinecone_token_operator.errors import ExchangeError, ExchangeFailure
 from pinecone_token_operator.issuing.credentials import Credentials
 from pinecone_token_operator.issuing.oauth import AccessToken
 from pinecone_token_operator.issuing.rate_limit import SUCCESS, RateLimitedIssuer
+from pinecone_token_operator.keys import ObjectRef
 from tests.support.builders import NOON
 
 ACCOUNT = Credentials("client", "a-secret")
 OTHER = Credentials("another-client", "a-secret")
 NO_TOKEN = timedelta()
 MINUTE = timedelta(minutes=1)
+CALLERS = [ObjectRef("PineconeAccessToken", "shop", name) for name in "abc"]
 TOKEN = AccessToken("t0ken", "Bearer", NOON, NOON + timedelta(minutes=30))
 
 
@@ -32,6 +34,7 @@ class World:
         answers: what the next requests are answered with; the last one stays.
         latency: how many seconds each takes; requests of one moment are in flight together.
         answer: what a test answers the next request with, if it does.
+        resumed: the callers that were resumed.
     """
 
     def __init__(self, *answers: ExchangeError | None, latency: float = 0.0) -> None:
@@ -43,8 +46,11 @@ class World:
         self.answers = list(answers)
         self.latency = latency
         self.answer: asyncio.Future[AccessToken] | None = None
+        self.resumed: list[ObjectRef] = []
         env = Env(self.now, lambda: self.seconds, random.Random(1))
-        self.issuer = RateLimitedIssuer(self, lambda result, _: self.observed.append(result), env)
+        self.issuer = RateLimitedIssuer(
+            self, lambda result, _: self.observed.append(result), env, self.resumed.append
+        )
 
     def now(self) -> datetime:
         return self.wall + timedelta(seconds=self.seconds)
@@ -63,11 +69,14 @@ class World:
         return TOKEN
 
     async def ask(
-        self, credentials: Credentials = ACCOUNT, remaining: timedelta = NO_TOKEN
+        self,
+        credentials: Credentials = ACCOUNT,
+        remaining: timedelta = NO_TOKEN,
+        caller: ObjectRef | None = None,
     ) -> timedelta | None:
         """Return how long a caller is told to wait; None if it got a token."""
         try:
-            await self.issuer.issue(credentials, remaining)
+            await self.issuer.issue(credentials, remaining, caller)
         except ExchangeError as error:
             if error.failure is not ExchangeFailure.THROTTLED:
                 raise
@@ -189,6 +198,53 @@ async def test_callers_wait_while_another_one_probes() -> None:
     answer.set_result(TOKEN)
     assert await probe is None
     assert await world.ask() is None
+
+
+async def test_waiting_callers_are_resumed_once_a_probe_succeeds() -> None:
+    world = World(limited(MINUTE), None)
+    waits = [await world.ask(caller=caller) for caller in CALLERS]
+    assert waits[0] is not None
+    assert all(wait is not None and wait > 2 * MINUTE for wait in waits[1:])
+    world.pass_time(waits[0])
+    assert not world.resumed
+    assert await world.ask(caller=CALLERS[0]) is None
+    assert world.resumed == CALLERS
+    assert len(world.requests) == 2
+
+
+async def test_rejected_probe_resumes_the_others() -> None:
+    world = World(limited(MINUTE), ExchangeError(ExchangeFailure.REJECTED, "401", 401), None)
+    waits = [await world.ask(caller=caller) for caller in CALLERS]
+    assert waits[0] is not None
+    world.pass_time(waits[0])
+    with pytest.raises(ExchangeError, match="401"):
+        await world.ask(caller=CALLERS[0])
+    assert world.resumed == CALLERS
+
+
+async def test_caller_with_the_nearest_expiry_sends_the_probe() -> None:
+    world = World(limited())
+    first, second, third = CALLERS
+    for _ in range(9):
+        wait = await world.ask(caller=first, remaining=timedelta(hours=24))
+        assert wait is not None
+        world.pass_time(wait)
+    await world.ask(caller=first, remaining=timedelta(hours=24))
+    soon = await world.ask(caller=second, remaining=2 * MINUTE)
+    assert soon is not None
+    assert soon <= MINUTE / 2
+    later = await world.ask(caller=third, remaining=timedelta(hours=24))
+    assert later is not None
+    assert later > MINUTE
+
+
+async def test_another_caller_probes_when_the_prober_is_gone() -> None:
+    world = World(limited(MINUTE), None)
+    waits = [await world.ask(caller=caller) for caller in CALLERS]
+    assert waits[1] is not None
+    assert waits[1] < 4 * MINUTE
+    world.pass_time(waits[1])
+    assert await world.ask(caller=CALLERS[1]) is None
 
 
 async def test_cancelled_probe_lets_another_caller_probe() -> None:

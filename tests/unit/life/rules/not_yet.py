@@ -13,7 +13,6 @@ _FIGHTS: Final = (
     "strips labels",
     "strips owner references",
 )
-_RATE_LIMITS: Final = ("rate-limited", "rate-limited for 70 s")
 _METADATA: Final = ("label", "annotation", "owner reference")
 
 NOT_YET: Final = frozenset(
@@ -22,10 +21,6 @@ NOT_YET: Final = frozenset(
         *(f"test_fight_is_recorded_in_few_events[{fight}]" for fight in _FIGHTS),
         # The message blames another instance of the operator.
         "test_other_writer_is_named_in_a_fight[two sources of credentials]",
-        # Resources of one client id reconcile in a hot loop while they wait for its probe.
-        *(f"test_resources_of_one_client_id_probe_as_one[{mode}]" for mode in _RATE_LIMITS),
-        *(f"test_all_resources_recover_after_a_rate_limit[{mode}]" for mode in _RATE_LIMITS),
-        "test_other_client_ids_are_not_affected_by_a_rate_limit",
         # The message does not say what the API server refused. A refused owner reference counts as
         # a fight of the operator with another instance of itself.
         *(

@@ -50,6 +50,39 @@ def test_all_resources_recover_after_a_rate_limit(many: Lab, mode: str) -> None:
     assert all(many.is_ready(f"t{number}") for number in range(COUNT))
 
 
+@pytest.mark.parametrize("mode", ["rate-limited", "rate-limited for 70 s"])
+def test_waiting_resources_are_not_reconciled_repeatedly(many: Lab, mode: str) -> None:
+    many.endpoint.mode = mode
+    requests = len(many.connection.requests)
+    many.run(HOUR)
+
+    # Two reads and a status, about once a minute.
+    assert len(many.connection.requests) - requests <= 3 * 60 * COUNT
+    assert all("rate-limited" in " ".join(many.complaints(f"t{n}")) for n in range(COUNT))
+
+
+def test_all_resources_recover_within_seconds_after_a_probe(many: Lab) -> None:
+    many.endpoint.mode = "rate-limited"
+    many.run(HOUR)
+    many.endpoint.mode = OK
+    while not any(many.is_fresh(f"t{number}") for number in range(COUNT)):
+        many.run(1)
+    many.run(3)
+
+    assert all_fresh(many)
+
+
+def test_probe_goes_on_when_its_resource_is_deleted(many: Lab) -> None:
+    many.endpoint.mode = "rate-limited for 70 s"
+    many.run(40 * MINUTE)
+    for number in range(0, COUNT, 2):
+        many.delete_resource(f"t{number}")
+    many.endpoint.mode = OK
+    many.run(5 * MINUTE)
+
+    assert all(many.is_fresh(f"t{number}") for number in range(1, COUNT, 2))
+
+
 def test_new_resource_waits_for_the_probe_of_its_client_id(many: Lab) -> None:
     many.endpoint.mode = "rate-limited for 70 s"
     many.request_refresh("t0", timedelta())
