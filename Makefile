@@ -77,9 +77,10 @@ format: .venv/.synced ## format the code
 	$(bin)/ruff format
 
 .PHONY: docs
-docs: .venv/.synced ## generate the chart's README from its values.yaml, and copy the CRDs into it
+docs: .venv/.synced ## generate what is derived: the chart's README and CRDs, and the patch for Argo CD
 	$(bin)/python -m tests.support.chart_readme
 	$(bin)/python -m tests.support.chart_crds
+	$(bin)/python -m tests.support.argo_cd
 
 .PHONY: snapshots
 snapshots: .venv/.synced ## update the snapshots of the rendered chart and of user-visible sentences

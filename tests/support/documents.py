@@ -16,6 +16,7 @@ NOT_RUN = {
     "make chaos": "has a test of its own",
     "make bench": "takes half an hour",
     "make test": "is what runs this test",
+    "kubectl -n argocd": "needs Argo CD",
     "kubectl -n pinecone-token-operator rollout status": "waits for pods; make e2e does so",
     "helm -n pinecone-token-operator test": "runs a pod; make e2e does so",
 }

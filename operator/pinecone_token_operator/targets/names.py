@@ -27,5 +27,9 @@ REFRESH_REQUEST: Final = f"{PREFIX}refresh-request"
 """An annotation: the requested refresh that the token served."""
 MANAGED: Final = f"{PREFIX}managed"
 """An annotation: which keys, labels and annotations we wrote, so that we can remove them."""
+RELOADER_IGNORE: Final = "reloader.stakater.com/ignore"
+"""An annotation that keeps Stakater Reloader from restarting workloads at every refresh.
+
+https://github.com/stakater/Reloader"""
 DELETION_POLICY: Final = f"{PREFIX}deletion-policy"
 """An annotation on a merged Secret: what happens to our keys when the resource is deleted."""

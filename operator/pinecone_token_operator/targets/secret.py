@@ -59,11 +59,14 @@ class Desired:
         data: base64 by key.
         labels: by name.
         annotations: by name.
+        defaults: annotations that are written along where the Secret has none of that name. They
+            are not managed: another writer's value stays, and a missing one is no drift.
     """
 
     data: Mapping[str, str] = field(repr=False)
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
+    defaults: Mapping[str, str] = field(default_factory=dict)
 
 
 def desire(spec: TargetSpec, token: StoredToken) -> Desired:
@@ -89,6 +92,8 @@ def desire(spec: TargetSpec, token: StoredToken) -> Desired:
         data=data,
         labels={**metadata.labels, names.RESOURCE_UID: spec.owner.uid},
         annotations=annotations,
+        # Consumers read the token before each use: a restart per refresh would only harm them.
+        defaults={} if spec.merges else {names.RELOADER_IGNORE: "true"},
     )
 
 
@@ -119,7 +124,7 @@ def secret_to_create(
         "name": name,
         "namespace": namespace,
         "labels": dict(desired.labels),
-        "annotations": dict(desired.annotations),
+        "annotations": {**desired.defaults, **desired.annotations},
     }
     if with_owner and spec.owner_reference:
         metadata["ownerReferences"] = [spec.owner_reference]
@@ -157,6 +162,9 @@ def content_patch(target: Target, desired: Desired, *, prune: bool = True) -> Pa
         annotations[names.LEGACY_CHECKSUM] = None
     if not data and not labels and not annotations:
         return None
+    for name, value in desired.defaults.items():
+        if annotations.get(name, target.annotations.get(name)) is None:
+            annotations[name] = value
     metadata = _preconditions(target)
     metadata |= {"labels": labels} if labels else {}
     metadata |= {"annotations": annotations} if annotations else {}

@@ -151,7 +151,7 @@ def test_legacy_secret_is_converted_by_the_next_write(
     converted = read_target(merge(secret, patch))
     assert not converted.is_legacy
     assert LEGACY_CHECKSUM not in converted.annotations
-    assert converted.annotations == desired.annotations
+    assert converted.annotations == {**desired.defaults, **desired.annotations}
     assert stored_token(converted, UID) == token
     assert content_patch(converted, desired) is None
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from pinecone_token_operator.api.access_token import PineconeAccessToken
 from pinecone_token_operator.targets.secret import (
     content_patch,
     desire,
@@ -37,6 +38,7 @@ from tests.support.documented import (
     REFRESH_AT,
     REFRESH_REQUEST,
     REFRESHED_AT,
+    RELOADER_IGNORE,
     RESOURCE,
     RESOURCE_UID,
     TARGET,
@@ -87,8 +89,63 @@ def test_new_secret_holds_the_token_and_its_times() -> None:
         REFRESH_AT: "2026-11-25T12:19:00Z",
         REFRESHED_AT: "2026-11-25T12:00:00Z",
         CREDENTIALS: "c0ffee",
+        RELOADER_IGNORE: "true",
     }
     assert "t0ken" not in json.dumps(metadata)
+
+
+def with_reloader(value: str) -> PineconeAccessToken:
+    return make_resource(
+        target={"template": {"metadata": {"annotations": {RELOADER_IGNORE: value}}}}
+    )
+
+
+def test_template_can_override_the_annotation_for_reloader() -> None:
+    spec = make_spec(with_reloader("false"))
+    secret = secret_to_create(spec, desire(spec, make_token()))
+    assert secret["metadata"]["annotations"][RELOADER_IGNORE] == "false"
+
+
+def test_merged_secret_gets_no_annotation_for_reloader() -> None:
+    assert desire(make_spec(MERGING), make_token()).defaults == {}
+
+
+def secret_with_reloader(value: str | None) -> dict[str, Any]:
+    secret = make_secret()
+    annotations = secret["metadata"]["annotations"]
+    annotations.pop(RELOADER_IGNORE)
+    if value is not None:
+        annotations[RELOADER_IGNORE] = value
+    return secret
+
+
+@pytest.mark.parametrize("value", [None, "false"])
+def test_annotation_for_reloader_is_never_drift(value: str | None) -> None:
+    target = read_target(secret_with_reloader(value))
+    assert not differs(target, SPEC, make_token())
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(None, "true", id="added to a Secret of an earlier version"),
+        pytest.param("false", "false", id="another writer's value stays"),
+    ],
+)
+def test_next_token_brings_the_annotation_for_reloader(before: str | None, after: str) -> None:
+    secret = secret_with_reloader(before)
+    patch = content_patch(read_target(secret), desire(SPEC, make_token(access_token="n3w")))
+    assert patch is not None
+    assert merge(secret, patch)["metadata"]["annotations"][RELOADER_IGNORE] == after
+
+
+def test_default_for_reloader_returns_after_the_template_drops_it() -> None:
+    spec = make_spec(with_reloader("false"))
+    secret = secret_to_create(spec, desire(spec, make_token()))
+    stored = stored_secret(secret)
+    patch = content_patch(read_target(stored), desire(SPEC, make_token()))
+    assert patch is not None
+    assert merge(stored, patch)["metadata"]["annotations"][RELOADER_IGNORE] == "true"
 
 
 def test_new_secret_records_the_request_that_it_served() -> None:

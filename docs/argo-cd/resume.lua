@@ -1,0 +1,3 @@
+-- Refresh the token again.
+obj.spec.suspend = false
+return obj

@@ -1,0 +1,3 @@
+-- Stop refreshing the token.
+obj.spec.suspend = true
+return obj
