@@ -1,4 +1,6 @@
 # syntax=docker/dockerfile:1
+# A tag and no digest: a digest would also pin the security holes of the day it was written down, and
+# nothing here renews it. For a release, pass one as a build argument; docs/installation.md shows how.
 ARG PYTHON_IMAGE=python:3.13-slim
 
 FROM ${PYTHON_IMAGE} AS builder
