@@ -150,6 +150,14 @@ class Access:
         """Read the CA again after a server's certificate was not trusted; see `tls`."""
         await self._load(self._timing.reload_refused)
 
+    def add_authority(self, trust: ssl.SSLContext) -> None:
+        """Add the cluster's CA to a trust; no-op if it has it already."""
+        configuration = self._configuration
+        if configuration.ssl_ca_cert or configuration.ca_cert_data:
+            trust.load_verify_locations(
+                cafile=configuration.ssl_ca_cert, cadata=configuration.ca_cert_data
+            )
+
     async def _load(self, max_age: timedelta) -> None:
         now = asyncio.get_running_loop().time()
         if now - self._loaded_at < max_age.total_seconds():

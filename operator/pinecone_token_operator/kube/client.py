@@ -7,7 +7,6 @@ request and wraps each in retries, which are the callers' job here.
 import asyncio
 import json
 import ssl
-import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -19,6 +18,7 @@ import aiohttp
 
 from pinecone_token_operator.errors import ApiError
 from pinecone_token_operator.kube.auth import Access, find_access
+from pinecone_token_operator.kube.connector import Connector
 from pinecone_token_operator.kube.interfaces import Body, Query
 from pinecone_token_operator.kube.media_types import JSON
 from pinecone_token_operator.kube.page_size import PageSize
@@ -38,6 +38,7 @@ async def connect(
     context: str | None,
     observe_date: Callable[[str], object] = lambda _: None,
     timing: Timing = Timing(),  # noqa: B008 - it is immutable
+    proxy_trust: Callable[[], ssl.SSLContext] | None = None,
 ) -> "Api":
     """Find the API server and the credentials for it; no request is made.
 
@@ -47,11 +48,13 @@ async def connect(
         context: the kubeconfig's context; None means its current one.
         observe_date: takes the `Date` header of each reply of the API server.
         timing: how long to wait for pages, and how old credentials may get.
+        proxy_trust: returns the trust for a proxy that is reached over TLS, to which the cluster's
+            CA is added; None means the cluster's CA alone. It must be used for nothing else.
 
     Raises:
         ApiError: nothing usable was found; the reason is `NotConfigured`.
     """
-    return Api(await find_access(kubeconfig, context, timing), observe_date, timing)
+    return Api(await find_access(kubeconfig, context, timing), observe_date, timing, proxy_trust)
 
 
 class Api:
@@ -64,6 +67,7 @@ class Api:
         observe_date: takes the `Date` header of each reply of the API server. A reply that is not
             its own, such as a load balancer's error page, is not passed on.
         timing: how long to wait for pages.
+        proxy_trust: see `connect`.
     """
 
     def __init__(
@@ -71,11 +75,13 @@ class Api:
         access: Access,
         observe_date: Callable[[str], object],
         timing: Timing,
+        proxy_trust: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
         self._access = access
         self._observe_date = observe_date
         self._page_inactivity = timing.page_inactivity
         self._page_sizes: dict[tuple[str, str], PageSize] = {}
+        self._proxy_trust = proxy_trust
         self._trusted = access.tls
         self._session = self._open(access.tls)
         self._replaced: list[aiohttp.ClientSession] = []
@@ -136,20 +142,20 @@ class Api:
             return response
 
         return aiohttp.ClientSession(
-            # Without a limit, because the callers limit themselves.
-            connector=aiohttp.TCPConnector(
-                ssl=tls,
-                limit=0,
-                # It keeps TLS connections that the other side does not close:
-                # https://github.com/python/cpython/pull/118960
-                enable_cleanup_closed=sys.version_info < (3, 12),
-            ),
+            connector=Connector(tls, self._access.proxy, self._proxy_tls),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": USER_AGENT},
             middlewares=(*around, send),
             proxy=self._access.proxy,
             trust_env=False,  # else netrc is read in a thread at each request
         )
+
+    def _proxy_tls(self) -> ssl.SSLContext:
+        if self._proxy_trust is None:
+            return self._access.tls
+        trust = self._proxy_trust()
+        self._access.add_authority(trust)
+        return trust
 
     async def request(
         self,

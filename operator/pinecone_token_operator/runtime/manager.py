@@ -19,6 +19,7 @@ from pinecone_token_operator.controller.relist import api_resource
 from pinecone_token_operator.env import Env
 from pinecone_token_operator.errors import ApiError, LeaseLost
 from pinecone_token_operator.issuing.oauth_client import TokenClient
+from pinecone_token_operator.issuing.trust import Trust
 from pinecone_token_operator.kube import client
 from pinecone_token_operator.leader_election.elector import Elector
 from pinecone_token_operator.leader_election.write_guard import WriteGuard
@@ -92,8 +93,12 @@ class _App:
         for signal_number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signal_number, stop.set)
         async with contextlib.AsyncExitStack() as stack:
+            endpoint = self._settings.endpoint
             api = await client.connect(
-                self._settings.kubeconfig, self._settings.context, self._clock.observe
+                self._settings.kubeconfig,
+                self._settings.context,
+                self._clock.observe,
+                proxy_trust=Trust(endpoint.ca_bundle, endpoint.ca_directory).context,
             )
             stack.push_async_callback(api.aclose)
             tokens = TokenClient(
