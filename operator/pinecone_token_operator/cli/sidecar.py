@@ -6,8 +6,7 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import FrameType
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from pinecone_token_operator.api.placeholders import check_placeholders
 from pinecone_token_operator.cli import options, shared_options
@@ -34,12 +33,13 @@ HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY are honored, in lower case too. 
 not supported.
 
 exit codes:
-  0  stopped by SIGTERM or SIGINT; with --one-time, the token is written
+  0  stopped by SIGTERM or SIGINT; with --one-time, the token was written
   1  unexpected error
   2  invalid flag or environment variable, unusable directory or credentials, address in use
-  3  with --one-time, no token was written: it was refused, or --timeout has passed
+  3  with --one-time, no token was written: it was refused, --timeout has passed, or it was stopped
 """
 _CLIENT_ID, _CLIENT_SECRET = "PINECONE_CLIENT_ID", "PINECONE_CLIENT_SECRET"
+_NO_TOKEN: Final = 3
 _TOKEN_FILES: Final = ("access_token", "token_type", "expires_at")
 
 logger = logging.getLogger(__name__)
@@ -166,7 +166,8 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """
     settings = parse(argv, environ)
     # As a container's first process, it would otherwise ignore the signal while it is starting.
-    signal.signal(signal.SIGTERM, _stop)
+    code = 0 if settings.one_time is None else _NO_TOKEN
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(code))
 
     # Takes a quarter of a second, which neither --help nor an invalid setting should wait for.
     from pinecone_token_operator.runtime.sidecar import manager  # noqa: PLC0415
@@ -278,7 +279,3 @@ def _exclude(values: Mapping[str, Any], chosen: str, *others: str) -> None:
 
 def _flag(key: str) -> str:
     return f"--{key.replace('_', '-')}"
-
-
-def _stop(_number: int, _frame: FrameType | None) -> NoReturn:
-    sys.exit(0)

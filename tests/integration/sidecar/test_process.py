@@ -159,7 +159,7 @@ def test_sigterm_exits_0_within_a_second(
         one.wait(lambda: bool(endpoint.requests), "a request")
     else:
         # Its modules are being imported: they are what takes time.
-        one.wait(lambda: "/_ssl." in libraries(one), "imports")
+        one.wait(lambda: "/_asyncio." in libraries(one), "imports")
     code, seconds = one.stop()
 
     assert code == 0
@@ -235,6 +235,13 @@ def test_one_time_gives_up_at_once_when_rejected(
     one = sidecar("--one-time")
     assert one.exit_code() == 3
     assert len(endpoint.requests) == 1
+
+
+def test_stopped_one_time_does_not_exit_0(sidecar: StartSidecar, endpoint: TokenEndpoint) -> None:
+    endpoint.mode = "hang"
+    one = sidecar("--one-time")
+    one.wait(lambda: bool(endpoint.requests), "a request")
+    assert one.stop()[0] == 3
 
 
 # Bad input

@@ -207,7 +207,10 @@ class _Sidecar:
             for task in (keeping, stopping):
                 task.cancel()
             await asyncio.wait({keeping, stopping})
-        return STOPPED if keeping.cancelled() else keeping.result()
+        if not keeping.cancelled():
+            return keeping.result()
+        # A script must not go on as if there were a token.
+        return STOPPED if self._settings.one_time is None else NO_TOKEN
 
     async def _work(self, keeper: Keeper) -> int:
         if isinstance(keeper, Renewal) and self._settings.one_time is not None:
