@@ -1,20 +1,26 @@
 """The scenario: what an administrator and a team do, from installing to uninstalling."""
 
+import os
 import time
 from datetime import UTC, datetime
 
-from tests.e2e import rights
+from tests.e2e import rights, sidecar
 from tests.e2e.release import CONFINED, Release
 from tests.e2e.stage import Stage
 from tests.e2e.team import TARGET, Team
 from tests.e2e.user import eventually
 from tests.e2e.watching import watch
 
+# After everything else; E2E_STEPS=sidecar watches for as long as the operator is watched.
+_SIDECAR_SECONDS = 300.0
 CRD = "pineconeaccesstokens.pinecone.token-operator.dev"
 
 
 def run(stage: Stage) -> None:
-    """Run all steps."""
+    """Run all steps, or those that E2E_STEPS names."""
+    if os.environ.get("E2E_STEPS") == "sidecar":
+        sidecar.run(stage, stage.form.watch)
+        return
     release, team = Release(stage, "pinecone-token-operator"), Team(stage, "team")
     mark = stage.audit.mark()
     with stage.step("1. install"):
@@ -34,6 +40,7 @@ def run(stage: Stage) -> None:
     stage.found["rights, all namespaces"] = rights.compare(release, given, mark, removed_at)
     with stage.step("7. install for two namespaces"):
         _install_for_some(stage)
+    sidecar.run(stage, min(stage.form.watch, _SIDECAR_SECONDS))
     stage.assert_no_leak("at the end")
 
 

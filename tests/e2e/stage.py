@@ -14,6 +14,7 @@ from tests.support.leaks import find_leaks
 from tests.support.token_endpoint import TokenEndpoint
 
 CLIENT, SECRET = "team-client", "team-secret-not-to-be-shown"
+ROTATED = "rotated-secret-not-to-be-shown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ class Stage:
         # Before an uninstall too: a pod's log is deleted with the pod.
         paths = list(self.directory.rglob("*.log"))
         logs = {str(path): path.read_text("utf-8", "replace") for path in paths}
-        assert find_leaks(logs, [SECRET, *self.endpoint.tokens]) == []
+        assert find_leaks(logs, [SECRET, ROTATED, *self.endpoint.tokens]) == []
         self.found[f"logs without a secret, {when}"] = len(logs)
 
 

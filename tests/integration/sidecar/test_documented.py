@@ -60,7 +60,7 @@ def test_options_of_examples_are_accepted(
     parse(arguments[1:], environ)
 
 
-def test_native_sidecar_gates_the_application_and_hides_the_secret() -> None:
+def test_native_sidecar_gates_the_application() -> None:
     for name in ("sidecar-deployment.yaml", "sidecar-job.yaml"):
         pod = load(name)["spec"]["template"]["spec"]
         (sidecar,), (application,) = pod["initContainers"], pod["containers"]
