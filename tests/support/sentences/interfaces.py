@@ -19,10 +19,16 @@ _RENDERED_CHART = ROOT / "tests" / "chart" / "snapshots" / "everything.yaml"
 
 def help_texts() -> Iterator[str]:
     """Yield the lines of the help of the program and of each command."""
-    for arguments in (["--help"], ["run", "--help"], ["check", "--help"], ["sidecar", "--help"]):
-        yield f"[pinecone-token-operator {' '.join(arguments)}]"
+    program = "pinecone-token-operator", "pinecone_token_operator"
+    plugin = "kubectl pinecone-token", "pinecone_token_operator.cli.kubectl_plugin"
+    commands = ("run", "check", "sidecar")
+    plugin_commands = ("status", "refresh", "suspend", "resume", "events", "print", "doctor")
+    helps = [(program, ["--help"]), *((program, [each, "--help"]) for each in commands)]
+    helps += [(plugin, ["--help"]), *((plugin, [each, "--help"]) for each in plugin_commands)]
+    for (name, module), arguments in helps:
+        yield f"[{name} {' '.join(arguments)}]"
         output = subprocess.run(
-            [sys.executable, "-m", "pinecone_token_operator", *arguments],
+            [sys.executable, "-m", module, *arguments],
             cwd=ROOT / "operator",
             # One line per option is what shows a change best.
             env={"COLUMNS": "1000"},

@@ -1,0 +1,92 @@
+"""Runs the kubectl plugin as a user does, and makes pods that use a target."""
+
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.support.api import Kube, KubeError, eventually
+
+PLUGIN = Path(sys.executable).with_name("kubectl-pinecone_token")
+COMPLETE = Path(sys.executable).with_name("kubectl_complete-pinecone_token")
+_SECONDS = 120
+
+
+class Plugin:
+    """The plugin with a kubeconfig, as a process.
+
+    Args:
+        kubeconfig: the user's kubeconfig.
+        home: the user's home directory.
+        namespace: passed as `-n` unless a command says otherwise.
+    """
+
+    def __init__(self, kubeconfig: Path, home: Path, namespace: str) -> None:
+        self._environ = {"KUBECONFIG": str(kubeconfig), "HOME": str(home), "PATH": "/usr/bin:/bin"}
+        self._namespace = namespace
+
+    def run(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in the namespace, and return its exit code and output."""
+        return self.run_as_is(*arguments, "-n", self._namespace, **environ)
+
+    def run_as_is(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        """Run a command without a namespace."""
+        return _run([str(PLUGIN), *arguments], self._environ | environ)
+
+    def complete(self, *words: str) -> list[str]:
+        """Return the lines that complete the last word."""
+        done = _run([str(COMPLETE), *words], self._environ)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout.splitlines()
+
+
+def _run(command: Sequence[str], environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        env=dict(environ),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_SECONDS,
+        check=False,
+    )
+
+
+def container(name: str = "app", **fields: Any) -> dict[str, Any]:
+    return {"name": name, "image": "registry.example/app", **fields}
+
+
+def run_pod(
+    kube: Kube, namespace: str, name: str, started: str, spec: Mapping[str, Any], **metadata: Any
+) -> None:
+    """Create a pod and report its containers as running, as a kubelet would."""
+    pods = f"/api/v1/namespaces/{namespace}/pods"
+    body = {
+        "metadata": {"name": name, **metadata},
+        "spec": {"automountServiceAccountToken": False, **spec},
+    }
+
+    def create() -> bool:
+        try:
+            kube.create(pods, body)
+        except KubeError as error:
+            if error.status != 403:
+                raise
+            return False  # the namespace has no default ServiceAccount yet
+        return True
+
+    eventually(create, "the pod is created")
+    statuses = [
+        {
+            "name": each["name"],
+            "image": "app",
+            "imageID": "",
+            "ready": True,
+            "restartCount": 0,
+            "state": {"running": {"startedAt": started}},
+        }
+        for each in spec["containers"]
+    ]
+    status = {"phase": "Running", "startTime": started, "containerStatuses": statuses}
+    kube.patch(f"{pods}/{name}/status", {"status": status})
