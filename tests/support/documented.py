@@ -10,6 +10,8 @@ GROUP: Final = "pinecone.token-operator.dev"
 VERSION: Final = "v1alpha1"
 KIND: Final = "PineconeAccessToken"
 PLURAL: Final = "pineconeaccesstokens"
+CLUSTER_KIND: Final = "ClusterPineconeAccessToken"
+CLUSTER_PLURAL: Final = "clusterpineconeaccesstokens"
 PREFIX: Final = f"{GROUP}/"
 
 # On a resource.

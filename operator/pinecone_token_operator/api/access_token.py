@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from pinecone_token_operator.api.common import (
@@ -14,7 +14,7 @@ from pinecone_token_operator.api.common import (
     Target,
 )
 from pinecone_token_operator.api.group import Kind
-from pinecone_token_operator.errors import ResourceInvalid
+from pinecone_token_operator.api.parsing import parse
 from pinecone_token_operator.keys import ObjectRef, SecretKey
 
 KIND: Final = Kind("PineconeAccessToken", "pineconeaccesstokens")
@@ -68,27 +68,5 @@ _RESOURCE: Final = TypeAdapter(PineconeAccessToken)
 
 
 def parse_resource(obj: Mapping[str, Any]) -> PineconeAccessToken:
-    """Read an object as the API server sends it; unknown fields are ignored.
-
-    Raises:
-        ResourceInvalid: a field is missing or cannot be used; the message names each such field and
-            what to do, and never what the field held.
-    """
-    try:
-        return _RESOURCE.validate_python(dict(obj))
-    except ValidationError as error:
-        faults = error.errors(include_url=False, include_context=False, include_input=False)
-    # Raised out here, so that pydantic's error, which keeps the input, is not chained as context.
-    raise ResourceInvalid(
-        "; ".join(f"{_path(fault['loc'])} {_sentence(fault['msg'])}" for fault in faults)
-        + f"; for the schema see kubectl explain {KIND.plural} --recursive"
-    )
-
-
-def _path(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(step) for step in location)
-
-
-def _sentence(message: str) -> str:
-    message = message.removeprefix("Value error, ").removeprefix("Input ")
-    return "is required" if message == "Field required" else message
+    """Read an object as the API server sends it; see `parse`."""
+    return parse(_RESOURCE, obj, KIND)

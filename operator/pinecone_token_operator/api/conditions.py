@@ -1,8 +1,10 @@
 """Status conditions and the reasons they give, one sentence each. No I/O.
 
 `Ready` answers whether the target Secret holds a valid token, `Refreshed` whether the latest
-attempt to refresh it worked. `Stalled` is present, and True, only for what does not heal by
-waiting, as kstatus defines it: https://github.com/kubernetes-sigs/cli-utils/tree/master/pkg/kstatus
+attempt to refresh it worked. Of a resource with many targets, `Ready` answers whether there is a
+valid token, and `TargetsReady` whether all targets hold it. `Stalled` is present, and True, only
+for what does not heal by waiting, as kstatus defines it:
+https://github.com/kubernetes-sigs/cli-utils/tree/master/pkg/kstatus
 """
 
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from typing import Final
 
 READY: Final = "Ready"
 REFRESHED: Final = "Refreshed"
+TARGETS_READY: Final = "TargetsReady"
 STALLED: Final = "Stalled"
 
 
@@ -59,7 +62,15 @@ class Reason(StrEnum):
     INTERNAL_ERROR = "InternalError"
     """The operator failed unexpectedly; its log has a traceback."""
 
+    # TargetsReady
+    ALL_COPIED = "AllCopied"
+    """Every selected namespace has a copy of the current token."""
+    COPIES_FAILED = "CopiesFailed"
+    """Some selected namespaces have no copy of the current token; see status.targets.failed."""
+
     # Either
+    NO_NAMESPACE_SELECTED = "NoNamespaceSelected"
+    """No namespace that the operator serves matches the selector, so no token is requested."""
     RESOURCE_INVALID = "ResourceInvalid"
     """The resource has a field that the operator cannot use."""
     CREDENTIALS_NOT_FOUND = "CredentialsNotFound"

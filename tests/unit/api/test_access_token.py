@@ -9,7 +9,6 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
-from pydantic_core import PydanticUndefined
 
 from pinecone_token_operator.api import group
 from pinecone_token_operator.api.access_token import (
@@ -22,6 +21,7 @@ from pinecone_token_operator.api.common import CreationPolicy, DeletionPolicy
 from pinecone_token_operator.errors import ResourceInvalid
 from tests.support.documented import REFRESH_REQUESTED_AT
 from tests.support.repository import ROOT
+from tests.support.schema_models import find_differences
 
 CRD = yaml.safe_load((ROOT / "crds/pineconeaccesstokens.yaml").read_text())
 
@@ -205,32 +205,10 @@ def test_parse_names_the_invalid_field_and_hides_its_value(obj: dict[str, Any], 
     assert caught.value.__context__ is None
 
 
-def walk(schema: dict[str, Any], model: type[Any], path: str = "spec") -> list[tuple[str, str]]:
-    """Return where the two differ: a field that one side lacks, or other defaults."""
-    fields = {field.alias or name: field for name, field in model.__pydantic_fields__.items()}
-    differences = [(path, name) for name in schema["properties"].keys() ^ fields.keys()]
-    for name in schema["properties"].keys() & fields.keys():
-        inner, field, here = schema["properties"][name], fields[name], f"{path}.{name}"
-        if field.is_required() != (name in schema.get("required", [])):
-            differences.append((here, "required"))
-        if "properties" in inner:
-            assert isinstance(field.annotation, type)
-            assert dataclasses.is_dataclass(field.annotation)
-            differences += walk(inner, field.annotation, here)
-            # An object's default is the model of which nothing is said.
-            default = field.get_default()
-            if default is not PydanticUndefined and default != field.annotation():
-                differences.append((here, "default"))
-        elif not field.is_required():
-            empty: object = {} if inner["type"] == "object" else None
-            if inner.get("default", empty) != field.get_default(call_default_factory=True):
-                differences.append((here, "default"))
-    return differences
-
-
 def test_models_have_the_fields_and_defaults_of_the_crd() -> None:
     (version,) = CRD["spec"]["versions"]
-    assert walk(version["schema"]["openAPIV3Schema"]["properties"]["spec"], Spec) == []
+    properties = version["schema"]["openAPIV3Schema"]["properties"]
+    assert find_differences(properties["spec"], Spec) == []
 
 
 def test_models_have_the_names_and_enums_of_the_crd() -> None:
