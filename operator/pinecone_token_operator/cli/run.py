@@ -9,7 +9,7 @@ from typing import Any, Final
 from pinecone_token_operator.cli import options, shared_options
 from pinecone_token_operator.cli.options import Option
 from pinecone_token_operator.config import validators
-from pinecone_token_operator.config.settings import LeaderElection, Settings
+from pinecone_token_operator.config.settings import ClusterTokens, LeaderElection, Settings
 from pinecone_token_operator.errors import SettingsInvalid
 
 _VARIABLES: Final = """\
@@ -84,6 +84,20 @@ _COMMAND: Final = options.Command(
             "serve one of COUNT equal shards of the resources; INDEX starts at 0; each shard needs "
             "its own operator and has its own Lease",
             default="0/1",
+        ),
+        Option(
+            "enable-cluster-access-tokens",
+            "",
+            validators.boolean,
+            "also serve ClusterPineconeAccessTokens, which copy one token to many namespaces",
+            default="false",
+            switch=True,
+        ),
+        Option(
+            "cluster-resource-namespace",
+            "NAME",
+            validators.dns_label,
+            "namespace of the credentials of ClusterPineconeAccessTokens; by default the pod's own",
         ),
         Option(
             "leader-elect",
@@ -177,7 +191,18 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
         keep_tokens=values["keep_tokens"],
         leader_election=_leader_election(values) if values["leader_elect"] else None,
         shard=values["shard"],
+        cluster_tokens=_cluster_tokens(values) if values["enable_cluster_access_tokens"] else None,
     )
+
+
+def _cluster_tokens(values: Mapping[str, Any]) -> ClusterTokens:
+    namespace = values["cluster_resource_namespace"] or _pod_namespace()
+    if namespace is None:
+        raise SettingsInvalid(
+            "--cluster-resource-namespace is required outside a pod; set it to the namespace of "
+            "the credentials of ClusterPineconeAccessTokens"
+        )
+    return ClusterTokens(namespace)
 
 
 def _leader_election(values: Mapping[str, Any]) -> LeaderElection:

@@ -50,6 +50,17 @@ class LeaderElection:
 
 
 @dataclass(frozen=True, slots=True)
+class ClusterTokens:
+    """Settings of cluster-scoped tokens.
+
+    Attributes:
+        namespace: the cluster resource namespace, which has all their credentials.
+    """
+
+    namespace: str
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The settings of `run`.
 
@@ -67,6 +78,7 @@ class Settings:
         keep_tokens: how long a token stays cached, to restore a target without an exchange.
         leader_election: None disables leader election.
         shard: which of the resources this operator serves.
+        cluster_tokens: None disables cluster-scoped tokens.
     """
 
     endpoint: Endpoint
@@ -82,3 +94,4 @@ class Settings:
     keep_tokens: timedelta
     leader_election: LeaderElection | None
     shard: Shard
+    cluster_tokens: ClusterTokens | None = None

@@ -128,6 +128,13 @@ class Index:
         claims.owner = owner
         return None if claims.owner == resource.ref else f"{claims.owner.kind} {claims.owner.name}"
 
+    def is_outranked(self, resource: Resource, target: SecretKey) -> bool:
+        """Return whether a resource in a target's namespace claims it, and this one is in none."""
+        claims = self._claims.get(target)
+        if claims is None or resource.ref.namespace:
+            return False
+        return any(ref.namespace for _, ref in claims.by_uid.values())
+
     def _add_claim(self, target: SecretKey, resource: Resource) -> None:
         claims = self._claims.setdefault(target, _Claims())
         claims.add(resource)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pinecone_token_operator.api.conditions import READY, REFRESHED, Reason
+from pinecone_token_operator.api.conditions import READY, REFRESHED, TARGETS_READY, Reason
 
 ISSUED: Final = "Issued"
 RECOVERED: Final = "Recovered"
@@ -35,9 +35,14 @@ def find_transitions(status: Mapping[str, Any], previous: Mapping[str, Any]) -> 
     """Return the transitions from one status to the next."""
     ready, refreshed = _condition(status, READY), _condition(status, REFRESHED)
     was_ready, was_refreshed = _condition(previous, READY), _condition(previous, REFRESHED)
+    targets, were_targets = _condition(status, TARGETS_READY), _condition(previous, TARGETS_READY)
     found = [
         Transition("Warning", now["reason"], now["message"])
-        for now, before in ((refreshed, was_refreshed), (ready, was_ready))
+        for now, before in (
+            (refreshed, was_refreshed),
+            (ready, was_ready),
+            (targets, were_targets),
+        )
         if _is_trouble(now, refreshed) and now.get("reason") != before.get("reason")
     ]
     good = ready.get("status") == "True" and refreshed.get("status") == "True"
@@ -45,6 +50,8 @@ def find_transitions(status: Mapping[str, Any], previous: Mapping[str, Any]) -> 
         found.append(Transition("Normal", ISSUED, ready["message"]))
     elif good and (_is_failure(was_refreshed) or was_ready.get("status") == "False"):
         found.append(Transition("Normal", RECOVERED, ready["message"]))
+    elif targets.get("status") == "True" and _is_failure(were_targets):
+        found.append(Transition("Normal", RECOVERED, targets["message"]))
     return found
 
 
@@ -53,7 +60,7 @@ def _is_trouble(condition: Mapping[str, Any], refreshed: Mapping[str, Any]) -> b
         return True
     if not _is_failure(condition):
         return False
-    if condition["type"] == REFRESHED or condition["reason"] in _REPORTED_BY_READY:
+    if condition["type"] in (REFRESHED, TARGETS_READY) or condition["reason"] in _REPORTED_BY_READY:
         return True
     # There is nothing to merge into: no attempt is made that could fail.
     return refreshed.get("status") != "False"

@@ -90,6 +90,7 @@ class Known:
         cached: the token that was written last, where it is kept to restore a target.
         delivered: the times of the token that was written last.
         handled_request: the latest requested refresh that was served.
+        had_token: whether a target held a token that is not one any more.
         attempts: which token requests failed lately.
         damping: unscheduled token requests that another writer caused.
         trouble: which reconciles failed lately because of the API server or a bug.
@@ -104,6 +105,7 @@ class Known:
     cached: StoredToken | None = None
     delivered: TokenTimes | None = None
     handled_request: str = ""
+    had_token: bool = False
     attempts: Attempts = field(default_factory=Attempts)
     damping: Damping = field(default_factory=Damping)
     trouble: Attempts = field(default_factory=Attempts)
@@ -160,7 +162,7 @@ class Known:
             attempts=self.attempts,
             damping=self.damping,
             deliverable=any(is_deliverable(one) for one in inputs),
-            had_token=any(known.had_token for known in self.targets.values()),
+            had_token=self.had_token or any(known.had_token for known in self.targets.values()),
             writer=next(writers, ""),
             unusable_since=self.unusable_since,
             fraction=fraction,

@@ -4,7 +4,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from pinecone_token_operator.api.conditions import READY, REFRESHED, STALLED, Problem, Reason
+from pinecone_token_operator.api.conditions import (
+    READY,
+    REFRESHED,
+    STALLED,
+    TARGETS_READY,
+    Problem,
+    Reason,
+)
 from pinecone_token_operator.policies.input import TargetInput, Wanted
 from pinecone_token_operator.policies.plan import TargetPlan
 from pinecone_token_operator.policies.readiness import find_unready, token_in
@@ -14,7 +21,7 @@ from pinecone_token_operator.targets.stored_token import TokenTimes, format_time
 
 Status = Mapping[str, Any]
 
-_OURS: Final = (READY, REFRESHED, STALLED)
+_OURS: Final = (READY, REFRESHED, TARGETS_READY, STALLED)
 # What does not heal by waiting: somebody has to change something.
 _STALLING: Final = (
     Reason.REJECTED,
@@ -51,14 +58,14 @@ def compute_status(
         status["lastHandledRefreshRequest"] = known.handled_request
     unready = find_unready(target, not_refreshed, now)
     valid = _valid(target, wanted, times) if times else ""
-    conditions = [_condition(READY, unready, Reason.TOKEN_VALID, valid)]
+    conditions = [make_condition(READY, unready, Reason.TOKEN_VALID, valid)]
     if not_refreshed or times:
         incomplete = target.repairs.problem
         good = reason_of(target, None)
         message = f"the token was issued at {format_time(times.refreshed_at)}" if times else ""
         message += f"; {incomplete.message}" if incomplete else ""
-        conditions.append(_condition(REFRESHED, not_refreshed, good, message))
-    conditions += _stalled(unready, not_refreshed)
+        conditions.append(make_condition(REFRESHED, not_refreshed, good, message))
+    conditions += stalled(unready, not_refreshed)
     return with_conditions(status, conditions, previous, now)
 
 
@@ -90,7 +97,7 @@ def invalid_status(
     """Return the status of a resource that the operator cannot read."""
     status: dict[str, Any] = {**previous, "observedGeneration": generation}
     status.pop("refreshAt", None)
-    conditions = [_condition(READY, problem, Reason.TOKEN_VALID, ""), *_stalled(problem)]
+    conditions = [make_condition(READY, problem, Reason.TOKEN_VALID, ""), *stalled(problem)]
     return with_conditions(status, conditions, previous, now)
 
 
@@ -129,7 +136,10 @@ def status_patch(status: Status, previous: Status, uid: str) -> list[dict[str, A
     return patch
 
 
-def _condition(kind: str, problem: Problem | None, good: Reason, message: str) -> dict[str, Any]:
+def make_condition(
+    kind: str, problem: Problem | None, good: Reason, message: str
+) -> dict[str, Any]:
+    """Return a condition: False with the problem's reason and message, or True with the others."""
     return {
         "type": kind,
         "status": "False" if problem else "True",
@@ -138,7 +148,7 @@ def _condition(kind: str, problem: Problem | None, good: Reason, message: str) -
     }
 
 
-def _stalled(*problems: Problem | None) -> list[dict[str, Any]]:
+def stalled(*problems: Problem | None) -> list[dict[str, Any]]:
     """Return the condition Stalled if one of the problems does not heal by waiting."""
     for problem in problems:
         if problem is not None and problem.reason in _STALLING:
@@ -165,12 +175,7 @@ def _next_attempt(
 def _valid(target: TargetInput, wanted: Wanted, times: TokenTimes) -> str:
     secret = f"Secret {'/'.join(target.spec.key)}"
     message = f"the token in {secret} is valid until {format_time(times.expires_at)}"
-    asked, lifetime = wanted.refresh_before, times.expires_at - times.refreshed_at
-    if asked is not None and margin(lifetime, asked) < asked:
-        message += (
-            f"; refreshBefore exceeds half of its lifetime of {_seconds(lifetime)}, so it is "
-            f"refreshed {_seconds(margin(lifetime, asked))} before expiry"
-        )
+    message += margin_note(wanted, times)
     found, spec = target.target, target.spec
     if not spec.merges and found is not None and found.type != spec.template.type:
         message += (
@@ -178,6 +183,17 @@ def _valid(target: TargetInput, wanted: Wanted, times: TokenTimes) -> str:
             "operator will recreate it with spec.target.template.type"
         )
     return message
+
+
+def margin_note(wanted: Wanted, times: TokenTimes) -> str:
+    """Return what to add to a message if the requested margin is not kept; else nothing."""
+    asked, lifetime = wanted.refresh_before, times.expires_at - times.refreshed_at
+    if asked is None or margin(lifetime, asked) >= asked:
+        return ""
+    return (
+        f"; refreshBefore exceeds half of its lifetime of {_seconds(lifetime)}, so it is "
+        f"refreshed {_seconds(margin(lifetime, asked))} before expiry"
+    )
 
 
 def _seconds(duration: timedelta) -> str:

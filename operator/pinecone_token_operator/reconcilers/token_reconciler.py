@@ -50,6 +50,7 @@ class Collaborators:
         metrics: what is measured.
         record: records Events.
         missed: called when a resource was replaced by one that the index does not have.
+        requeue: queues a resource.
         env: the clocks and random numbers.
     """
 
@@ -58,6 +59,7 @@ class Collaborators:
     metrics: Metrics
     record: Record
     missed: Callable[[], None]
+    requeue: Callable[[ObjectRef], None]
     env: Env
 
 

@@ -144,6 +144,7 @@ class _App:
             metrics=self._metrics,
             env=env,
             health=self._health,
+            cluster_tokens=settings.cluster_tokens,
         )
         self._resources = [
             ResourceWatch(
@@ -160,7 +161,11 @@ class _App:
             for kind, reconciler in self._loop.reconcilers.items()
         ]
         self._liveness = Liveness(
-            [*self._resources, *self._loop.reflectors.values()],
+            [
+                *self._resources,
+                *self._loop.reflectors.values(),
+                *self._loop.namespace_reflectors,
+            ],
             self._loop.workers.problems,
             env.monotonic,
         )
@@ -198,11 +203,15 @@ class _App:
     async def _start(self, group: asyncio.TaskGroup) -> None:
         for watch in self._resources:
             group.create_task(watch.run(), name="resource watch")
+        namespaces = self._loop.namespace_reflectors
+        for each in namespaces:
+            group.create_task(each.run(), name="namespace reflector")
         # What is listed before is listed again then.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_WATCH_FIRST.total_seconds()):
-                for watch in self._resources:
-                    await watch.begun.wait()
+                begun = [each.begun for each in self._resources]
+                for event in (*begun, *(each.begun for each in namespaces)):
+                    await event.wait()
         # Before the Secrets are watched, so that it is known which ones matter. A namespace or an
         # API server that does not answer holds nothing up: everything is retried until it does.
         await self._loop.controller.list_all()

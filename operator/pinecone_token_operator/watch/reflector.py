@@ -80,6 +80,7 @@ class Reflector:
         health: the state of all watches; by default of this one only.
         field_selector: which objects to request; empty means all.
         inactivity: how long a watch may receive nothing before it counts as dead.
+        scope: what the state of the watch is reported for, if not for the namespace.
 
     Attributes:
         last_progress: when the API server last sent something, or an error was handled, in seconds
@@ -101,11 +102,12 @@ class Reflector:
         health: WatchHealth | None = None,
         field_selector: str = "",
         inactivity: timedelta = INACTIVITY,
+        scope: Namespace = None,
     ) -> None:
         self._api = api
         self._path = resource.collection(namespace)
         self._what = resource.plural
-        self._namespace = namespace
+        self._namespace = namespace or scope
         names = ("name", "uid", "resourceVersion")
         self._required = (*names, "namespace") if resource.namespaced else names
         self._store = store
@@ -120,7 +122,7 @@ class Reflector:
         self.synced = asyncio.Event()
         self.begun = asyncio.Event()
         self.is_current = False
-        self._health.expect(self._what, namespace)
+        self._health.expect(self._what, self._namespace)
 
     async def run(self) -> NoReturn:
         """List and watch until cancelled."""

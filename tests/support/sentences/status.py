@@ -10,6 +10,8 @@ from pinecone_token_operator.api.conditions import Problem, Reason
 from pinecone_token_operator.errors import ResourceInvalid
 from pinecone_token_operator.policies.contention import Damping
 from pinecone_token_operator.policies.input import Attempts
+from pinecone_token_operator.reconcilers.cluster_status import compute_cluster_status
+from pinecone_token_operator.reconcilers.copies import Copies
 from pinecone_token_operator.reconcilers.events import find_transitions
 from pinecone_token_operator.reconcilers.state import Known
 from pinecone_token_operator.reconcilers.status import compute_status, invalid_status
@@ -114,6 +116,16 @@ def status_sentences() -> Iterator[str]:
     )
     recovered = compute_status(make_outcome(make_known(), after(26)), make_wanted(), before, NOON)
     yield from _rendered("recovery", recovered, before)
+    for title, copies in _copies():
+        outcome = make_outcome(make_known(), after(1))
+        status = compute_cluster_status(outcome, copies, make_wanted(), {}, after(1))
+        yield from _rendered(f"cluster-scoped: {title}", status, {})
+
+
+def _copies() -> Iterator[tuple[str, Copies]]:
+    yield "all copied", Copies(matched=12, ready=12, failed={}, pending=False)
+    yield "no namespace selected", Copies(matched=0, ready=0, failed={}, pending=False)
+    yield "one failed", Copies(matched=12, ready=11, failed={"team-a": _REFUSED}, pending=False)
 
 
 def _invalid_resources() -> Iterator[tuple[str, dict[str, Any]]]:

@@ -7,7 +7,12 @@ import pytest
 
 from pinecone_token_operator.cli.run import parse
 from pinecone_token_operator.config.proxies import Proxy
-from pinecone_token_operator.config.settings import Endpoint, LeaderElection, Settings
+from pinecone_token_operator.config.settings import (
+    ClusterTokens,
+    Endpoint,
+    LeaderElection,
+    Settings,
+)
 from pinecone_token_operator.config.shard import Shard
 from pinecone_token_operator.errors import SettingsInvalid
 from tests.support.certificates import make_certificates
@@ -286,7 +291,9 @@ def test_help_documents_every_flag_variable_and_exit_code(
         "health_port",
         "namespaces",
         "leader_election",
+        "cluster_tokens",
     }
+    names |= {"enable_cluster_access_tokens", "cluster_resource_namespace"}
     names |= {"health_address", "namespace", "leader_elect", "leader_election_lease_name"}
     names |= {f"leader_election_{field.name}" for field in fields(LeaderElection)} - {
         "leader_election_name"
@@ -296,3 +303,16 @@ def test_help_documents_every_flag_variable_and_exit_code(
         assert f"PTO_{name.upper()}" in text
     for code in range(5):
         assert re.search(rf"^  {code}  ", text, re.MULTILINE)
+
+
+def test_cluster_tokens_are_off_by_default() -> None:
+    assert parse([], {}).cluster_tokens is None
+    assert parse(["--cluster-resource-namespace=accounts"], {}).cluster_tokens is None
+
+
+def test_cluster_tokens_need_a_namespace_outside_a_pod() -> None:
+    enabled = "--enable-cluster-access-tokens"
+    with pytest.raises(SettingsInvalid, match="--cluster-resource-namespace is required"):
+        parse([enabled], {})
+    settings = parse([enabled, "--cluster-resource-namespace=accounts"], {})
+    assert settings.cluster_tokens == ClusterTokens("accounts")
