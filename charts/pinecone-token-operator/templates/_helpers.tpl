@@ -90,6 +90,10 @@ A single shard has no suffix and no label of its own.
 {{- toJson $names }}
 {{- end }}
 
+{{- define "pinecone-token-operator.clusterResourceNamespace" -}}
+{{- default .Release.Namespace .Values.clusterAccessTokens.resourceNamespace }}
+{{- end }}
+
 {{- /* The operator's rules in each watched namespace. Kubernetes garbage-collects owned Secrets. */}}
 {{- define "pinecone-token-operator.rules" -}}
 - apiGroups: [pinecone.token-operator.dev]
@@ -100,7 +104,7 @@ A single shard has no suffix and no label of its own.
   verbs: [patch]
 - apiGroups: [""]
   resources: [secrets]
-  verbs: [get, list, watch, create, patch{{ if .Values.rbac.allowSecretDeletion }}, delete{{ end }}]
+  verbs: [get, list, watch, create, patch{{ if or .Values.rbac.allowSecretDeletion .Values.clusterAccessTokens.enabled }}, delete{{ end }}]
 - apiGroups: [""]
   resources: [events]
   verbs: [get, create, patch]

@@ -27,7 +27,14 @@ pytestmark = pytest.mark.programs("helm", *Cluster.PROGRAMS, Cluster.CONTROLLERS
 
 DOCUMENTS = [README, *DOCS]
 # What the reader of these pages has done before.
-INSTALLED = {"consuming", "security", "troubleshooting", "uninstalling", "upgrading"}
+INSTALLED = {
+    "cluster-tokens",
+    "consuming",
+    "security",
+    "troubleshooting",
+    "uninstalling",
+    "upgrading",
+}
 USED = {"security", "troubleshooting", "uninstalling", "upgrading"}
 # Flags of helm and kubectl that the pages explain.
 FLAGS_OF_OTHERS = {"--dry-run", "--no-hooks", "--reset-then-reuse-values", "--set"}
