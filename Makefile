@@ -57,6 +57,10 @@ fuzz: .venv/.synced ## fuzz the parsers and add crashing inputs to the corpus (F
 e2e: .venv/.synced ## install with helm on a real node and read the token in a pod (root on Linux; E2E_SHORT=1)
 	$(bin)/python -m tests.e2e
 
+.PHONY: dist
+dist: .venv/.synced ## build what a release consists of in dist/, reproducibly, with SHA256SUMS (IMAGE)
+	IMAGE=$(IMAGE) $(bin)/python -m tests.release
+
 .PHONY: sbom
 sbom: .venv/.synced ## write the SBOM of the image's Python packages to dist/sbom.json
 	@mkdir -p dist

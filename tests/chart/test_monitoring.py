@@ -89,6 +89,78 @@ def test_unknown_monitor_field_is_rejected() -> None:
     assert 'unknown field "intervall"' in answer.stdout
 
 
+def relabeled(configs: list[dict[str, Any]], series: list[dict[str, str]], path: Path) -> Any:
+    """Have Prometheus' own code relabel series, with the configuration of a monitor."""
+    snake = [
+        {re.sub(r"([A-Z])", r"_\1", name).lower(): value for name, value in config.items()}
+        for config in configs
+    ]
+    path.write_text(yaml.safe_dump({"configs": snake, "series": series}), "utf-8")
+    done = subprocess.run(
+        [str(binaries("alerts")["alerts"]), "relabel", str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return yaml.safe_load(done.stdout)
+
+
+def scrape(kind: str) -> dict[str, Any]:
+    monitor, endpoints = (
+        f"{kind[0].lower()}{kind[1:]}",
+        {
+            "PodMonitor": "podMetricsEndpoints",
+            "ServiceMonitor": "endpoints",
+        },
+    )
+    found = objects("--set", f"metrics.{monitor}.enabled=true")
+    (endpoint,) = of_kind(found, kind)["spec"][endpoints[kind]]
+    return dict(endpoint)
+
+
+# What `enforcedNamespaceLabel: namespace` appends to every monitor's metric relabeling.
+# https://prometheus-operator.dev/docs/api-reference/api/#monitoring.coreos.com/v1.PrometheusSpec
+ENFORCED = {"targetLabel": "namespace", "replacement": "operator"}
+EXPIRY = {"__name__": "pinecone_token_expiry_timestamp_seconds", "name": "app"}
+SERVED = {"__name__": "pinecone_token_namespace_served"}
+
+
+@pytest.mark.parametrize("kind", ["PodMonitor", "ServiceMonitor"])
+@pytest.mark.parametrize("labels", [EXPIRY, SERVED], ids=lambda one: one["__name__"])
+def test_resource_namespace_survives_an_enforced_namespace(
+    kind: str, labels: dict[str, str], tmp_path: Path
+) -> None:
+    series = [{**labels, "namespace": name} for name in ("team", "other")]
+
+    found = relabeled(
+        [*scrape(kind)["metricRelabelings"], ENFORCED], series, tmp_path / "series.yaml"
+    )
+
+    # As in the cases of the alerts, which fire for the right resource then.
+    assert found == [
+        {**labels, "namespace": "operator", "exported_namespace": name}
+        for name in ("team", "other")
+    ]
+
+
+def test_namespace_that_prometheus_moved_is_kept(tmp_path: Path) -> None:
+    series = [{**EXPIRY, "namespace": "operator", "exported_namespace": "team"}]
+
+    found = relabeled(
+        [*scrape("PodMonitor")["metricRelabelings"], ENFORCED], series, tmp_path / "series.yaml"
+    )
+
+    assert found == series
+
+
+def test_other_metrics_are_not_relabeled(tmp_path: Path) -> None:
+    series = [{"__name__": "pinecone_token_leader", "namespace": "operator"}]
+
+    found = relabeled(scrape("PodMonitor")["metricRelabelings"], series, tmp_path / "series.yaml")
+
+    assert found == series
+
+
 @pytest.fixture
 def rules(tmp_path: Path) -> Path:
     path = tmp_path / "rules.yaml"

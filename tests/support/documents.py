@@ -12,6 +12,14 @@ DOCS = sorted((ROOT / "docs").glob("*.md"))
 # Commands that cannot run in a test without nodes, each with the reason.
 NOT_RUN = {
     "docker": "needs a container engine and a registry",
+    "make version": "has a test of its own",
+    "make dist": "has a test of its own",
+    "(cd dist": "needs what make dist writes",
+    "make lint": "needs the whole checkout",
+    "make e2e": "needs root and a quarter of an hour",
+    "skopeo": "needs a registry",
+    "helm push": "needs a registry",
+    "kubectl apply --server-side -f dist": "needs what make dist writes; its test applies it",
     "make demo": "has a test of its own",
     "make chaos": "has a test of its own",
     "make bench": "takes half an hour",

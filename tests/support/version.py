@@ -18,6 +18,11 @@ PLACES = (
     ("charts/pinecone-token-operator/Chart.yaml", r"^appVersion: (.+)$"),
     ("Dockerfile", r'image\.version="(.+?)"'),
     ("README.md", r"registry\.example/pinecone-token-operator:(\S+)"),
+    ("docs/releasing.md", r"registry\.example/pinecone-token-operator:(\S+)"),
+    ("docs/releasing.md", r"pinecone-token-operator-(\d\S*)\.tgz"),
+    ("docs/releasing.md", r"pinecone_token_operator-(\d\S*)-py3"),
+    ("docs/releasing.md", r"pinecone_token_operator-(\d\S*)\.tar"),
+    ("docs/releasing.md", r"VERSION=(\S+)"),
     ("docs/installation.md", r"registry\.example/pinecone-token-operator:(\S+)"),
 )
 # https://semver.org, without build metadata, which is not allowed in an image tag.

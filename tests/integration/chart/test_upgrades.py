@@ -85,3 +85,30 @@ def test_crd_applied_by_hand_is_adopted_with_take_ownership(tmp_path: Path) -> N
 
         run_helm(cluster)(*arguments, "--take-ownership")
         assert "Helm" in cluster.kubectl("get", "crd", DEFINITION, "-o", "yaml")
+
+
+def test_kept_crds_are_adopted_by_a_release_of_another_name(tmp_path: Path) -> None:
+    with Cluster(tmp_path, audit=False) as cluster:
+        run = run_helm(cluster)
+        run("install", RELEASE, str(CHART), "--create-namespace")
+        cluster.kubectl("wait", "--for=condition=Established", "crd", DEFINITION)
+        resource = (ROOT / "examples" / "access-token.yaml").read_text("utf-8")
+        cluster.kubectl("apply", "-f", "-", input=resource)
+        run("uninstall", RELEASE)
+        arguments = ("install", "tokens", str(CHART), "--namespace", "elsewhere")
+        kubeconfig = ("--create-namespace", "--kubeconfig", str(cluster.kubeconfig))
+
+        refused = helm(*arguments, *kubeconfig)
+        assert 'must equal "tokens"' in refused.stderr
+        adopted = helm(*arguments, *kubeconfig, "--take-ownership")
+
+        assert adopted.returncode == 0, adopted.stderr
+        assert "pinecone-access-token" in cluster.kubectl("get", "pineconeaccesstokens")
+        owner = cluster.kubectl(
+            *("get", "crd", DEFINITION, "-o"),
+            r"jsonpath={.metadata.annotations.meta\.helm\.sh/release-namespace}",
+        )
+        assert owner == "elsewhere"
+        # From now on the new release upgrades it.
+        upgrade = helm("upgrade", *arguments[1:], *kubeconfig[1:])
+        assert upgrade.returncode == 0, upgrade.stderr

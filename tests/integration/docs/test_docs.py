@@ -205,7 +205,9 @@ def test_python_examples_compile() -> None:
 
 
 def test_most_commands_are_run() -> None:
-    found = [block for document in DOCS for block in blocks(document, "sh")]
+    # Releasing is for maintainers, and has a test of its own.
+    pages = [document for document in DOCS if document.stem != "releasing"]
+    found = [block for document in pages for block in blocks(document, "sh")]
     written = sum(len(block.text.splitlines()) for block in found)
     run = sum(len(script(block).splitlines()) for block in found)
 

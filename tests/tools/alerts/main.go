@@ -2,6 +2,7 @@
 //
 //	alerts check RULES   reads rules as Prometheus does
 //	alerts test CASES    runs the `alert_rule_test` cases of a promtool test file
+//	alerts relabel FILE  prints the `series` of a file, relabeled by its `configs`
 //
 // `promtool` does the same. It also contains the service discovery of every cloud, which takes many
 // minutes to build.
@@ -27,13 +28,15 @@ func main() {
 
 func run(arguments []string) error {
 	if len(arguments) != 2 {
-		return errors.New("usage: alerts check RULES | alerts test CASES")
+		return errors.New("usage: alerts check RULES | alerts test CASES | alerts relabel FILE")
 	}
 	switch arguments[0] {
 	case "check":
 		return check(arguments[1])
 	case "test":
 		return test(arguments[1])
+	case "relabel":
+		return relabelSeries(arguments[1])
 	default:
 		return fmt.Errorf("unknown command %q", arguments[0])
 	}

@@ -139,7 +139,7 @@ def test_next_token_brings_the_annotation_for_reloader(before: str | None, after
     assert merge(secret, patch)["metadata"]["annotations"][RELOADER_IGNORE] == after
 
 
-def test_default_for_reloader_returns_after_the_template_drops_it() -> None:
+def test_reloader_default_returns_when_the_template_drops_it() -> None:
     spec = make_spec(with_reloader("false"))
     secret = secret_to_create(spec, desire(spec, make_token()))
     stored = stored_secret(secret)

@@ -1,0 +1,45 @@
+"""The image as an OCI archive, where buildah can build it."""
+
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+from tests.e2e.commands import CommandError, run
+from tests.support.repository import ROOT
+
+ARCHIVE = "image.oci.tar"
+
+
+def build(directory: Path, time: int, version: str, path: str | None = None) -> str | None:
+    """Write the archive, or return why it is skipped.
+
+    Args:
+        directory: where to.
+        time: of all files in the image; Unix seconds.
+        version: the image's tag.
+        path: where to look for buildah; by default PATH.
+
+    Raises:
+        CommandError: the build failed.
+    """
+    buildah = shutil.which("buildah", path=path)
+    if buildah is None:
+        return "buildah is not installed"
+    base = _base((ROOT / "Dockerfile").read_text("utf-8"))
+    try:
+        run(buildah, "pull", "--quiet", "--policy", "missing", base)
+    except CommandError:
+        return f"buildah cannot pull the base image {base}"
+    name = f"localhost/pinecone-token-operator:{version}"
+    run(buildah, "build", "--quiet", "--timestamp", str(time), "--tag", name, ROOT, timeout=3600)
+    with tempfile.TemporaryDirectory(dir=directory) as scratch:
+        archive = Path(scratch) / ARCHIVE
+        run(buildah, "push", "--quiet", name, f"oci-archive:{archive}:{version}")
+        archive.replace(directory / ARCHIVE)
+    return None
+
+
+def _base(dockerfile: str) -> str:
+    (found,) = re.findall(r"^ARG PYTHON_IMAGE=(\S+)$", dockerfile, re.MULTILINE)
+    return str(found)
