@@ -3,6 +3,7 @@
 docs/metrics.md documents each of them; a test compares the page with this module.
 """
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -138,11 +139,11 @@ class Metrics:
 
     def token(self, ref: ObjectRef, sample: TokenSample) -> None:
         """Set the samples of a resource; an unknown time has none rather than a false zero."""
-        self._tokens.samples[ref] = sample
+        self._tokens.put(ref, sample)
 
     def forget(self, ref: ObjectRef) -> None:
         """Drop the samples of a resource that is gone."""
-        self._tokens.samples.pop(ref, None)
+        self._tokens.forget(ref)
 
     def queue_length(self, length: int) -> None:
         """Set the length of the work queue."""
@@ -161,12 +162,22 @@ class Metrics:
 class _TokenCollector(Collector):
     """Makes the samples of each resource when scraped; a gauge for each would take 2.5 kB.
 
-    Attributes:
-        samples: the latest sample of each resource.
+    A scrape runs in a thread of its own.
     """
 
     def __init__(self) -> None:
-        self.samples: dict[ObjectRef, TokenSample] = {}
+        self._lock = threading.Lock()
+        self._samples: dict[ObjectRef, TokenSample] = {}
+
+    def put(self, ref: ObjectRef, sample: TokenSample) -> None:
+        """Set the sample of a resource."""
+        with self._lock:
+            self._samples[ref] = sample
+
+    def forget(self, ref: ObjectRef) -> None:
+        """Drop the sample of a resource."""
+        with self._lock:
+            self._samples.pop(ref, None)
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
         """Yield each gauge without samples."""
@@ -177,7 +188,9 @@ class _TokenCollector(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield each gauge with the samples of all resources."""
-        samples = [((ref.namespace, ref.name), sample) for ref, sample in self.samples.items()]
+        with self._lock:
+            found = self._samples.copy()
+        samples = [((ref.namespace, ref.name), sample) for ref, sample in found.items()]
         for name, documentation, read in _TOKEN_TIMES:
             gauge = GaugeMetricFamily(name, documentation, labels=["namespace", "name"])
             for labels, sample in samples:

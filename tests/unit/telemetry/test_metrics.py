@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
@@ -146,3 +147,17 @@ def test_metrics_can_be_rendered_by_name() -> None:
         assert f"{name}{LABELS}" in metrics.render([name]).decode()
     named = metrics.render(["pinecone_token_refreshed"]).decode()
     assert 'pinecone_token_refreshed{name="app",namespace="team",reason="Succeeded"} 1.0' in named
+
+
+def test_scrape_succeeds_while_resources_come_and_go() -> None:
+    metrics = Metrics()
+    for number in range(20_000):
+        metrics.token(REF._replace(name=f"old-{number}"), GOOD)
+    with ThreadPoolExecutor(1) as pool:
+        scrape = pool.submit(metrics.render, ["pinecone_token_ready"])
+        number = 0
+        while not scrape.done():
+            metrics.token(REF._replace(name=f"new-{number}"), GOOD)
+            metrics.forget(REF._replace(name=f"new-{number - 100}"))
+            number += 1
+        assert scrape.result().count(b"\n") > 20_000
