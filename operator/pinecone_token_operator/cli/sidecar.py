@@ -164,10 +164,15 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         SettingsInvalid: in one line, what is wrong and what is accepted.
         SystemExit: after `--help`, or when stopped before it is running.
     """
-    settings = parse(argv, environ)
-    # As a container's first process, it would otherwise ignore the signal while it is starting.
-    code = 0 if settings.one_time is None else _NO_TOKEN
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(code))
+    # As a container's first process, it would otherwise ignore the signal while it is starting; and
+    # only the settings say with which code to exit.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        settings = parse(argv, environ)
+        code = 0 if settings.one_time is None else _NO_TOKEN
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(code))
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     # Takes a quarter of a second, which neither --help nor an invalid setting should wait for.
     from pinecone_token_operator.runtime.sidecar import manager  # noqa: PLC0415
