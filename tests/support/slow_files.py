@@ -4,6 +4,8 @@ from typing import Final
 
 SLOW_FILES: Final = (
     "tests/integration/watch/test_namespaces.py",
+    "tests/integration/watch/test_large_annotations.py",
+    "tests/integration/chart/test_shards.py",
     "tests/integration/other_writers/test_contested_target.py",
     "tests/integration/issuing/test_exchange_failures.py",
     "tests/integration/chaos/test_chaos.py",

@@ -80,7 +80,7 @@ class Api:
         self._access = access
         self._observe_date = observe_date
         self._page_inactivity = timing.page_inactivity
-        self._page_sizes: dict[tuple[str, str], PageSize] = {}
+        self._page_sizes: dict[tuple[str, str, Query], PageSize] = {}
         self._proxy_trust = proxy_trust
         self._trusted = access.tls
         self._session = self._open(access.tls)
@@ -212,7 +212,8 @@ class Api:
         Raises:
             ApiError: as `request` does. What was yielded before is then only a part of the list.
         """
-        size = self._page_sizes.setdefault((path, accept), PageSize())
+        # By query as well: the few objects of a label say nothing about the size of all others.
+        size = self._page_sizes.setdefault((path, accept, tuple(query)), PageSize())
         token = ""
         while True:
             asked = [*query, ("limit", str(size.limit))]
