@@ -89,6 +89,7 @@ class TokenInput:
         deliverable: whether some target may be written.
         had_token: whether a target held a token before.
         writer: the field manager that changed the target last; empty if unknown.
+        credentials_writer: the field manager that changed the credentials last; empty if unknown.
         unusable_since: since when the credentials cannot be used, if they can't.
         fraction: a random number in [0, 1), the same for a whole reconcile.
     """
@@ -105,6 +106,7 @@ class TokenInput:
     deliverable: bool = True
     had_token: bool = False
     writer: str = ""
+    credentials_writer: str = ""
     unusable_since: datetime | None = None
     fraction: float = 0.0
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from pinecone_token_operator.api.conditions import Problem, Reason
+from pinecone_token_operator.kube import secret_types
 from pinecone_token_operator.targets.names import ALLOW_MERGE
 from pinecone_token_operator.targets.secret import overwritten
 from pinecone_token_operator.targets.target import is_owned_by
@@ -81,13 +82,29 @@ def _merge_would_overwrite(given: "TargetInput") -> Problem | None:
     )
 
 
+def _unwatched(given: "TargetInput") -> Problem | None:
+    kind = given.target.type if given.target else given.spec.template.type
+    if kind not in secret_types.UNWATCHED:
+        return None
+    return Problem(
+        Reason.TARGET_NOT_OWNED,
+        f"{_secret(given)} is of type {kind}, which is not watched, so it is left untouched; "
+        "use a Secret of another type, such as Opaque",
+    )
+
+
 _Check = Callable[["TargetInput"], Problem | None]
 
-_OWNER_CHECKS: Final[tuple[_Check, ...]] = (_owned_by_a_rival, _not_ours)
+_OWNER_CHECKS: Final[tuple[_Check, ...]] = (
+    _owned_by_a_rival,
+    _not_ours,
+    _unwatched,
+)
 _MERGE_CHECKS: Final[tuple[_Check, ...]] = (
     _owned_by_a_rival,
     _nothing_to_merge_into,
     _merge_not_allowed,
+    _unwatched,
     _merge_would_overwrite,
 )
 

@@ -19,6 +19,7 @@ class TokenPlan:
         contested: whether another writer caused the request.
         wake_at: when time alone changes this plan; None if it does not.
         outdated: whether the failed attempts say nothing any more, because nothing is due.
+        held_until: until when a request waits because of another writer; None if none does.
     """
 
     why: str = ""
@@ -28,6 +29,7 @@ class TokenPlan:
     contested: bool = False
     wake_at: datetime | None = None
     outdated: bool = False
+    held_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class TargetPlan:
         problem: why it is not written although it is not as it should be.
         contested: whether another writer caused the write.
         wake_at: when time alone changes this plan; None if it does not.
+        held_until: until when the write waits because of another writer; None if none does.
     """
 
     why: str = ""
@@ -49,3 +52,4 @@ class TargetPlan:
     problem: Problem | None = None
     contested: bool = False
     wake_at: datetime | None = None
+    held_until: datetime | None = None

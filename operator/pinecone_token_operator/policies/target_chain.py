@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from pinecone_token_operator.api.conditions import Problem, Reason
-from pinecone_token_operator.policies.contention import contested
+from pinecone_token_operator.policies.contention import Cause, contested
 from pinecone_token_operator.policies.input import Attempts, TargetInput, Wanted
 from pinecone_token_operator.policies.plan import TargetPlan
 from pinecone_token_operator.policies.schedule import refresh_at, refresh_window
@@ -36,6 +36,27 @@ def plan_target(
     problem = _problem(given, token)
     if problem is not None:
         return TargetPlan(problem=problem)
+    return _with_fight(given, _next_write(given, wanted, token, now, fraction), now)
+
+
+def repair_cause(given: TargetInput) -> Cause:
+    """Return what to record about a write that another writer caused."""
+    writer = given.target.writer if given.target else ""
+    return Cause(f"Secret {'/'.join(given.spec.key)} was repaired", writer)
+
+
+def is_deliverable(given: TargetInput) -> bool:
+    """Return whether a token could be written to the target."""
+    return _problem(given, None) is None
+
+
+def _next_write(
+    given: TargetInput,
+    wanted: Wanted,
+    token: StoredToken | None,
+    now: datetime,
+    fraction: float,
+) -> TargetPlan:
     if wanted.suspend:
         return _ownership(given, now)
     if token is not None and token.expires_at > now and token.times != given.times:
@@ -43,9 +64,13 @@ def plan_target(
     return _repair(given, wanted, now, fraction) or _ownership(given, now)
 
 
-def is_deliverable(given: TargetInput) -> bool:
-    """Return whether a token could be written to the target."""
-    return _problem(given, None) is None
+def _with_fight(given: TargetInput, plan: TargetPlan, now: datetime) -> TargetPlan:
+    """Report a fight until the target was left alone for a while: each repair wins for a moment."""
+    until = given.damping.fought_until(now)
+    if plan.why or plan.problem or until is None:
+        return plan
+    wake_at = min(until, plan.wake_at or until)
+    return replace(plan, problem=given.damping.fight(), wake_at=wake_at)
 
 
 def _problem(given: TargetInput, token: StoredToken | None) -> Problem | None:
@@ -108,12 +133,12 @@ def _held(given: TargetInput, now: datetime) -> TargetPlan | None:
     held_until = given.damping.held_until
     if held_until is None or held_until <= now:
         return None
-    secret = f"Secret {'/'.join(given.spec.key)}"
-    writer = given.target.writer if given.target else ""
+    cause, known = repair_cause(given), given.damping.cause
+    writer = cause.writer or (known.writer if known else "")
     problem = contested(
-        f"{secret} was repaired {given.damping.count} times in quick succession", writer, held_until
+        f"{cause.what} {given.damping.count} times in quick succession", writer, held_until
     )
-    return TargetPlan(problem=problem, wake_at=held_until)
+    return TargetPlan(problem=problem, wake_at=held_until, held_until=held_until)
 
 
 def _latest(first: Attempts, second: Attempts, basis: object, now: datetime) -> datetime | None:

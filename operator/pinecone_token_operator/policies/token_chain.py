@@ -11,16 +11,18 @@ from typing import Final
 
 from pinecone_token_operator.api.conditions import Problem, Reason
 from pinecone_token_operator.backoff import recheck_delay
-from pinecone_token_operator.policies.contention import contested
+from pinecone_token_operator.policies.contention import Cause, contested
 from pinecone_token_operator.policies.input import TokenInput
 from pinecone_token_operator.policies.plan import TokenPlan
 from pinecone_token_operator.policies.schedule import refresh_window
-from pinecone_token_operator.targets.stored_token import StoredToken, TokenTimes
+from pinecone_token_operator.targets.stored_token import StoredToken, TokenTimes, format_time
 
 # How far the clocks of several API servers may be apart.
 _SKEW: Final = timedelta(seconds=30)
 # What falls due in one second is spread over so much of it.
 _SPREAD: Final = timedelta(seconds=0.75)
+_CHANGED: Final = "the credentials changed"
+_REQUESTED: Final = "a refresh was requested"
 _ALWAYS: Final = datetime(1, 1, 1, tzinfo=UTC)
 
 
@@ -64,13 +66,29 @@ def plan_token(given: TokenInput, now: datetime) -> TokenPlan:
         )
     moments = [max(_at(given, one), one.wake_at or one.at) for one in dues]
     held = _contested(given, dues, now)
-    if held and given.damping.held_until:
-        moments.append(given.damping.held_until)  # a failed attempt may have to wait for longer
+    held_until = given.damping.held_until if held else None
+    if held_until:
+        moments.append(held_until)  # a failed attempt may have to wait for longer
+    fought_until = given.damping.fought_until(now)
+    if fought_until and not held:
+        held = given.damping.fight()
+        moments.append(fought_until)
     return TokenPlan(
         problem=held,
+        held_until=held_until,
         wake_at=min(moments, default=None),
         outdated=_is_outdated(given, dues, now),
     )
+
+
+def request_cause(given: TokenInput, why: str) -> Cause:
+    """Return what to record about a request that another writer caused."""
+    if why == _REQUESTED:
+        return Cause(why, is_fight=False)
+    # Another instance, with other settings, replaces the token and not the credentials.
+    replaced = given.delivered is not None and given.times != given.delivered
+    of_credentials = why == _CHANGED and not replaced
+    return Cause(why, given.credentials_writer if of_credentials else given.writer)
 
 
 def _at_hand(given: TokenInput, now: datetime) -> tuple[StoredToken, datetime] | None:
@@ -128,13 +146,13 @@ def _from_the_future(given: TokenInput, now: datetime) -> _Due | None:
 def _other_credentials(given: TokenInput, _: datetime) -> _Due | None:
     if given.times is None or given.times.credentials == given.credentials:
         return None
-    return _Due(_ALWAYS, "the credentials changed", contested=True)
+    return _Due(_ALWAYS, _CHANGED, contested=True)
 
 
 def _requested(given: TokenInput, _: datetime) -> _Due | None:
     if given.times is None or not _is_requested(given, given.times):
         return None
-    return _Due(_ALWAYS, "a refresh was requested", contested=True)
+    return _Due(_ALWAYS, _REQUESTED, contested=True)
 
 
 def _scheduled(given: TokenInput, _: datetime) -> _Due | None:
@@ -177,9 +195,13 @@ def _contested(given: TokenInput, dues: list[_Due], now: datetime) -> Problem | 
     why = next((one.why for one in dues if one.contested and one.at <= now), None)
     if why is None:
         return None
-    return contested(
-        f"{why} {given.damping.count} times in quick succession", given.writer, held_until
-    )
+    cause, known = request_cause(given, why), given.damping.cause
+    what = f"{why} {given.damping.count} times in quick succession"
+    if not cause.is_fight:
+        message = f"{what}; next attempt at {format_time(held_until)}"
+        return Problem(Reason.TARGET_CONTESTED, message)
+    writer = cause.writer or (known.writer if known and known.what == why else "")
+    return contested(what, writer, held_until)
 
 
 def _is_requested(given: TokenInput, token: TokenTimes) -> bool:

@@ -14,7 +14,7 @@ from pinecone_token_operator.errors import ApiError, WriteFailed
 from pinecone_token_operator.keys import SecretKey
 from pinecone_token_operator.policies.input import Attempts, TargetInput
 from pinecone_token_operator.policies.plan import TargetPlan
-from pinecone_token_operator.policies.target_chain import is_deliverable, plan_target
+from pinecone_token_operator.policies.target_chain import is_deliverable, plan_target, repair_cause
 from pinecone_token_operator.reconcilers.assignment import Assignment
 from pinecone_token_operator.reconcilers.gather import CONCURRENT
 from pinecone_token_operator.reconcilers.state import Known, KnownTarget
@@ -126,7 +126,7 @@ class DeliverStep:
     ) -> tuple[KnownTarget, ApiError | None]:
         spec = given.spec
         before = known.targets.get(spec.key, KnownTarget())
-        now = self._env.now()
+        left_out = ""
         logger.log(
             logging.INFO if len(assignment.specs) == 1 else logging.DEBUG,
             "Writing Secret %s: %s",
@@ -134,8 +134,6 @@ class DeliverStep:
             plan.why,
             extra={"resource": assignment.ref},
         )
-        if plan.contested:
-            before = replace(before, damping=before.damping.after(now))
         try:
             if plan.write is None:
                 after = before
@@ -154,29 +152,44 @@ class DeliverStep:
                     attempts=Attempts(),
                     repairs=Attempts(),
                     delivered=plan.write.times,
+                    spec=spec,
                     missing=False,
                 )
-                if delivery.left_out:
-                    after = self._incomplete(assignment, after, given, delivery.left_out)
+                left_out = delivery.left_out
         except WriteFailed as failure:
             return self._write_failed(assignment, before, given, failure), None
         except ApiError as error:
             return before.uncertain(), error
-        return await self._with_ownership(assignment, after, given)
+        after, refused, failed = await self._with_ownership(after, given)
+        if failed is not None:
+            return after, failed
+        if left_out or refused:
+            message = "; ".join(one for one in (left_out, refused) if one)
+            return self._incomplete(assignment, after, given, message), None
+        if plan.contested:
+            # Only what was stored: what is refused backs off by itself.
+            cause = repair_cause(given)
+            if before.spec not in (None, spec):
+                cause = replace(cause, is_fight=False)
+            after = replace(after, damping=after.damping.after(self._env.now(), cause))
+        return replace(after, repairs=Attempts()), None
 
     async def _with_ownership(
-        self, assignment: Assignment, known: KnownTarget, given: TargetInput
-    ) -> tuple[KnownTarget, ApiError | None]:
-        """Set who deletes the token: apart from it, so that a refusal does not hold it up."""
+        self, known: KnownTarget, given: TargetInput
+    ) -> tuple[KnownTarget, str, ApiError | None]:
+        """Set who deletes the token: apart from it, so that a refusal does not hold it up.
+
+        Also return what was refused, and why the target is not as it had been read.
+        """
         if known.target is None:
-            return known, None
+            return known, "", None
         try:
-            target = await self._store.set_ownership(given.spec, known.target)
+            delivery = await self._store.set_ownership(given.spec, known.target)
         except WriteFailed as failure:
-            return self._incomplete(assignment, known, given, str(failure)), None
+            return known, str(failure), None
         except ApiError as error:
-            return known.uncertain(), error
-        return replace(known, target=target), None
+            return known.uncertain(), "", error
+        return replace(known, target=delivery.target), delivery.left_out, None
 
     def _write_failed(
         self, assignment: Assignment, known: KnownTarget, given: TargetInput, failure: WriteFailed

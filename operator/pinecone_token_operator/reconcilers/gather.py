@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from pinecone_token_operator.api.conditions import Problem, Reason
 from pinecone_token_operator.env import Env
 from pinecone_token_operator.errors import ApiError, CredentialsInvalid
 from pinecone_token_operator.issuing.credentials import Credentials, fingerprint, read_credentials
 from pinecone_token_operator.keys import SecretKey
+from pinecone_token_operator.kube import secret_types
 from pinecone_token_operator.kube.interfaces import Requests
 from pinecone_token_operator.kube.paths import SECRETS
 from pinecone_token_operator.reconcilers.assignment import Assignment
@@ -18,7 +19,7 @@ from pinecone_token_operator.reconcilers.state import Known, KnownTarget
 from pinecone_token_operator.targets.secret_store import Versions
 from pinecone_token_operator.targets.store import TargetStore
 from pinecone_token_operator.targets.stored_token import StoredToken
-from pinecone_token_operator.targets.target import Target, stored_token
+from pinecone_token_operator.targets.target import Target, last_writer, stored_token
 
 # Requests at a time for the targets of one resource.
 CONCURRENT: Final = 16
@@ -136,7 +137,7 @@ class Gatherer:
     async def read_credentials(self, assignment: Assignment, known: Known) -> Reading:
         """Read the credentials."""
         namespace, name = key = assignment.credentials_key
-        error, version, credentials = None, None, None
+        error, version, credentials, writer = None, None, None, ""
         found: str | Problem
         try:
             secret = await self._api.request("GET", SECRETS.item(namespace, name))
@@ -144,9 +145,8 @@ class Gatherer:
             self._versions.note(
                 key, metadata["uid"], metadata["resourceVersion"], by=assignment.ref
             )
-            credentials = read_credentials(
-                secret.get("data") or {}, assignment.client_id_key, assignment.client_secret_key
-            )
+            writer = last_writer(metadata.get("managedFields") or ())
+            credentials = _read(secret, assignment)
         except ApiError as failure:
             if failure.not_found:
                 found = Problem(
@@ -170,6 +170,7 @@ class Gatherer:
             known,
             credentials=found,
             credentials_version=version,
+            credentials_writer=writer or known.credentials_writer,
             unusable_since=unusable_since,
         )
         return Reading(known, credentials, error)
@@ -230,6 +231,17 @@ def read_problem(error: ApiError, key: SecretKey) -> Problem:
     return Problem(
         Reason.API_SERVER_ERROR,
         f"the API server failed to return Secret {secret} ({status}); retrying",
+    )
+
+
+def _read(secret: Mapping[str, Any], assignment: Assignment) -> Credentials:
+    kind = secret.get("type")
+    if kind in secret_types.UNWATCHED:
+        raise CredentialsInvalid(
+            f"its type is {kind}, which is not watched; use a Secret of type Opaque"
+        )
+    return read_credentials(
+        secret.get("data") or {}, assignment.client_id_key, assignment.client_secret_key
     )
 
 

@@ -15,6 +15,7 @@ from pinecone_token_operator.issuing.issuer import Issuer
 from pinecone_token_operator.policies.input import Attempts
 from pinecone_token_operator.policies.plan import TokenPlan
 from pinecone_token_operator.policies.schedule import refresh_at
+from pinecone_token_operator.policies.token_chain import request_cause
 from pinecone_token_operator.reconcilers.assignment import Assignment
 from pinecone_token_operator.reconcilers.gather import Gatherer, Reading
 from pinecone_token_operator.reconcilers.state import Known
@@ -69,7 +70,8 @@ class IssueStep:
             return self._issue_failed(assignment, known, error)
         if plan.contested:
             # Only tokens that were issued: what fails backs off by itself.
-            known = replace(known, damping=known.damping.after(self._env.now()))
+            cause = request_cause(reading.known.token_input(assignment, 0.0), plan.why)
+            known = replace(known, damping=known.damping.after(self._env.now(), cause))
         return known
 
     async def _request(

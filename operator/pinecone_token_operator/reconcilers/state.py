@@ -38,6 +38,7 @@ class KnownTarget:
         repairs: which repairs of anything else failed lately.
         damping: repairs that another writer caused.
         delivered: the times of the token that was written to it last.
+        spec: what was wanted when it was written last; None if that is unknown.
         missing: whether it can be created without a read, because no version of it is known.
         read_at: when to read it again after a failed request; until then it is left alone. Only of
             one target among several.
@@ -52,6 +53,7 @@ class KnownTarget:
     repairs: Attempts = field(default_factory=Attempts)
     damping: Damping = field(default_factory=Damping)
     delivered: TokenTimes | None = None
+    spec: TargetSpec | None = None
     missing: bool = False
     read_at: datetime | None = None
 
@@ -85,6 +87,7 @@ class Known:
         credentials: the fingerprint of the credentials, or why there are none.
         credentials_version: the resourceVersion of the Secret that they were read from; None if
             they have to be read.
+        credentials_writer: the field manager that changed that Secret last; empty if unknown.
         unusable_since: since when the credentials cannot be used, if they can't.
         pending: a token that was issued and could not be written yet.
         cached: the token that was written last, where it is kept to restore a target.
@@ -100,6 +103,7 @@ class Known:
     generation: int = -1
     credentials: str | Problem = _NO_CREDENTIALS
     credentials_version: str | None = None
+    credentials_writer: str = ""
     unusable_since: datetime | None = None
     pending: StoredToken | None = None
     cached: StoredToken | None = None
@@ -164,6 +168,7 @@ class Known:
             deliverable=any(is_deliverable(one) for one in inputs),
             had_token=self.had_token or any(known.had_token for known in self.targets.values()),
             writer=next(writers, ""),
+            credentials_writer=self.credentials_writer,
             unusable_since=self.unusable_since,
             fraction=fraction,
         )

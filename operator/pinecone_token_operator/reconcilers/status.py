@@ -163,12 +163,15 @@ def _next_attempt(
     known, token_plan = outcome.known, outcome.token_plan
     if target.obstacle or known.trouble.problem:
         return None
-    if token_plan.problem:
-        contested = token_plan.problem.reason is Reason.TARGET_CONTESTED
-        return token_plan.wake_at if contested else None
+    if token_plan.problem and token_plan.problem.reason is not Reason.TARGET_CONTESTED:
+        return None
     blocked = known.attempts.retry_at or target.attempts.retry_at
-    if plan.problem:
+    if token_plan.problem and token_plan.held_until:
+        return token_plan.wake_at
+    if plan.problem and plan.problem.reason is not Reason.TARGET_CONTESTED:
         return plan.wake_at
+    if plan.held_until:
+        return plan.held_until
     return blocked or (times.refresh_at if times else None)
 
 

@@ -2,8 +2,9 @@
 
 import base64
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Any
 
 from pinecone_token_operator.api.common import CreationPolicy, DeletionPolicy, Template
@@ -69,6 +70,19 @@ class Desired:
     defaults: Mapping[str, str] = field(default_factory=dict)
 
 
+class Part(Enum):
+    """A part of a target that may be refused without holding up the token."""
+
+    IDENTITY = auto()
+    """The label by which the resource's Secrets are found."""
+    LABELS = auto()
+    """The template's labels."""
+    ANNOTATIONS = auto()
+    """The template's annotations."""
+    KEYS = auto()
+    """The template's data."""
+
+
 def desire(spec: TargetSpec, token: StoredToken) -> Desired:
     """Return our part of the Secret for a token."""
     metadata = spec.template.metadata
@@ -97,22 +111,50 @@ def desire(spec: TargetSpec, token: StoredToken) -> Desired:
     )
 
 
-def essential(spec: TargetSpec, token: StoredToken, target: Target | None) -> Desired:
+def essential(
+    spec: TargetSpec,
+    token: StoredToken,
+    target: Target | None,
+    parts: Collection[Part] = (),
+) -> Desired:
     """Return the least that delivers a token: no label and no part of the template.
 
     Where admission refuses the rest, the token is still delivered.
+
+    Args:
+        spec: what the resource wants.
+        token: the token.
+        target: the Secret as it is, if it exists.
+        parts: what to write besides.
     """
-    full = desire(spec, token)
+    full, metadata = desire(spec, token), spec.template.metadata
+    labels = {**metadata.labels} if Part.LABELS in parts else {}
+    annotations = {**metadata.annotations} if Part.ANNOTATIONS in parts else {}
+    keys = full.data if Part.KEYS in parts else TOKEN_KEYS
     managed = {**(target.managed if target else {"labels": [], "annotations": []})}
-    managed["data"] = sorted({*managed.get("data", ()), *TOKEN_KEYS})
-    annotations = {
-        **_token_annotations(spec, token),
-        names.MANAGED: json.dumps(managed, separators=(",", ":")),
-    }
+    for name, written in (("data", keys), ("labels", labels), ("annotations", annotations)):
+        managed[name] = sorted({*managed.get(name, ()), *written})
+    annotations |= _token_annotations(spec, token)
+    annotations[names.MANAGED] = json.dumps(managed, separators=(",", ":"))
     if spec.merges:
         annotations[names.DELETION_POLICY] = str(spec.deletion_policy)
-    data = {key: full.data[key] for key in TOKEN_KEYS}
-    return Desired(data=data, labels={}, annotations=annotations)
+    if Part.IDENTITY in parts:
+        labels[names.RESOURCE_UID] = spec.owner.uid
+    return Desired(
+        data={key: full.data[key] for key in keys}, labels=labels, annotations=annotations
+    )
+
+
+def contents(spec: TargetSpec, part: Part) -> str:
+    """Return what a part consists of, for people, such as `label app, label team`."""
+    metadata = spec.template.metadata
+    word, found = {
+        Part.IDENTITY: ("label", {names.RESOURCE_UID}),
+        Part.LABELS: ("label", metadata.labels.keys()),
+        Part.ANNOTATIONS: ("annotation", metadata.annotations.keys()),
+        Part.KEYS: ("key", spec.template.data.keys()),
+    }[part]
+    return ", ".join(f"{word} {name}" for name in sorted(found))
 
 
 def secret_to_create(

@@ -10,11 +10,14 @@ from pinecone_token_operator.kube.media_types import JSON, MERGE_PATCH
 from pinecone_token_operator.kube.paths import SECRETS
 from pinecone_token_operator.targets.secret import (
     Desired,
+    Part,
     Patch,
     TargetSpec,
     content_patch,
+    contents,
     desire,
     essential,
+    ownership_differs,
     ownership_patch,
     secret_to_create,
 )
@@ -82,13 +85,47 @@ class SecretStore:
                 stored = await self._write(spec, target, least, essential_only=True)
             except WriteFailed:
                 raise refusal from None
-            return _verified(spec, stored, least, str(refusal))
+            return await self._add_parts(spec, stored, token, str(refusal))
         return _verified(spec, stored, desired, "")
 
-    async def set_ownership(self, spec: TargetSpec, target: Target) -> Target:
+    async def _add_parts(
+        self, spec: TargetSpec, stored: Target, token: StoredToken, refusal: str
+    ) -> Delivery:
+        """Add to a token what is not refused, and name what is."""
+        accepted: list[Part] = []
+        left_out: list[str] = []
+        for part in Part:
+            what = contents(spec, part)
+            desired = essential(spec, token, stored, [*accepted, part])
+            patch = content_patch(stored, desired, prune=False)
+            if patch is None or not what:
+                accepted.append(part)
+                continue
+            try:
+                stored = await self._patch(spec, stored, patch, what)
+            except WriteFailed as failure:
+                left_out.append(str(failure))
+            else:
+                accepted.append(part)
+        desired = essential(spec, token, stored, accepted)
+        # A new Secret was created without its owner reference, which is set by itself.
+        created = not left_out and spec.owner_reference is not None
+        return _verified(spec, stored, desired, "; ".join(left_out) or ("" if created else refusal))
+
+    async def set_ownership(self, spec: TargetSpec, target: Target) -> Delivery:
         """Set who deletes the token with its resource; see `TargetStore.set_ownership`."""
         patch = ownership_patch(target, spec)
-        return target if patch is None else await self._patch(spec, target, patch)
+        if patch is None:
+            return Delivery(target)
+        what = "" if spec.merges else "owner reference"
+        stored = await self._patch(spec, target, patch, what)
+        if not ownership_differs(stored, spec):
+            return Delivery(stored)
+        explanation = (
+            f"admission changed Secret {'/'.join(spec.key)}: {what or 'deletion policy'} differs "
+            "from what was written; exempt this Secret from the admission policy or webhook"
+        )
+        return Delivery(stored, left_out=explanation)
 
     async def _write(
         self,
@@ -105,11 +142,19 @@ class SecretStore:
         # None: the reply to an earlier write was lost, and the token is there already.
         return target if patch is None else await self._patch(spec, target, patch)
 
-    async def _patch(self, spec: TargetSpec, target: Target, patch: Patch) -> Target:
-        return await self._send("PATCH", SECRETS.item(*spec.key), patch, spec, target)
+    async def _patch(
+        self, spec: TargetSpec, target: Target, patch: Patch, what: str = ""
+    ) -> Target:
+        return await self._send("PATCH", SECRETS.item(*spec.key), patch, spec, target, what)
 
     async def _send(
-        self, method: str, path: str, body: dict[str, Any], spec: TargetSpec, target: Target | None
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any],
+        spec: TargetSpec,
+        target: Target | None,
+        what: str = "",
     ) -> Target:
         content_type = JSON if method == "POST" else MERGE_PATCH
         try:
@@ -118,7 +163,7 @@ class SecretStore:
             if error.conflict or error.http_status == 0 or (error.not_found and target):
                 raise
             # Not chained: the server's message may quote the Secret.
-            message, final = explain_refusal(error, spec, target), error.is_refusal
+            message, final = explain_refusal(error, spec, target, what), error.is_refusal
         else:
             return self._seen(secret, spec.ref)
         raise WriteFailed(message, final=final)

@@ -55,7 +55,7 @@ class TargetStore(Protocol):
         """
         ...
 
-    async def set_ownership(self, spec: TargetSpec, target: Target) -> Target:
+    async def set_ownership(self, spec: TargetSpec, target: Target) -> Delivery:
         """Set who deletes the token with its resource; see `secret.ownership_patch`.
 
         Raises:

@@ -181,7 +181,7 @@ def read_target(secret: Mapping[str, Any]) -> Target:
         immutable=bool(secret.get("immutable")),
         data=secret.get("data") or {},
         keys=frozenset(secret.get("data") or ()),
-        writer=_last_writer(metadata.get("managedFields") or ()),
+        writer=last_writer(metadata.get("managedFields") or ()),
     )
     if target.writer == FIELD_MANAGER and not _is_whole(target):
         return replace(target, writer="")
@@ -252,7 +252,7 @@ def _is_whole(target: Target) -> bool:
     )
 
 
-def _last_writer(managed_fields: Sequence[Mapping[str, Any]]) -> str:
+def last_writer(managed_fields: Sequence[Mapping[str, Any]]) -> str:
     """Return the manager of the latest entry; of one second, anybody but ourselves.
 
     A writer that only removed fields has no entry.

@@ -39,15 +39,19 @@ _OWNER_REFERENCE: Final = "cannot set an ownerRef on a resource you can't delete
 _TERMINATING: Final = "because it is being terminated"
 
 
-def explain_refusal(error: ApiError, spec: TargetSpec, target: Target | None) -> str:
+def explain_refusal(
+    error: ApiError, spec: TargetSpec, target: Target | None, what: str = ""
+) -> str:
     """Return a sentence for people.
 
     Args:
         error: what the API server answered to the write.
         spec: what was to be written.
         target: the target as it was before, if it existed.
+        what: which part of the Secret was to be written; empty if it was the whole.
     """
     secret = f"Secret {'/'.join(spec.key)}"
+    secret = f"the {what} of {secret}" if what else secret
     status = f"{error.http_status} {error.reason}" if error.http_status else error.reason
     return f"the API server refused to write {secret} ({status}): {_advice(error, spec, target)}"
 

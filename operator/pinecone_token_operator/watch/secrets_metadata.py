@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, NoReturn
 
+from pinecone_token_operator.kube import secret_types
 from pinecone_token_operator.kube.interfaces import ApiServer
 from pinecone_token_operator.kube.paths import SECRETS
 from pinecone_token_operator.kube.versions import is_newer
@@ -19,11 +20,7 @@ from pinecone_token_operator.watch.reflector import INACTIVITY, Item, Reflector
 Key = tuple[str, str]
 """A Secret's (namespace, name)."""
 
-UNWATCHED_TYPES: Final = ("helm.sh/release.v1", "kubernetes.io/service-account-token")
-"""The types that a cluster has many of and that no resource should refer to: no change of such a
-Secret is reported, and its `resource_version` is not known to be current."""
-
-_FIELD_SELECTOR: Final = ",".join(f"type!={each}" for each in UNWATCHED_TYPES)
+_FIELD_SELECTOR: Final = ",".join(f"type!={each}" for each in secret_types.UNWATCHED)
 
 
 @dataclass(slots=True)

@@ -153,8 +153,8 @@ def test_two_writers_of_the_credentials_cost_few_exchanges(
     assert times > _MOST
     assert 5 <= endpoint.exchanges <= _MOST + 1
     assert "the credentials changed" in message
-    # The one that stays is used in the end.
-    kube.until(namespace, "Refreshed", "Succeeded", timeout=30)
+    # The one that stays is used in the end, and the fight is over after half a quiet minute.
+    kube.until(namespace, "Refreshed", "Succeeded", timeout=90)
 
 
 def contested_message(kube: Kube, namespace: str) -> str:

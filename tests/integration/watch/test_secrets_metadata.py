@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from pinecone_token_operator.kube import client as operator_kube
+from pinecone_token_operator.kube.secret_types import UNWATCHED
 from pinecone_token_operator.watch.health import WatchHealth
 from pinecone_token_operator.watch.reflector import RELIST_EVERY
-from pinecone_token_operator.watch.secrets_metadata import UNWATCHED_TYPES, Key, SecretReflector
+from pinecone_token_operator.watch.secrets_metadata import Key, SecretReflector
 from tests.support.api import Kube, secret_path
 from tests.support.api_proxy import ApiProxy
 from tests.support.cluster import Cluster
@@ -122,7 +123,7 @@ async def test_reflector_reports_only_wanted_secrets(
     assert running.reports.empty()
 
 
-@pytest.mark.parametrize("type_", UNWATCHED_TYPES)
+@pytest.mark.parametrize("type_", UNWATCHED)
 async def test_reflector_does_not_see_unwatched_types(
     kube: Kube, namespace: str, running: Reported, type_: str
 ) -> None:

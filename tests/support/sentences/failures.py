@@ -125,6 +125,7 @@ def credentials_problems() -> list[str]:
         make_secret() | {"data": {"client_id": encode("id")} | rest}
         for rest in ({}, {"client_secret": encode(" ")}, {"client_secret": "not base64"})
     ]
+    replies.append(make_secret() | {"type": "helm.sh/release.v1"})
     return [_line(credentials_problem(reply)) for reply in replies]
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from pinecone_token_operator.api.access_token import PineconeAccessToken, parse_resource
 from pinecone_token_operator.api.conditions import Problem, Reason
 from pinecone_token_operator.errors import ResourceInvalid
-from pinecone_token_operator.policies.contention import Damping
+from pinecone_token_operator.policies.contention import Cause, Damping
 from pinecone_token_operator.policies.input import Attempts
 from pinecone_token_operator.reconcilers.cluster_status import compute_cluster_status
 from pinecone_token_operator.reconcilers.copies import Copies
@@ -55,9 +55,16 @@ def _drifted(writer: str) -> Known:
     return with_target(known, damping=Damping(6, after(5)))
 
 
+def _fought() -> Known:
+    cause = Cause("Secret shop/search was repaired", "argocd")
+    return with_target(make_known(), damping=Damping(9, after(5), cause))
+
+
 def _requested_too_often() -> Known:
     known = make_known(secret=merge(make_secret(), {"metadata": {"managedFields": _FIELDS}}))
-    return replace(known, credentials="0ther", damping=Damping(6, after(5)))
+    return replace(
+        known, credentials="0ther", credentials_writer="argocd", damping=Damping(6, after(5))
+    )
 
 
 def _situations() -> Iterator[_Situation]:
@@ -92,6 +99,7 @@ def _situations() -> Iterator[_Situation]:
     yield "contested by another operator", _drifted("pinecone-token-operator"), None, after(5), None
     yield "contested by an unknown writer", _drifted(""), None, after(5), None
     yield "contested credentials", _requested_too_often(), None, after(5), None
+    yield "contested until lately", _fought(), None, after(6), None
     yield "owned by another resource", make_known(), None, after(1), "elder"
     yield "not managed by this resource", theirs, None, after(1), None
     yield "copy of another target", make_known(secret=_COPY), None, after(1), None

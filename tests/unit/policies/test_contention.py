@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pinecone_token_operator.api.conditions import Reason
-from pinecone_token_operator.policies.contention import Damping, contested
+from pinecone_token_operator.policies.contention import Cause, Damping, contested
 from pinecone_token_operator.targets.target import FIELD_MANAGER
 from tests.support.builders import NOON, after
 
@@ -113,3 +113,43 @@ def test_contested_problem_names_the_writer_and_the_next_repair(writer: str, wor
     assert problem.message.startswith("Secret shop/search was repaired 6 times; ")
     assert f"the last writer was {words};" in problem.message
     assert "2026-11-25T12:00:04Z" in problem.message
+
+
+REPAIRED = Cause("Secret shop/search was repaired", "argocd")
+
+
+@pytest.mark.parametrize(("count", "seconds"), [(5, 32), (10, 128), (13, 600), (99, 600)])
+def test_fight_is_reported_until_the_target_was_left_alone(count: int, seconds: int) -> None:
+    damping = Damping(count - 1, NOON).after(NOON, REPAIRED)
+    over = after(seconds=seconds)
+    assert damping.fought_until(over - timedelta(seconds=1)) == over
+    assert damping.fought_until(over) is None
+
+
+def test_fight_names_the_other_writer() -> None:
+    damping = Damping(4, NOON).after(NOON, REPAIRED)
+    problem = damping.fight()
+    assert problem is not None
+    assert "was repaired 5 times; the last writer was field manager argocd" in problem.message
+
+
+@pytest.mark.parametrize(
+    "damping",
+    [
+        pytest.param(Damping(), id="nothing happened"),
+        pytest.param(Damping(3, NOON).after(NOON, REPAIRED), id="a few repairs"),
+        pytest.param(
+            Damping(9, NOON).after(NOON, Cause("a refresh was requested", is_fight=False)),
+            id="a user asked for it",
+        ),
+    ],
+)
+def test_fight_is_not_reported(damping: Damping) -> None:
+    assert damping.fought_until(NOON) is None
+
+
+def test_writer_that_left_no_name_keeps_the_one_it_left_before() -> None:
+    nameless = Damping(5, NOON, REPAIRED).after(NOON, Cause(REPAIRED.what))
+    assert nameless.cause == REPAIRED
+    other = Damping(5, NOON, REPAIRED).after(NOON, Cause("the credentials changed"))
+    assert other.cause == Cause("the credentials changed")

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from pinecone_token_operator.api.conditions import Problem, Reason
+from pinecone_token_operator.kube.secret_types import UNWATCHED
 from pinecone_token_operator.policies.input import TargetInput
 from pinecone_token_operator.policies.ownership import find_obstacle
 from pinecone_token_operator.targets import names
@@ -119,6 +120,20 @@ def test_target_has_no_obstacle(given: TargetInput) -> None:
             Reason.TARGET_NOT_OWNED,
             "allow-merge",
             id="allows a merge no longer",
+        ),
+        pytest.param(
+            merging(open_secret(type="helm.sh/release.v1")),
+            Reason.TARGET_NOT_OWNED,
+            "type helm.sh/release.v1",
+            id="is of a type that is not watched",
+        ),
+        pytest.param(
+            make_target_input(
+                make_resource(target={"template": {"type": UNWATCHED[1]}}), target=None
+            ),
+            Reason.TARGET_NOT_OWNED,
+            f"type {UNWATCHED[1]}",
+            id="would be of a type that is not watched",
         ),
         pytest.param(
             merging(open_secret(data={"access_token": encode("theirs")})),

@@ -10,7 +10,6 @@ from tests.life.connection import ListFault
 from tests.life.lab import HOUR, MINUTE, Lab
 from tests.life.paths import SECRETS, TOKENS
 
-RULE = "an absence must be proven"
 FAULTS = {
     "404": ListFault(404),
     "500": ListFault(500),

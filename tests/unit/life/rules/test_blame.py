@@ -11,7 +11,6 @@ import pytest
 from tests.life.endpoint import DOWN, OK, Reply
 from tests.life.lab import HOUR, MINUTE, Lab
 
-RULE = "blame correctly"
 HTML = {"Content-Type": "text/html"}
 PAGES = {
     f"{status} {kind}": Reply(status, HTML, body)

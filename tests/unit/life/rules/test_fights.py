@@ -14,7 +14,6 @@ from tests.life.lab import HOUR, MINUTE, Lab
 from tests.life.writers import Writer, remover, reverter, stripper
 from tests.support.encoding import encode
 
-RULE = "never fight"
 # A few at once, then up to one in some minutes.
 FIRST_HOUR, LATER_HOUR = 60, 40
 

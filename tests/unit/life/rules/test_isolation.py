@@ -13,7 +13,6 @@ from tests.life.lab import HOUR, MINUTE, Lab
 from tests.life.paths import secrets_path, tokens_path
 from tests.life.rights import Permission
 
-RULE = "one failure stays in its place"
 GOOD, BAD, OTHER = "team-a", "team-b", "team-c"
 
 

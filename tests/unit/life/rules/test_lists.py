@@ -7,7 +7,6 @@ import pytest
 from tests.life.lab import HOUR, MINUTE, Lab
 from tests.life.paths import SECRETS, tokens_path
 
-RULE = "a list never overwrites newer watch events"
 RESYNC_AND_LIST = 15 * MINUTE
 
 

@@ -15,7 +15,6 @@ from tests.life.rights import Permission
 from tests.support.leaks import find_leaks
 
 REPORTED_WITHIN = 10
-RULE = "nothing that blocks the operator is silent"
 
 OBSTACLES: dict[str, Callable[[Lab], None]] = {
     "get of Secrets denied": lambda lab: lab.api.rights.revoked.add(Permission("get", "secrets")),

@@ -14,7 +14,6 @@ from tests.life.lab import HOUR, MINUTE, Lab
 from tests.life.paths import NAMESPACE, SECRETS, secrets_path, tokens_path
 from tests.support.documented import RESOURCE_UID
 
-RULE = "exactly one owner"
 TARGET = {"name": "shared"}
 
 

@@ -11,7 +11,6 @@ import pytest
 from tests.life.endpoint import FAILURES, OK
 from tests.life.lab import HOUR, MINUTE, Lab
 
-RULE = "one client id is one caller"
 COUNT = 30
 
 

@@ -12,8 +12,6 @@ from tests.life.admission import mutating
 from tests.life.lab import HOUR, MINUTE, Lab
 from tests.support.encoding import encode
 
-RULE = "trust what the server stored"
-
 
 @pytest.mark.parametrize(
     "patch",

@@ -13,7 +13,6 @@ from tests.life.admission import Review, guarded_owner_references, refusing
 from tests.life.lab import HOUR, MINUTE, Lab
 from tests.life.paths import SECRETS
 
-RULE = "the token first"
 TEMPLATE = {
     "target": {
         "template": {"metadata": {"labels": {"app": "shop"}, "annotations": {"team": "alice"}}}

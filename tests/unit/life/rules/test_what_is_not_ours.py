@@ -16,7 +16,6 @@ from tests.life.writers import Replicator
 from tests.support.documented import ALLOW_MERGE
 from tests.support.encoding import encode
 
-RULE = "what is not ours stays"
 THEIRS: Mapping[str, Any] = {
     "data": {"db-password": encode("theirs"), "region": encode("eu")},
     "labels": {"app": "billing"},
