@@ -123,6 +123,8 @@ def test_endpoint_failure_keeps_the_current_token(
 
     one.wait(lambda: one.get("/readyz")[0] == 503, "expiry")
     assert one.get("/startup")[0] == 200
+    one.wait_for_line("there is no valid token")
+    one.wait(lambda: 'token_ready{name="",namespace=""} 0.0' in one.get("/metrics")[1], "a sample")
     endpoint.mode = "ok"
     one.wait(lambda: one.token() != first, "recovery")
 
@@ -164,6 +166,8 @@ def test_sigterm_exits_0_within_a_second(
 
     assert code == 0
     assert seconds < 1.0
+    if when != "starting":
+        assert one.messages()[-1] == "Stopped"
 
 
 def libraries(one: Sidecar) -> str:
