@@ -1,14 +1,13 @@
 """What `doctor` may find, and what it finds in a resource's own status. No I/O, no clock."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Any, Final
 
-from pinecone_token_operator.api.conditions import READY, REFRESHED, Reason
+from pinecone_token_operator.api.conditions import READY, REFRESHED, TARGETS_READY, Reason
 from pinecone_token_operator.kubectl_plugin.resource import (
-    TARGETS_READY,
     Resource,
     parse_moment,
     since,
@@ -108,20 +107,25 @@ def _overdue(resource: Resource, now: datetime, subject: str) -> Finding | None:
 
 
 def _conditions(resource: Resource, now: datetime, subject: str) -> Iterator[Finding]:
-    seen: set[object] = set()
+    found: list[Finding] = []
     for kind, severity in (
         (READY, Severity.ERROR),
         (REFRESHED, Severity.WARNING),
         (TARGETS_READY, Severity.WARNING),
     ):
         condition = resource.condition(kind)
-        reason = condition.get("reason")
+        reason, message = condition.get("reason"), str(condition.get("message"))
         is_good = condition.get("status") == "True" and reason != Reason.TARGET_INCOMPLETE
         # A suspended resource has a finding already.
-        if not condition or is_good or reason in seen or reason == Reason.SUSPENDED:
+        if not condition or is_good or (reason == Reason.SUSPENDED and resource.is_suspended):
             continue
-        seen.add(reason)
-        yield _condition(condition, severity, subject)
+        if found and found[0].problem.endswith(message):
+            # The message of Ready ends with why the latest refresh failed.
+            advice = found[0].advice or _ADVICE.get(str(reason), "")
+            found[0] = replace(found[0], advice=advice)
+        else:
+            found.append(_condition(condition, severity, subject))
+    yield from found
     if resource.condition(READY).get("status") == "True" and resource.is_expired(now):
         expired_at = resource.time("expiresAt")
         yield Finding(

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from pinecone_token_operator.api.conditions import READY, REFRESHED
+from pinecone_token_operator.api.conditions import READY, REFRESHED, TARGETS_READY
 from pinecone_token_operator.kubectl_plugin.kinds import KindEntry, Reference
 
-TARGETS_READY: Final = "TargetsReady"
 _SHOWN: Final = (READY, REFRESHED, TARGETS_READY)
 NO_STATUS: Final = "no operator has set a status yet"
 EXPIRED: Final = "the token has expired, and no operator has reported it"

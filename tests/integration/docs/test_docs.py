@@ -30,12 +30,13 @@ DOCUMENTS = [README, *DOCS]
 INSTALLED = {
     "cluster-tokens",
     "consuming",
+    "kubectl-plugin",
     "security",
     "troubleshooting",
     "uninstalling",
     "upgrading",
 }
-USED = {"security", "troubleshooting", "uninstalling", "upgrading"}
+USED = {"kubectl-plugin", "security", "troubleshooting", "uninstalling", "upgrading"}
 # Flags of helm and kubectl that the pages explain.
 FLAGS_OF_OTHERS = {"--dry-run", "--no-hooks", "--reset-then-reuse-values", "--set"}
 INSTALL = """
@@ -64,8 +65,12 @@ class Reader:
             (directory / name).symlink_to(ROOT / name)
         # make creates one; here it is the environment that runs the tests.
         (directory / ".venv").symlink_to(Path(sys.executable).parents[1])
-        own = Path(sys.executable).with_name("pinecone-token-operator")
-        (programs / own.name).symlink_to(own)
+        for name in (
+            "pinecone-token-operator",
+            "kubectl-pinecone_token",
+            "kubectl_complete-pinecone_token",
+        ):
+            (programs / name).symlink_to(Path(sys.executable).with_name(name))
         self._environ = {
             "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
             "HOME": str(directory),

@@ -134,7 +134,7 @@ def test_use_of_a_target_is_found(used: dict[str, Any], way: Way, where: str) ->
         ),
     ],
 )
-def test_what_does_not_use_a_target_is_not_found(unused: dict[str, Any]) -> None:
+def test_other_pods_are_not_consumers(unused: dict[str, Any]) -> None:
     assert find_uses([unused], SECRET) == []
 
 

@@ -58,6 +58,18 @@ FRESH = {"expiresAt": "2026-11-25T12:30:00Z", "refreshAt": "2026-11-25T12:19:00Z
             id="one cause is one finding",
         ),
         pytest.param(
+            {
+                "conditions": [
+                    condition("Ready", "False", "TokenMissing") | {"message": "no token: why"},
+                    condition("Refreshed", "False", "Throttled") | {"message": "why"},
+                ]
+            },
+            {},
+            Severity.ERROR,
+            "Ready is False, TokenMissing: no token: why",
+            id="cause of a missing token",
+        ),
+        pytest.param(
             {"conditions": [GOOD[0], condition("Refreshed", "True", "TargetIncomplete")], **FRESH},
             {},
             Severity.WARNING,
@@ -102,7 +114,7 @@ def test_resource_without_trouble_has_no_finding(obj: dict[str, Any]) -> None:
     assert list(in_resource(Resource(NAMESPACED, obj), after(10))) == []
 
 
-def test_finding_names_a_cluster_scoped_resource_without_a_namespace() -> None:
+def test_cluster_scoped_resource_is_named_without_a_namespace() -> None:
     obj = raw_resource({"namespace": ""})
 
     (finding,) = in_resource(Resource(CLUSTER, obj), NOON)
