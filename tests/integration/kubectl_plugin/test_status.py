@@ -2,11 +2,14 @@
 
 import json
 import re
+import signal
+import subprocess
 
 import yaml
 
 from tests.support.api import Kube
-from tests.support.kubectl_plugin import Plugin, container, run_pod
+from tests.support.cluster import Cluster
+from tests.support.kubectl_plugin import PLUGIN, Plugin, container, run_pod
 from tests.support.operator_process import StartOperator
 from tests.support.token_endpoint import TokenEndpoint
 
@@ -142,3 +145,23 @@ def test_status_of_an_unknown_resource_fails_in_one_line(plugin: Plugin) -> None
     assert done.returncode == 3
     assert done.stderr.startswith("kubectl pinecone-token: pineconeaccesstokens")
     assert done.stderr.endswith('"nothing" not found (404 NotFound)\n')
+
+
+def test_watch_prints_a_change_until_it_is_interrupted(
+    cluster: Cluster, kube: Kube, namespace: str
+) -> None:
+    kube.create_token(namespace, NAME)
+    command = [str(PLUGIN), "status", "--watch", "-n", namespace]
+    with subprocess.Popen(
+        [*command, f"--kubeconfig={cluster.kubeconfig}"], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        first = [process.stdout.readline() for _ in range(2)]
+        kube.patch_token(namespace, NAME, {"spec": {"suspend": True}})
+        then = [process.stdout.readline() for _ in range(2)]
+        process.send_signal(signal.SIGINT)
+        rest = process.stdout.read()
+
+    assert "suspended" not in "".join(first)
+    assert "suspended" in then[1]
+    assert (process.returncode, rest) == (130, "")
