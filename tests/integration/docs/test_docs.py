@@ -37,8 +37,11 @@ INSTALLED = {
     "upgrading",
 }
 USED = {"kubectl-plugin", "security", "troubleshooting", "uninstalling", "upgrading"}
-# Flags of helm and kubectl that the pages explain.
-FLAGS_OF_OTHERS = {"--dry-run", "--no-hooks", "--reset-then-reuse-values", "--set"}
+# Flags of docker, helm and kubectl that the pages explain.
+FLAGS_OF_OTHERS = {
+    *("--build-arg", "--dry-run", "--no-hooks", "--reset-then-reuse-values", "--set"),
+    "--take-ownership",
+}
 INSTALL = """
 helm install pinecone-token-operator charts/pinecone-token-operator \
   --namespace pinecone-token-operator --create-namespace
