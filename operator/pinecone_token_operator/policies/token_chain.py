@@ -74,6 +74,8 @@ def plan_token(given: TokenInput, now: datetime) -> TokenPlan:
         held = given.damping.fight()
         moments.append(fought_until)
     return TokenPlan(
+        # Some targets have it: the others get it, too, and do not hold up the next refresh.
+        deliver=given.pending if _is_usable(given, now) else None,
         problem=held,
         held_until=held_until,
         wake_at=min(moments, default=None),
@@ -94,12 +96,8 @@ def request_cause(given: TokenInput, why: str) -> Cause:
 def _at_hand(given: TokenInput, now: datetime) -> tuple[StoredToken, datetime] | None:
     """Return a token in memory that the targets lack, and until when it is of use."""
     pending, cached = given.pending, given.cached
-    if pending and pending.credentials == given.credentials and pending.expires_at > now:
-        if pending.times != given.times:
-            return pending, pending.expires_at
-        # Some targets have it: those that cannot be written do not hold up the next refresh.
-        if pending.refresh_at > now and not _is_requested(given, pending.times):
-            return pending, pending.refresh_at
+    if _is_usable(given, now) and pending and pending.times != given.times:
+        return pending, pending.expires_at
     if (
         cached
         and (given.times is None or given.is_reverted)
@@ -109,6 +107,16 @@ def _at_hand(given: TokenInput, now: datetime) -> tuple[StoredToken, datetime] |
     ):
         return cached, cached.refresh_at
     return None
+
+
+def _is_usable(given: TokenInput, now: datetime) -> bool:
+    """Return whether the pending token can be delivered."""
+    pending = given.pending
+    return (
+        pending is not None
+        and pending.credentials == given.credentials
+        and pending.expires_at > now
+    )
 
 
 def _dues(given: TokenInput, now: datetime) -> list[_Due]:

@@ -134,3 +134,20 @@ def test_requested_refresh_reaches_all_copies(
     assert len(tokens) == 1
     assert before not in tokens
     assert endpoint.exchanges == 2
+
+
+def test_new_namespace_gets_a_copy_while_the_endpoint_fails(
+    fleet: Fleet, start: StartFleetOperator, endpoint: TokenEndpoint
+) -> None:
+    first = fleet.add("first")
+    endpoint.lifetime = 60
+    start()
+    fleet.create(refreshBefore="30s")
+    fleet.until_ready("1/1")
+    endpoint.mode = "down"
+    name = "pinecone.token-operator.dev/refresh-requested-at"
+    fleet.patch({"metadata": {"annotations": {name: "now"}}})
+    fleet.until_condition("Refreshed", "False", "Unavailable")
+    second = fleet.add("second")
+    fleet.until_copied(second, 5)
+    assert fleet.token(second) == fleet.token(first)

@@ -499,3 +499,25 @@ def test_contested_requests_alone_are_held_back(one: TokenInput, now: datetime) 
         assert plan == calm
     if plan.contested:
         assert one.damping.held_until is None or one.damping.held_until <= now
+
+
+@pytest.mark.parametrize("minutes", [5, 25])
+def test_token_that_some_targets_hold_reaches_the_others(minutes: float) -> None:
+    token = make_token()
+    given = make_token_input(pending=token)
+    due = minutes > 19
+    plan = plan_token(given, after(minutes))
+    assert (bool(plan.why), plan.deliver) == ((True, None) if due else (False, token))
+    # While the token endpoint fails, too.
+    problem = Problem(Reason.UNAVAILABLE, "the token endpoint answered 503")
+    waiting = replace(given, attempts=Attempts(1, after(28), problem, given.basis))
+    assert plan_token(waiting, after(minutes)).deliver == token
+
+
+def test_token_that_some_targets_hold_does_not_wait_for_a_damped_request() -> None:
+    token = make_token()
+    wanted = replace(make_wanted(), request="again")
+    given = make_token_input(pending=token, wanted=wanted, damping=Damping(9, after(20)))
+    plan = plan_token(given, after(5))
+    assert (plan.why, plan.deliver) == ("", token)
+    assert plan.wake_at == after(19)
