@@ -3,10 +3,11 @@
     make bench
 
 N (1000) is the number of resources. BENCH_PARTS names the parts to run, out of changes, burst,
-steady, restart, growth, others, shards. BENCH_LATENCY_MS (50) is the endpoint's response time,
-BENCH_SECONDS (60) how long steady refreshing is measured, BENCH_GROWTH (100,1000,10000) the numbers
-of resources to compare, BENCH_FOREIGN (50000) the number of unrelated Secrets, BENCH_SHARDS (4) the
-number of operators that share the work on N resources each, BENCH_JSON the file for the figures.
+steady, restart, growth, others, shards, namespaces. BENCH_LATENCY_MS (50) is the endpoint's
+response time, BENCH_SECONDS (60) how long steady refreshing is measured, BENCH_GROWTH
+(100,1000,10000) the numbers of resources to compare, BENCH_FOREIGN (50000) the number of unrelated
+Secrets, BENCH_SHARDS (4) the number of operators that share the work on N resources each,
+BENCH_JSON the file for the figures.
 """
 
 import json
@@ -18,7 +19,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
 
-from tests.bench import burst, changes, growth, machine, other_secrets, restart, shards, steady
+from tests.bench import (
+    burst,
+    changes,
+    growth,
+    machine,
+    namespaces,
+    other_secrets,
+    restart,
+    shards,
+    steady,
+)
 from tests.bench.figures import Figure, table
 from tests.bench.progress import say
 from tests.bench.settings import Settings, read_settings
@@ -32,6 +43,7 @@ _PARTS: dict[str, Callable[[Settings], Iterator[Figure]]] = {
     "growth": growth.measure,
     "others": other_secrets.measure,
     "shards": shards.measure,
+    "namespaces": namespaces.measure,
 }
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.support.variables import SettingsError, whole_number
 
-PARTS = ("changes", "burst", "steady", "restart", "growth", "others", "shards")
+PARTS = ("changes", "burst", "steady", "restart", "growth", "others", "shards", "namespaces")
 MAX = 100_000
 
 
