@@ -146,9 +146,10 @@ def _next_attempt(outcome: Outcome, times: TokenTimes | None) -> datetime | None
     known, token_plan = outcome.known, outcome.token_plan
     if known.trouble.problem:
         return None
-    if token_plan.problem:
-        contested = token_plan.problem.reason is Reason.TARGET_CONTESTED
-        return token_plan.wake_at if contested else None
+    if token_plan.held_until:
+        return token_plan.wake_at
+    if token_plan.problem and token_plan.problem.reason is not Reason.TARGET_CONTESTED:
+        return None
     return known.attempts.retry_at or (times.refresh_at if times else None)
 
 
