@@ -25,7 +25,7 @@ each_row = pytest.mark.parametrize("name", ROWS)
 
 @pytest.fixture(scope="module")
 def namespaces(cluster: Cluster) -> Iterator[None]:
-    names = (NAMESPACE, *WATCHED)
+    names = (NAMESPACE, *WATCHED, "chart-accounts")
     for name in names:
         cluster.kubectl("create", "namespace", name)
     yield
@@ -251,7 +251,7 @@ def test_old_kubernetes_version_is_rejected(version: str) -> None:
 
 
 def test_rendered_crds_equal_those_in_crds() -> None:
-    rendered = crds(objects())
+    rendered = crds(objects("--set", "clusterAccessTokens.enabled=true"))
 
     sources = [yaml.safe_load(path.read_text("utf-8")) for path in (ROOT / "crds").iterdir()]
     assert {each["metadata"]["name"]: each["spec"] for each in rendered} == {
