@@ -268,6 +268,8 @@ class Oracle:
         if resource.merges:
             policy = "Delete" if resource.deletes else "Retain"
             expected["annotations"][documented.DELETION_POLICY] = policy
+        else:
+            expected["annotations"].setdefault(documented.RELOADER_IGNORE, "true")
         actual = {
             "data": target.data,
             "labels": target.labels,
