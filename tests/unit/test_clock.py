@@ -128,7 +128,8 @@ def test_clock_ignores_an_invalid_date(date: str) -> None:
     assert world.clock.now() == NOON
 
 
-@given(st.lists(st.tuples(st.floats(0, 100), st.floats(-10, 10)), min_size=1))
+# Replies whose dates, in whole seconds, differ by less than what counts as a step: 10 s.
+@given(st.lists(st.tuples(st.floats(0, 100), st.floats(-4.4, 4.4)), min_size=1))
 def test_clock_never_goes_back_without_a_step(steps: list[tuple[float, float]]) -> None:
     world = World()
     world.replies()
@@ -136,7 +137,7 @@ def test_clock_never_goes_back_without_a_step(steps: list[tuple[float, float]]) 
     for passed, ahead in steps:
         world.passes(passed)
         readings.append(world.clock.now())
-        world.replies(1, timedelta(seconds=ahead / 2))
+        world.replies(1, timedelta(seconds=ahead))
         readings.append(world.clock.now())
     assert readings == sorted(readings)
 

@@ -88,6 +88,7 @@ class TokenInput:
         damping: unscheduled token requests that another writer caused.
         deliverable: whether some target may be written.
         had_token: whether a target held a token before.
+        recreated: whether that was a target of a deleted resource of the same name.
         writer: the field manager that changed the target last; empty if unknown.
         credentials_writer: the field manager that changed the credentials last; empty if unknown.
         unusable_since: since when the credentials cannot be used, if they can't.
@@ -105,6 +106,7 @@ class TokenInput:
     damping: Damping = field(default_factory=Damping)
     deliverable: bool = True
     had_token: bool = False
+    recreated: bool = False
     writer: str = ""
     credentials_writer: str = ""
     unusable_since: datetime | None = None

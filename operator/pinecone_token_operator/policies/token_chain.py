@@ -23,6 +23,7 @@ _SKEW: Final = timedelta(seconds=30)
 _SPREAD: Final = timedelta(seconds=0.75)
 _CHANGED: Final = "the credentials changed"
 _REQUESTED: Final = "a refresh was requested"
+_RECREATED: Final = "the resource was recreated"
 _ALWAYS: Final = datetime(1, 1, 1, tzinfo=UTC)
 
 
@@ -85,7 +86,7 @@ def plan_token(given: TokenInput, now: datetime) -> TokenPlan:
 
 def request_cause(given: TokenInput, why: str) -> Cause:
     """Return what to record about a request that another writer caused."""
-    if why == _REQUESTED:
+    if why in {_REQUESTED, _RECREATED}:
         return Cause(why, is_fight=False)
     # Another instance, with other settings, replaces the token and not the credentials.
     replaced = given.delivered is not None and given.times != given.delivered
@@ -133,6 +134,8 @@ def _dues(given: TokenInput, now: datetime) -> list[_Due]:
 def _missing(given: TokenInput, _: datetime) -> _Due | None:
     if given.times is not None:
         return None
+    if given.recreated:
+        return _Due(_ALWAYS, _RECREATED, contested=True)
     if given.had_token:
         return _Due(_ALWAYS, "the target lost its token", contested=True)
     return _Due(_ALWAYS, "the target holds no intact token")

@@ -94,6 +94,7 @@ class Known:
         delivered: the times of the token that was written last.
         handled_request: the latest requested refresh that was served.
         had_token: whether a target held a token that is not one any more.
+        recreated: whether a resource of this name was deleted shortly before.
         attempts: which token requests failed lately.
         damping: unscheduled token requests that another writer caused.
         trouble: which reconciles failed lately because of the API server or a bug.
@@ -110,6 +111,7 @@ class Known:
     delivered: TokenTimes | None = None
     handled_request: str = ""
     had_token: bool = False
+    recreated: bool = False
     attempts: Attempts = field(default_factory=Attempts)
     damping: Damping = field(default_factory=Damping)
     trouble: Attempts = field(default_factory=Attempts)
@@ -167,6 +169,7 @@ class Known:
             damping=self.damping,
             deliverable=any(is_deliverable(one) for one in inputs),
             had_token=self.had_token or any(known.had_token for known in self.targets.values()),
+            recreated=self.recreated and self.delivered is None,
             writer=next(writers, ""),
             credentials_writer=self.credentials_writer,
             unusable_since=self.unusable_since,

@@ -19,6 +19,7 @@ from pinecone_token_operator.kube.interfaces import RequestsAndLists
 from pinecone_token_operator.reconcilers.assignment import Assignment, FindRival
 from pinecone_token_operator.reconcilers.cleanup import resource_exists
 from pinecone_token_operator.reconcilers.outcome import Outcome
+from pinecone_token_operator.reconcilers.predecessors import Predecessors
 from pinecone_token_operator.reconcilers.refresh import MakeRefresher
 from pinecone_token_operator.reconcilers.state import State
 from pinecone_token_operator.reconcilers.status import Status, invalid_status
@@ -81,6 +82,7 @@ class TokenReconciler(ABC, Generic[R]):
             api=uses.api, kind=self.kind, record=uses.record, missed=uses.missed
         )
         self._states: dict[tuple[ObjectRef, str], State] = {}
+        self._predecessors = Predecessors()
 
     # What differs by kind
 
@@ -162,7 +164,7 @@ class TokenReconciler(ABC, Generic[R]):
 
     def forget(self, resource: Resource) -> None:
         """Drop what is known of a resource that is gone."""
-        self._states.pop((resource.ref, resource.metadata.uid), None)
+        self._drop_state(resource)
         self._uses.metrics.forget(resource.ref)
 
     def status_seen(self, resource: Resource, status: Mapping[str, Any]) -> None:
@@ -198,8 +200,15 @@ class TokenReconciler(ABC, Generic[R]):
         # By UID, so that nothing of a resource is taken for another of the same name.
         identity = resource.ref, resource.metadata.uid
         if identity not in self._states:
-            self._states[identity] = State.of(resource.status, resource.metadata.generation)
+            state = State.of(resource.status, resource.metadata.generation)
+            state.known = self._predecessors.hand_over(resource.ref, state.known)
+            self._states[identity] = state
         return self._states[identity]
+
+    def _drop_state(self, resource: Resource) -> None:
+        state = self._states.pop((resource.ref, resource.metadata.uid), None)
+        if state is not None:
+            self._predecessors.add(resource.ref, state.known)
 
     def _is_wanted(self, assignment: Assignment) -> bool:
         resource = self._uses.index.get(assignment.ref)
@@ -210,7 +219,7 @@ class TokenReconciler(ABC, Generic[R]):
         if self._uses.index.get(resource.ref) is None:
             self.forget(resource)
         else:
-            self._states.pop((resource.ref, resource.metadata.uid), None)
+            self._drop_state(resource)
 
     async def _exists(self, assignment: Assignment) -> bool:
         """Ask whether a resource is there; a successor of it was missed."""

@@ -128,3 +128,30 @@ def test_first_repairs_are_made_at_once(lab: Lab) -> None:
         lab.patch_secret("a", {"data": {"token_type": None}})
         lab.run(2)
         assert (lab.data("a") or {}).get("token_type") == "Bearer"
+
+
+def test_recreating_a_resource_in_a_loop_costs_few_exchanges(lab: Lab) -> None:
+    lab.create("a")
+    lab.wait_until_ready("a")
+
+    for most in (FIRST_HOUR, LATER_HOUR):
+        exchanges = lab.exchanges
+        for _ in range(HOUR // 10):
+            lab.delete_resource("a")
+            lab.run(4)
+            lab.create("a")
+            lab.run(5)
+        assert lab.exchanges - exchanges <= most
+
+    refreshed = lab.conditions("a")["Refreshed"]
+    assert refreshed["reason"] == "TargetContested"
+    assert "the resource was recreated" in refreshed["message"]
+    lab.wait_until_ready("a", seconds=6 * MINUTE)
+
+
+def test_recreated_resource_gets_its_token_at_once(lab: Lab) -> None:
+    for _ in range(3):
+        lab.create("a")
+        lab.wait_until_ready("a")
+        lab.delete_resource("a")
+        lab.run(5)
