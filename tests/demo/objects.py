@@ -14,7 +14,7 @@ NAMESPACE = "pinecone-demo"
 
 _EXAMPLES = ROOT / "examples"
 _MORE = Path(__file__).with_name("more-resources.yaml")
-_NEEDS_NODES = "pod.yaml"
+_APPLIED = ("access-token-template.yaml", "access-token.yaml", "credentials.yaml")
 
 Say = Callable[[str], None]
 
@@ -63,9 +63,9 @@ def namespace(env: Environment, say: Say) -> Iterator[None]:
 
 def apply_examples(env: Environment, say: Say) -> None:
     """Apply the examples and a few more resources."""
-    paths = sorted(path for path in _EXAMPLES.glob("*.yaml") if path.name != _NEEDS_NODES)
+    paths = [_EXAMPLES / name for name in _APPLIED]
     names = ", ".join(path.name for path in paths)
     say(f"Applying examples/ with kubectl ({names}) and the demo's {_MORE.name}.")
-    say(f"Skipping examples/{_NEEDS_NODES}: it creates a pod, which the demo does not need.")
+    say("Skipping the other examples: they create pods, which the demo does not need.")
     files = [f"--filename={path}" for path in (*paths, _MORE)]
     env.kubectl("apply", f"--namespace={NAMESPACE}", *files)

@@ -5,6 +5,7 @@ import pytest
 from tests.integration.cluster_tokens.conftest import StartFleetOperator
 from tests.support.api import secret_path
 from tests.support.cluster import Cluster
+from tests.support.encoding import encode
 from tests.support.fleet import TARGET, Fleet
 from tests.support.token_endpoint import TokenEndpoint
 
@@ -38,8 +39,8 @@ def test_failing_namespaces_do_not_hold_up_the_others(
     assert fleet.condition("TargetsReady") == ("True", "AllCopied")
     assert endpoint.exchanges == 1
     # In no namespace is anything removed that is not the operator's.
-    fleet.kube.delete(secret_path(taken, TARGET))
-    fleet.kube.create_secret(taken, TARGET, {"theirs": "2"})
+    theirs = {"type": "Opaque", "metadata": {"name": TARGET}, "data": {"theirs": encode("2")}}
+    fleet.kube.replace(secret_path(taken, TARGET), theirs)
     fleet.unselect(taken)
     fleet.until_ready("4/4")
     assert fleet.kube.secret(taken, TARGET) == {"theirs": "2"}

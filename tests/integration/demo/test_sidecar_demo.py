@@ -1,9 +1,9 @@
 """`make demo-sidecar` as a user runs it, and what it says of broken promises."""
 
+import os
 import signal
 import subprocess
 import sys
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,14 +18,23 @@ COMMAND = [sys.executable, "-m", "tests.demo.sidecar"]
 GOOD = Seen(reads=1000, tokens=4, least_left=3.2, stop_seconds=0.1)
 
 
-def left_behind() -> set[Path]:
-    return set(Path(tempfile.gettempdir()).glob("demo-sidecar-*"))
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """Return an environment whose directory for temporary files no other process uses."""
+    return {**os.environ, "TMPDIR": str(tmp_path)}
 
 
-def test_sidecar_demo_keeps_its_promises_and_cleans_up() -> None:
-    before = left_behind()
+def test_sidecar_demo_keeps_its_promises_and_cleans_up(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
     done = subprocess.run(
-        COMMAND, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        COMMAND,
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     output = done.stdout + done.stderr
 
@@ -42,13 +51,17 @@ def test_sidecar_demo_keeps_its_promises_and_cleans_up() -> None:
     assert output.count("kept: ") == len(promises(GOOD))
     assert TOKEN_PREFIX not in output
     assert SECRET not in output
-    assert left_behind() <= before
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_stopped_sidecar_demo_cleans_up() -> None:
-    before = left_behind()
+def test_stopped_sidecar_demo_cleans_up(environment: dict[str, str], tmp_path: Path) -> None:
     with subprocess.Popen(
-        COMMAND, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        COMMAND,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as demo:
         assert demo.stdout
         while "wrote the first token" not in demo.stdout.readline():
@@ -57,7 +70,7 @@ def test_stopped_sidecar_demo_cleans_up() -> None:
         output, errors = demo.communicate(timeout=30)
     assert demo.returncode == 130, output + errors
     assert "Traceback" not in errors
-    assert left_behind() <= before
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -514,7 +514,7 @@ def test_token_that_some_targets_hold_reaches_the_others(minutes: float) -> None
     assert plan_token(waiting, after(minutes)).deliver == token
 
 
-def test_token_that_some_targets_hold_does_not_wait_for_a_damped_request() -> None:
+def test_token_in_some_targets_waits_for_no_damped_request() -> None:
     token = make_token()
     wanted = replace(make_wanted(), request="again")
     given = make_token_input(pending=token, wanted=wanted, damping=Damping(9, after(20)))
