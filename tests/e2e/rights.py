@@ -15,6 +15,8 @@ Right = tuple[str, str]
 """A resource and a verb."""
 
 _FORBIDDEN = (401, 403)
+# An update of what does not exist, such as the Lease, creates it and takes that permission, too.
+_CREATES = {("update", 201): ("create",)}
 
 
 def granted(release: Release) -> set[Right]:
@@ -50,7 +52,10 @@ def requests(release: Release, mark: int) -> list[Request]:
 def used(asked: list[Request]) -> set[Right]:
     """Return the permissions that were used; public paths are not resources."""
     return {
-        (f"{one.resource}/{one.subresource}".rstrip("/"), one.verb) for one in asked if one.resource
+        (f"{one.resource}/{one.subresource}".rstrip("/"), verb)
+        for one in asked
+        if one.resource
+        for verb in (one.verb, *_CREATES.get((one.verb, one.code), ()))
     }
 
 

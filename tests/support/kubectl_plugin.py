@@ -90,3 +90,10 @@ def run_pod(
     ]
     status = {"phase": "Running", "startTime": started, "containerStatuses": statuses}
     kube.patch(f"{pods}/{name}/status", {"status": status})
+
+
+def create_ready_token(kube: Kube, namespace: str) -> None:
+    """Create a resource `search` with its credentials, and wait until it has a token."""
+    kube.create_credentials(namespace)
+    kube.create_token(namespace, "search")
+    kube.until(namespace, "Ready", "TokenValid")

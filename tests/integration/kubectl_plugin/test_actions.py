@@ -2,17 +2,11 @@
 
 from tests.support.api import Kube, eventually
 from tests.support.documented import REFRESH_REQUESTED_AT
-from tests.support.kubectl_plugin import Plugin
+from tests.support.kubectl_plugin import Plugin, create_ready_token
 from tests.support.operator_process import StartOperator
 from tests.support.token_endpoint import TokenEndpoint
 
 NAME = "search"
-
-
-def ready(kube: Kube, namespace: str) -> None:
-    kube.create_credentials(namespace)
-    kube.create_token(namespace, NAME)
-    kube.until(namespace, "Ready", "TokenValid")
 
 
 def test_refresh_waits_until_the_operator_has_a_new_token(
@@ -23,7 +17,7 @@ def test_refresh_waits_until_the_operator_has_a_new_token(
     plugin: Plugin,
 ) -> None:
     start_operator()
-    ready(kube, namespace)
+    create_ready_token(kube, namespace)
     before = len(endpoint.tokens)
 
     done = plugin.run("refresh", NAME, "--wait")
@@ -41,7 +35,7 @@ def test_refresh_reports_why_it_failed(
     plugin: Plugin,
 ) -> None:
     start_operator()
-    ready(kube, namespace)
+    create_ready_token(kube, namespace)
     endpoint.credentials = {}
 
     done = plugin.run("refresh", NAME, "--wait")
@@ -76,7 +70,7 @@ def test_suspend_and_resume_change_the_resource(
     kube: Kube, namespace: str, start_operator: StartOperator, plugin: Plugin
 ) -> None:
     start_operator()
-    ready(kube, namespace)
+    create_ready_token(kube, namespace)
 
     suspended = plugin.run("suspend", NAME)
     refused = plugin.run("refresh", NAME, "--wait")
@@ -111,7 +105,7 @@ def test_print_prints_the_token_and_nothing_else(
     kube: Kube, namespace: str, start_operator: StartOperator, plugin: Plugin
 ) -> None:
     start_operator()
-    ready(kube, namespace)
+    create_ready_token(kube, namespace)
 
     done = plugin.run("print", NAME)
 
@@ -126,7 +120,7 @@ def test_print_refuses_an_expired_token(
     kube: Kube, namespace: str, start_operator: StartOperator, plugin: Plugin
 ) -> None:
     operator = start_operator()
-    ready(kube, namespace)
+    create_ready_token(kube, namespace)
     operator.kill()
     annotation = {"pinecone.token-operator.dev/expires-at": "2026-01-01T00:00:00Z"}
     kube.patch(

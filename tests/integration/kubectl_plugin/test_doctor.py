@@ -10,7 +10,7 @@ from tests.support.api import Kube
 from tests.support.chart import install_rights, service_account_token
 from tests.support.cluster import Cluster
 from tests.support.kubeconfig import write_kubeconfig
-from tests.support.kubectl_plugin import Plugin, container, run_pod
+from tests.support.kubectl_plugin import Plugin, container, create_ready_token, run_pod
 from tests.support.operator_process import StartOperator
 from tests.support.token_endpoint import TokenEndpoint
 
@@ -18,17 +18,11 @@ NAME = "search"
 EARLY = "2026-01-01T00:00:00Z"
 
 
-def ready(kube: Kube, namespace: str) -> None:
-    kube.create_credentials(namespace)
-    kube.create_token(namespace, NAME)
-    kube.until(namespace, "Ready", "TokenValid")
-
-
 def test_doctor_finds_nothing_wrong_with_a_mounted_directory(
     kube: Kube, namespace: str, start_operator: StartOperator, plugin: Plugin
 ) -> None:
     start_operator()
-    ready(kube, namespace)
+    create_ready_token(kube, namespace)
     volume = {"name": "token", "secret": {"secretName": NAME}}
     mount = {"name": "token", "mountPath": "/var/run/pinecone"}
     spec = {"volumes": [volume], "containers": [container(volumeMounts=[mount])]}
@@ -49,7 +43,7 @@ def test_doctor_finds_consumers_that_never_see_a_new_token(
     plugin: Plugin,
 ) -> None:
     start_operator()
-    ready(kube, namespace)
+    create_ready_token(kube, namespace)
     volume = {"name": "token", "secret": {"secretName": NAME}}
     mount = {"name": "token", "mountPath": "/etc/token", "subPath": "access_token"}
     source = {"secretKeyRef": {"name": NAME, "key": "access_token"}}

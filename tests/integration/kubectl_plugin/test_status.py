@@ -9,24 +9,18 @@ import yaml
 
 from tests.support.api import Kube
 from tests.support.cluster import Cluster
-from tests.support.kubectl_plugin import PLUGIN, Plugin, container, run_pod
+from tests.support.kubectl_plugin import PLUGIN, Plugin, container, create_ready_token, run_pod
 from tests.support.operator_process import StartOperator
 from tests.support.token_endpoint import TokenEndpoint
 
 NAME = "search"
 
 
-def ready(kube: Kube, namespace: str) -> None:
-    kube.create_credentials(namespace)
-    kube.create_token(namespace, NAME)
-    kube.until(namespace, "Ready", "TokenValid")
-
-
 def test_status_shows_a_ready_resource_in_a_table(
     kube: Kube, namespace: str, start_operator: StartOperator, plugin: Plugin
 ) -> None:
     start_operator()
-    ready(kube, namespace)
+    create_ready_token(kube, namespace)
 
     done = plugin.run("status")
 
@@ -82,7 +76,7 @@ def test_status_of_one_resource_has_titled_sections(
     plugin: Plugin,
 ) -> None:
     start_operator()
-    ready(kube, namespace)
+    create_ready_token(kube, namespace)
     volume = {"name": "token", "secret": {"secretName": NAME}}
     mount = {"name": "token", "mountPath": "/var/run/pinecone"}
     spec = {"volumes": [volume], "containers": [container(volumeMounts=[mount])]}
@@ -110,7 +104,7 @@ def test_status_prints_objects_as_json_and_yaml(
     kube: Kube, namespace: str, start_operator: StartOperator, plugin: Plugin
 ) -> None:
     start_operator()
-    ready(kube, namespace)
+    create_ready_token(kube, namespace)
 
     found = json.loads(plugin.run("status", "-o", "json").stdout)
     one = yaml.safe_load(plugin.run("status", NAME, "-o", "yaml").stdout)
