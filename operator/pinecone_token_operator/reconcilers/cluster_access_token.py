@@ -49,8 +49,8 @@ _UIDS: Final = 50
 logger = logging.getLogger(__name__)
 
 
-class _Copies:
-    """What is known of a resource's copies besides `State`.
+class _Selection:
+    """Where a resource wants copies, and which ones have to go.
 
     Attributes:
         namespaces: the UIDs of the selected namespaces, by name.
@@ -93,7 +93,7 @@ class ClusterAccessTokenReconciler(TokenReconciler[ClusterPineconeAccessToken]):
         self._credentials_namespace = credentials_namespace
         self._unlisted = unlisted
         self._removal = CopyRemoval(uses.api)
-        self._copies: dict[tuple[ObjectRef, str], _Copies] = {}
+        self._selections: dict[tuple[ObjectRef, str], _Selection] = {}
         # Those whose namespaces have changed since their last reconcile began.
         self._urgent: set[ObjectRef] = set()
 
@@ -122,10 +122,10 @@ class ClusterAccessTokenReconciler(TokenReconciler[ClusterPineconeAccessToken]):
             await self._report_unlisted(resource)
             return self._uses.env.now() + _UNLISTED_DELAY
         self._urgent.discard(ref)
-        copies = self._select(resource)
+        selection = self._select(resource)
         uid = resource.metadata.uid
-        await copies.leaving.remove_all(uid, partial(self._is_unwanted, ref, uid))
-        wake_at, retry_at = await super().reconcile(ref), copies.leaving.retry_at
+        await selection.leaving.remove_all(uid, partial(self._is_unwanted, ref, uid))
+        wake_at, retry_at = await super().reconcile(ref), selection.leaving.retry_at
         if self._get(ref) is None:
             return None
         return min((each for each in (wake_at, retry_at) if each), default=None)
@@ -133,7 +133,7 @@ class ClusterAccessTokenReconciler(TokenReconciler[ClusterPineconeAccessToken]):
     def forget(self, resource: Resource) -> None:
         """Drop what is known of a resource that is gone."""
         super().forget(resource)
-        self._copies.pop((resource.ref, resource.metadata.uid), None)
+        self._selections.pop((resource.ref, resource.metadata.uid), None)
         self._urgent.discard(resource.ref)
 
     def removal(self, resource: Resource) -> Callable[[], Awaitable[None]] | None:
@@ -177,12 +177,12 @@ class ClusterAccessTokenReconciler(TokenReconciler[ClusterPineconeAccessToken]):
             if ref.kind == KIND.name and (resource := self._get(ref)) is not None:
                 yield ref, resource.metadata.uid
 
-    def _select(self, resource: ClusterPineconeAccessToken) -> _Copies:
+    def _select(self, resource: ClusterPineconeAccessToken) -> _Selection:
         """Claim the targets in all selected namespaces, and note which copies have to go."""
         identity = resource.ref, resource.metadata.uid
-        if identity not in self._copies:
-            self._copies[identity] = _Copies(self._removal, self._uses.env)
-        copies = self._copies[identity]
+        if identity not in self._selections:
+            self._selections[identity] = _Selection(self._removal, self._uses.env)
+        selection = self._selections[identity]
         selected = {one.name: one.uid for one in self._namespaces if _selects(resource, one)}
         name = resource.target_name
         self._uses.index.claim(resource, [(namespace, name) for namespace in selected])
@@ -191,15 +191,15 @@ class ClusterAccessTokenReconciler(TokenReconciler[ClusterPineconeAccessToken]):
         had_token = known.times is not None
         targets: dict[SecretKey, KnownTarget] = {}
         for key, one in known.targets.items():
-            before = copies.namespaces.get(key[0])
+            before = selection.namespaces.get(key[0])
             # Another namespace of the same name has nothing of what was known.
             if key[1] == name and key[0] in selected and before == selected[key[0]]:
                 given_up = self._gives_up(resource, key, one)
                 targets[key] = KnownTarget(missing=True) if given_up else one
                 if given_up:
-                    copies.leaving.add(key, one.target)
+                    selection.leaving.add(key, one.target)
             elif one.target is not None and self._is_there(key[0], before):
-                copies.leaving.add(key, one.target)
+                selection.leaving.add(key, one.target)
         has_token = any(one.times for one in targets.values())
         if has_token:
             for namespace in selected:
@@ -207,8 +207,8 @@ class ClusterAccessTokenReconciler(TokenReconciler[ClusterPineconeAccessToken]):
                 targets.setdefault((namespace, name), KnownTarget(missing=True))
         lost = known.had_token or (had_token and not has_token)
         state.apply(replace(known, targets=targets, had_token=lost), self._uses.env.now())
-        copies.namespaces = selected
-        return copies
+        selection.namespaces = selected
+        return selection
 
     def _gives_up(
         self, resource: ClusterPineconeAccessToken, key: SecretKey, known: KnownTarget
@@ -246,7 +246,7 @@ class ClusterAccessTokenReconciler(TokenReconciler[ClusterPineconeAccessToken]):
 
     def _assign(self, resource: ClusterPineconeAccessToken, find_rival: FindRival) -> Assignment:
         metadata, spec, ref = resource.metadata, resource.spec, resource.ref
-        copies = self._copies[ref, metadata.uid]
+        selection = self._selections[ref, metadata.uid]
         owner = Owner(KIND.name, metadata.name, metadata.uid)
         return Assignment(
             ref=ref,
@@ -266,7 +266,7 @@ class ClusterAccessTokenReconciler(TokenReconciler[ClusterPineconeAccessToken]):
                     deletion_policy=DeletionPolicy.DELETE,
                     template=spec.target.template,
                 )
-                for namespace in copies.namespaces
+                for namespace in selection.namespaces
             ],
             find_rival=find_rival,
             interrupted=lambda: ref in self._urgent,
@@ -302,8 +302,8 @@ class ClusterAccessTokenReconciler(TokenReconciler[ClusterPineconeAccessToken]):
         return await super()._report(resource, assignment, outcome, state)
 
     def _unremoved(self, assignment: Assignment) -> Mapping[SecretKey, Problem]:
-        copies = self._copies.get((assignment.ref, assignment.uid))
-        return copies.leaving.unremoved if copies else {}
+        selection = self._selections.get((assignment.ref, assignment.uid))
+        return selection.leaving.unremoved if selection else {}
 
     async def _report_unlisted(self, resource: ClusterPineconeAccessToken) -> None:
         """Report that namespaces cannot be listed; while they are being listed, wait."""

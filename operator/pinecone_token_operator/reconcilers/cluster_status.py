@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from pinecone_token_operator.api.conditions import (
     READY,
@@ -23,9 +23,9 @@ from pinecone_token_operator.reconcilers.status import (
 )
 from pinecone_token_operator.targets.stored_token import TokenTimes, format_time
 
-_EXAMPLE = 400  # characters of one failure in the condition's message
-
-_SELF_EXPLANATORY = (Reason.CREDENTIALS_NOT_FOUND, Reason.CREDENTIALS_INVALID)
+_EXAMPLE: Final = 400  # characters of one failure in the condition's message
+_SELF_EXPLANATORY: Final = (Reason.CREDENTIALS_NOT_FOUND, Reason.CREDENTIALS_INVALID)
+_NO_NAMESPACE: Final = "no namespace that the operator serves matches spec.namespaceSelector"
 
 
 def compute_cluster_status(
@@ -113,8 +113,7 @@ def _ready(
     unready: Problem | None, copies: Copies, wanted: Wanted, times: TokenTimes | None
 ) -> dict[str, Any]:
     if times is None or not copies.matched:
-        message = "no namespace that the operator serves matches spec.namespaceSelector"
-        return make_condition(READY, unready, Reason.NO_NAMESPACE_SELECTED, message)
+        return make_condition(READY, unready, Reason.NO_NAMESPACE_SELECTED, _NO_NAMESPACE)
     message = f"the token is valid until {format_time(times.expires_at)}"
     message += margin_note(wanted, times)
     return make_condition(READY, unready, Reason.TOKEN_VALID, message)
@@ -136,8 +135,7 @@ def _targets_ready(outcome: Outcome, copies: Copies) -> dict[str, Any]:
         )
         return make_condition(TARGETS_READY, None, Reason.TARGET_INCOMPLETE, message)
     if not copies.matched:
-        message = "no namespace that the operator serves matches spec.namespaceSelector"
-        return make_condition(TARGETS_READY, None, Reason.NO_NAMESPACE_SELECTED, message)
+        return make_condition(TARGETS_READY, None, Reason.NO_NAMESPACE_SELECTED, _NO_NAMESPACE)
     message = "every selected namespace has a copy of the current token"
     return make_condition(TARGETS_READY, None, Reason.ALL_COPIED, message)
 

@@ -1,6 +1,5 @@
 """How the copies of one token in many namespaces are. No I/O."""
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,10 +16,6 @@ MAX_LISTED: Final = 50
 # All listed messages together; a status must not grow with the number of namespaces.
 _MESSAGE_BUDGET: Final = 3000
 _MAX_MESSAGE: Final = 500
-# Another writer may change a Secret between our read and our deletion.
-_TRIES: Final = 4
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +26,11 @@ class Copies:
         matched: how many namespaces are selected.
         ready: how many hold the current token.
         failed: why a namespace's copy is not as it should be, by namespace.
-        pending: whether some are to be written at once.
     """
 
     matched: int
     ready: int
     failed: Mapping[str, Problem]
-    pending: bool
 
     def status(self) -> dict[str, Any]:
         """Return `status.targets`: a few kB at most, however many there are."""
@@ -72,7 +65,7 @@ def count_copies(outcome: Outcome, unremoved: Mapping[SecretKey, Problem], now: 
     """
     newest = outcome.known.times
     failed = {namespace: problem for (namespace, _), problem in unremoved.items()}
-    ready, pending = 0, False
+    ready = 0
     for target, plan in outcome.targets:
         problem = _find_problem(target, plan, now)
         if problem is not None:
@@ -81,8 +74,7 @@ def count_copies(outcome: Outcome, unremoved: Mapping[SecretKey, Problem], now: 
                 failed[target.spec.key[0]] = problem
         elif token_in(target) == newest:
             ready += 1
-        pending = pending or bool(plan.why)
-    return Copies(len(outcome.targets), ready, failed, pending)
+    return Copies(len(outcome.targets), ready, failed)
 
 
 def _find_problem(target: TargetInput, plan: TargetPlan, now: datetime) -> Problem | None:

@@ -118,12 +118,12 @@ class Gatherer:
         It is read from a target that holds it, if it is not in memory.
         """
         times = known.times
+        if known.cached and known.cached.times == times:
+            return Reading(replace(known, pending=known.cached))
         failed: dict[SecretKey, ApiError] = {}
         candidates = [key for key, one in known.targets.items() if one.times == times]
         for key in candidates:
             one = known.targets[key]
-            if known.cached and known.cached.times == times:
-                return Reading(replace(known, pending=known.cached))
             if one.stored is None:
                 reading = await self._read_targets(assignment, known, [key])
                 known, one = reading.known, reading.known.targets[key]

@@ -131,9 +131,9 @@ def status_sentences() -> Iterator[str]:
 
 
 def _copies() -> Iterator[tuple[str, Copies]]:
-    yield "all copied", Copies(matched=12, ready=12, failed={}, pending=False)
-    yield "no namespace selected", Copies(matched=0, ready=0, failed={}, pending=False)
-    yield "one failed", Copies(matched=12, ready=11, failed={"team-a": _REFUSED}, pending=False)
+    yield "all copied", Copies(matched=12, ready=12, failed={})
+    yield "no namespace selected", Copies(matched=0, ready=0, failed={})
+    yield "one failed", Copies(matched=12, ready=11, failed={"team-a": _REFUSED})
 
 
 def _invalid_resources() -> Iterator[tuple[str, dict[str, Any]]]:

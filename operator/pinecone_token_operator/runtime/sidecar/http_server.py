@@ -132,7 +132,7 @@ class _Connection:
                     request = await self._read()
                     if request is None:
                         return
-                    response = self._respond(request)
+                    response = self._handle(request)
                 except _Unacceptable as error:
                     response = _plain(error.status)
                 except h11.RemoteProtocolError as error:
@@ -170,9 +170,6 @@ class _Connection:
             if self._http.they_are_waiting_for_100_continue:
                 self._write(h11.InformationalResponse(status_code=100, headers=[]))
             self._http.receive_data(await self._reader.read(_CHUNK))
-
-    def _respond(self, request: HttpRequest) -> HttpResponse:
-        return self._handle(request)
 
     async def _send(self, response: HttpResponse) -> None:
         fields = {
