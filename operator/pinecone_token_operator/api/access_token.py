@@ -13,11 +13,11 @@ from pinecone_token_operator.api.common import (
     Metadata,
     Target,
 )
-from pinecone_token_operator.api.group import Kind
+from pinecone_token_operator.api.group import ACCESS_TOKEN
 from pinecone_token_operator.api.parsing import parse
 from pinecone_token_operator.keys import ObjectRef, SecretKey
 
-KIND: Final = Kind("PineconeAccessToken", "pineconeaccesstokens")
+KIND: Final = ACCESS_TOKEN
 
 
 @dataclass(config=CONFIG, frozen=True, slots=True)

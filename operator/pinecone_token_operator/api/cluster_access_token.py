@@ -13,12 +13,12 @@ from pinecone_token_operator.api.common import (
     Metadata,
     Template,
 )
-from pinecone_token_operator.api.group import Kind
+from pinecone_token_operator.api.group import CLUSTER_ACCESS_TOKEN
 from pinecone_token_operator.api.label_selector import LabelSelector
 from pinecone_token_operator.api.parsing import parse
 from pinecone_token_operator.keys import ObjectRef, SecretKey
 
-KIND: Final = Kind("ClusterPineconeAccessToken", "clusterpineconeaccesstokens", namespaced=False)
+KIND: Final = CLUSTER_ACCESS_TOKEN
 
 
 @dataclass(config=CONFIG, frozen=True, slots=True)

@@ -14,12 +14,9 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ConfigDict,
 from pydantic.alias_generators import to_camel
 from pydantic.dataclasses import dataclass
 
-from pinecone_token_operator.api.group import PREFIX
+from pinecone_token_operator.api.group import REFRESH_REQUESTED_AT
 from pinecone_token_operator.api.placeholders import check_placeholders
 from pinecone_token_operator.config.durations import parse_duration
-
-REFRESH_REQUESTED_AT: Final = f"{PREFIX}refresh-requested-at"
-"""An annotation on a resource: any new value of it requests a refresh."""
 
 _MAX_REQUEST: Final = 128  # characters; the CRD's limit of status.lastHandledRefreshRequest
 

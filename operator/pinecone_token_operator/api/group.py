@@ -1,4 +1,7 @@
-"""The API group, its version, and the prefix of the operator's labels and annotations."""
+"""The API group, its kinds, and the prefix of the operator's labels and annotations.
+
+Without pydantic, for programs that read objects as they are.
+"""
 
 from dataclasses import dataclass
 from typing import Final
@@ -8,6 +11,8 @@ VERSION: Final = "v1alpha1"
 API_VERSION: Final = f"{GROUP}/{VERSION}"
 PREFIX: Final = f"{GROUP}/"
 """What the operator's own labels and annotations start with."""
+REFRESH_REQUESTED_AT: Final = f"{PREFIX}refresh-requested-at"
+"""An annotation on a resource: any new value of it requests a refresh."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +28,9 @@ class Kind:
     name: str
     plural: str
     namespaced: bool = True
+
+
+ACCESS_TOKEN: Final = Kind("PineconeAccessToken", "pineconeaccesstokens")
+CLUSTER_ACCESS_TOKEN: Final = Kind(
+    "ClusterPineconeAccessToken", "clusterpineconeaccesstokens", namespaced=False
+)

@@ -1,24 +1,12 @@
-"""Label selectors, as Kubernetes defines them. No I/O.
-
-https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors
-"""
+"""Label selectors in a resource. No I/O."""
 
 from collections.abc import Mapping
-from enum import StrEnum
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from pinecone_token_operator.api.common import CONFIG
-
-
-class Operator(StrEnum):
-    """How a requirement compares a label with its values."""
-
-    IN = "In"
-    NOT_IN = "NotIn"
-    EXISTS = "Exists"
-    DOES_NOT_EXIST = "DoesNotExist"
+from pinecone_token_operator.api.labels import Operator, is_met
 
 
 @dataclass(config=CONFIG, frozen=True, slots=True)
@@ -30,16 +18,8 @@ class Requirement:
     values: tuple[str, ...] = ()
 
     def is_met_by(self, labels: Mapping[str, str]) -> bool:
-        """Return whether labels meet the requirement; NotIn is met by a missing label, too."""
-        match self.operator:
-            case Operator.IN:
-                return self.key in labels and labels[self.key] in self.values
-            case Operator.NOT_IN:
-                return self.key not in labels or labels[self.key] not in self.values
-            case Operator.EXISTS:
-                return self.key in labels
-            case Operator.DOES_NOT_EXIST:
-                return self.key not in labels
+        """Return whether labels meet the requirement."""
+        return is_met(labels, self.key, self.operator, self.values)
 
 
 @dataclass(config=CONFIG, frozen=True, slots=True)

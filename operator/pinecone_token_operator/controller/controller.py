@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping, 
 from datetime import timedelta
 from typing import Final, NoReturn
 
-from pinecone_token_operator.api.common import REFRESH_REQUESTED_AT
+from pinecone_token_operator.api.group import REFRESH_REQUESTED_AT
 from pinecone_token_operator.config.shard import Shard
 from pinecone_token_operator.controller.index import Index
 from pinecone_token_operator.controller.reconciler import Object, Reconciler, Resource

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from pinecone_token_operator.api.conditions import REFRESHED
-from pinecone_token_operator.api.group import PREFIX
+from pinecone_token_operator.api.group import REFRESH_REQUESTED_AT
 from pinecone_token_operator.kube.paths import SECRETS
 from pinecone_token_operator.kubectl_plugin.kinds import Reference
 from pinecone_token_operator.kubectl_plugin.output import clean
@@ -14,7 +14,6 @@ from pinecone_token_operator.kubectl_plugin.resource import Resource, parse_mome
 from pinecone_token_operator.kubectl_plugin.session import Session
 from pinecone_token_operator.targets import names
 
-REFRESH_REQUESTED_AT: Final = f"{PREFIX}refresh-requested-at"
 KEY: Final = "access_token"
 
 _POLL: Final = timedelta(milliseconds=300)
@@ -37,10 +36,9 @@ def refresh(session: Session, ref: Reference, timeout: timedelta, *, wait: bool)
     annotations = {REFRESH_REQUESTED_AT: request}
     before = session.patch(ref, {"metadata": {"annotations": annotations}})
     if before.is_suspended:
-        argument = ref.name if ref.namespace else f"{ref.kind.short}/{ref.name}"
         session.output.note(
             f"{ref} is suspended: it is not refreshed until"
-            f" 'kubectl pinecone-token resume {argument}'"
+            f" 'kubectl pinecone-token resume {ref.argument}'"
         )
         return 1
     if not wait:

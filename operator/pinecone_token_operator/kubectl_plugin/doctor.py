@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
-from pinecone_token_operator.api.group import GROUP
+from pinecone_token_operator.api.group import ACCESS_TOKEN, GROUP
 from pinecone_token_operator.errors import ApiError
 from pinecone_token_operator.kube.media_types import METADATA_LIST
 from pinecone_token_operator.kube.paths import LEASES, NAMESPACES, SECRETS
@@ -24,7 +24,7 @@ from pinecone_token_operator.kubectl_plugin.paths import (
 )
 from pinecone_token_operator.kubectl_plugin.reloader import in_workloads
 from pinecone_token_operator.kubectl_plugin.resource import Resource, duration
-from pinecone_token_operator.kubectl_plugin.session import Session
+from pinecone_token_operator.kubectl_plugin.session import Session, why_unread
 from pinecone_token_operator.targets import names
 
 T = TypeVar("T")
@@ -32,8 +32,8 @@ Object = Mapping[str, Any]
 
 # What an operator needs in each namespace: the chart's rules.
 NEEDED: Final = (
-    (GROUP, "pineconeaccesstokens", "", ("get", "list", "watch")),
-    (GROUP, "pineconeaccesstokens", "status", ("patch",)),
+    (GROUP, ACCESS_TOKEN.plural, "", ("get", "list", "watch")),
+    (GROUP, ACCESS_TOKEN.plural, "status", ("patch",)),
     ("", "secrets", "", ("get", "list", "watch", "create", "patch")),
 )
 _SKEW: Final = timedelta(seconds=30)
@@ -60,7 +60,7 @@ class Examination:
         self._session = session
         self._api = session.api
         self._reads_files = reads_files
-        self._lists: dict[str, list[Object] | None] = {}
+        self._lists: dict[str, Sequence[Object] | None] = {}
         self.findings: list[Finding] = []
         self.unchecked: list[str] = []
 
@@ -84,9 +84,9 @@ class Examination:
         for secret in self._targets(resource):
             self._examine_target(secret)
 
-    def pods(self, namespace: str) -> list[Object]:
+    def pods(self, namespace: str) -> Sequence[Object]:
         """Return the pods of a namespace; none if they cannot be read."""
-        return self._list(f"consumers in namespace {namespace}", PODS.collection(namespace)) or []
+        return self._list(f"consumers in namespace {namespace}", PODS.collection(namespace)) or ()
 
     def _add(self, findings: Iterable[Finding]) -> None:
         self.findings += [each for each in findings if each not in self.findings]
@@ -97,18 +97,16 @@ class Examination:
             return read()
         except ApiError as error:
             if not error.not_found:
-                reason = "access denied" if error.forbidden else error.brief
-                note = f"{what}: {reason}"
+                note = f"{what}: {why_unread(error)}"
                 if note not in self.unchecked:
                     self.unchecked.append(note)
             return None
 
-    def _list(self, what: str, path: str, **query: str) -> list[Object] | None:
+    def _list(self, what: str, path: str, **query: str) -> Sequence[Object] | None:
         key = f"{path}?{query}"
         if key not in self._lists:
             parameters = list(query.items())
-            found = self._try(what, lambda: list(self._api.list(path, parameters)))
-            self._lists[key] = None if found is None else list(found)
+            self._lists[key] = self._try(what, lambda: list(self._api.list(path, parameters)))
         return self._lists[key]
 
     def _targets(self, resource: Resource) -> list[Object]:
@@ -132,7 +130,7 @@ class Examination:
         self._add(in_uses(uses, secret, now))
         for kind, resource in _WORKLOADS:
             what = f"workloads in namespace {namespace}"
-            workloads = self._list(what, resource.collection(namespace)) or []
+            workloads = self._list(what, resource.collection(namespace)) or ()
             # The items of a list have no kind of their own.
             self._add(in_workloads([{**each, "kind": kind} for each in workloads], secret))
         if not self._reads_files:

@@ -91,7 +91,7 @@ def describe(resource: Resource) -> str:
 
 def _argument(resource: Resource) -> str:
     ref = resource.ref
-    return f"{ref.name} -n {ref.namespace}" if ref.namespace else f"{ref.kind.short}/{ref.name}"
+    return f"{ref.argument} -n {ref.namespace}" if ref.namespace else ref.argument
 
 
 def _overdue(resource: Resource, now: datetime, subject: str) -> Finding | None:

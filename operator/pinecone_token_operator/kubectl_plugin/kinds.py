@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Final
 
-from pinecone_token_operator.api.group import GROUP, VERSION
+from pinecone_token_operator.api.group import ACCESS_TOKEN, CLUSTER_ACCESS_TOKEN, Kind
 from pinecone_token_operator.config import validators
+from pinecone_token_operator.controller.relist import api_resource
 from pinecone_token_operator.errors import SettingsInvalid
 from pinecone_token_operator.kube.paths import ApiResource
 
@@ -29,14 +30,12 @@ class KindEntry:
         return self.short, self.name.lower(), self.api.plural, str(self.api)
 
 
-NAMESPACED: Final = KindEntry(
-    "PineconeAccessToken", ApiResource(GROUP, VERSION, "pineconeaccesstokens"), "pat"
-)
-CLUSTER: Final = KindEntry(
-    "ClusterPineconeAccessToken",
-    ApiResource(GROUP, VERSION, "clusterpineconeaccesstokens", namespaced=False),
-    "cpat",
-)
+def _entry(kind: Kind, short: str) -> KindEntry:
+    return KindEntry(kind.name, api_resource(kind), short)
+
+
+NAMESPACED: Final = _entry(ACCESS_TOKEN, "pat")
+CLUSTER: Final = _entry(CLUSTER_ACCESS_TOKEN, "cpat")
 KINDS: Final = (NAMESPACED, CLUSTER)
 
 
@@ -57,6 +56,11 @@ class Reference:
     def __str__(self) -> str:
         """Return it as kubectl prints it, for example `pineconeaccesstoken/search`."""
         return f"{self.kind.name.lower()}/{self.name}"
+
+    @property
+    def argument(self) -> str:
+        """What a user gives as NAME."""
+        return self.name if self.namespace else f"{self.kind.short}/{self.name}"
 
     @property
     def path(self) -> str:

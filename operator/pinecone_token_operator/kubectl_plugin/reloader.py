@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from pinecone_token_operator.kubectl_plugin.consumers import find_uses
 from pinecone_token_operator.kubectl_plugin.findings import Finding, Severity
+from pinecone_token_operator.targets import names
 
 _PREFIX: Final = "reloader.stakater.com/"
 _SECRET_PREFIX: Final = "secret.reloader.stakater.com/"  # noqa: S105 - an annotation's prefix
-IGNORE: Final = f"{_PREFIX}ignore"
 
 Object = Mapping[str, Any]
 
@@ -25,7 +25,7 @@ def in_workloads(workloads: Iterable[Object], secret: Object) -> Iterator[Findin
     """
     metadata = secret["metadata"]
     annotations: Mapping[str, str] = metadata.get("annotations") or {}
-    if annotations.get(IGNORE) == "true":
+    if annotations.get(names.RELOADER_IGNORE) == "true":
         return
     for workload in workloads:
         found = workload["metadata"].get("annotations") or {}
@@ -37,8 +37,8 @@ def in_workloads(workloads: Iterable[Object], secret: Object) -> Iterator[Findin
                 Severity.WARNING,
                 f"{workload['kind']} {own['namespace']}/{own['name']}",
                 f"Reloader restarts it at every refresh of Secret {metadata['name']} ({cause})",
-                f'set {IGNORE}: "true" in the annotations of the target\'s template, or leave them'
-                " out of it: that is the default",
+                f'set {names.RELOADER_IGNORE}: "true" in the annotations of the target\'s'
+                " template, or leave them out of it: that is the default",
             )
 
 

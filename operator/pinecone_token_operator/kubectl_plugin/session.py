@@ -80,7 +80,7 @@ class Session:
             yield obj["metadata"]["name"]
         with contextlib.suppress(ApiError):
             for obj in self.api.list(CLUSTER.api.collection()):
-                yield f"{CLUSTER.short}/{obj['metadata']['name']}"
+                yield Reference(CLUSTER, "", obj["metadata"]["name"]).argument
 
     def secret(self, namespace: str, name: str) -> Mapping[str, Any]:
         """Read the metadata of a Secret, never its data.
@@ -89,3 +89,10 @@ class Session:
             ApiError: as `ApiServer.request`.
         """
         return self.api.request("GET", SECRETS.item(namespace, name), accept=METADATA)
+
+
+def why_unread(error: ApiError) -> str:
+    """Return in a few words why something could not be read."""
+    if error.not_found:
+        return "not found"
+    return "access denied" if error.forbidden else error.brief

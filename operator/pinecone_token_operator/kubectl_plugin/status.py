@@ -19,7 +19,7 @@ from pinecone_token_operator.kubectl_plugin.resource import (
     since,
     until,
 )
-from pinecone_token_operator.kubectl_plugin.session import Session
+from pinecone_token_operator.kubectl_plugin.session import Session, why_unread
 
 POLL: Final = timedelta(seconds=2)
 HEADER: Final = (
@@ -57,11 +57,11 @@ def _changed(
     before: Sequence[Resource], after: Sequence[Resource], now: datetime
 ) -> list[Resource]:
     """Return the resources that differ, and those whose token has expired since."""
-    known = {str(each.ref) + each.ref.namespace: each for each in before}
+    known = {each.ref: each for each in before}
     return [
         each
         for each in after
-        if (old := known.get(str(each.ref) + each.ref.namespace)) is None
+        if (old := known.get(each.ref)) is None
         or old.obj["metadata"].get("resourceVersion") != each.obj["metadata"].get("resourceVersion")
         or old.is_ready(now - POLL) != each.is_ready(now)
     ]
@@ -91,7 +91,7 @@ def row(resource: Resource, now: datetime, output: Output) -> list[str]:
     ref = resource.ref
     return [
         ref.namespace or "-",
-        ref.name if ref.namespace else f"{ref.kind.short}/{ref.name}",
+        ref.argument,
         output.state(ready(resource, now)),
         output.state(str(resource.condition(REFRESHED).get("status", "-"))),
         until(resource.time("expiresAt"), now, "expired"),
@@ -180,10 +180,7 @@ class Screen:
         try:
             self._session.secret(namespace, name)
         except ApiError as error:
-            why = {True: "not found"}.get(
-                error.not_found, "access denied" if error.forbidden else error.brief
-            )
-            return f"{name} ({why})"
+            return f"{name} ({why_unread(error)})"
         return f"{name} (exists)"
 
     def _target(self) -> list[tuple[str, str]]:

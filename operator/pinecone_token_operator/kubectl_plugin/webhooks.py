@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pinecone_token_operator.api.labels import Operator, is_met
 from pinecone_token_operator.kubectl_plugin.findings import Finding, Severity
 
 Object = Mapping[str, Any]
@@ -67,18 +68,6 @@ def selects(selector: Object, labels: Mapping[str, str]) -> bool:
     """Return whether a label selector selects an object with these labels."""
     wanted: Mapping[str, str] = selector.get("matchLabels") or {}
     return wanted.items() <= labels.items() and all(
-        _is_met(each, labels) for each in selector.get("matchExpressions") or ()
+        is_met(labels, each["key"], Operator(each["operator"]), each.get("values") or ())
+        for each in selector.get("matchExpressions") or ()
     )
-
-
-def _is_met(requirement: Object, labels: Mapping[str, str]) -> bool:
-    key, values = requirement["key"], requirement.get("values") or ()
-    match requirement["operator"]:
-        case "In":
-            return labels.get(key) in values
-        case "NotIn":
-            return labels.get(key) not in values
-        case "Exists":
-            return key in labels
-        case _:
-            return key not in labels

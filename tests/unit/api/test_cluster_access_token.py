@@ -13,7 +13,8 @@ from pinecone_token_operator.api.cluster_access_token import (
     parse_cluster_resource,
 )
 from pinecone_token_operator.api.group import GROUP, VERSION
-from pinecone_token_operator.api.label_selector import LabelSelector, Operator
+from pinecone_token_operator.api.label_selector import LabelSelector
+from pinecone_token_operator.api.labels import Operator
 from pinecone_token_operator.errors import ResourceInvalid
 from tests.support.repository import CLUSTER_CRD, CRD
 from tests.support.schema_models import find_differences
