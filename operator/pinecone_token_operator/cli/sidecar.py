@@ -21,6 +21,7 @@ from pinecone_token_operator.config.sidecar_settings import (
     Webhook,
 )
 from pinecone_token_operator.errors import SettingsInvalid
+from pinecone_token_operator.targets.rendering import TOKEN_KEYS
 
 _EPILOG: Final = """\
 credentials, from one of these:
@@ -40,7 +41,6 @@ exit codes:
 """
 _CLIENT_ID, _CLIENT_SECRET = "PINECONE_CLIENT_ID", "PINECONE_CLIENT_SECRET"
 _NO_TOKEN: Final = 3
-_TOKEN_FILES: Final = ("access_token", "token_type", "expires_at")
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def _template(text: str) -> dict[str, str]:
                 "is not KEY=TEXT, like 'authorization=Bearer ${access_token}'"
             )
         name = sidecar_validators.file_name(name.strip())
-        if name in _TOKEN_FILES:
+        if name in TOKEN_KEYS:
             raise validators.InvalidValue(f"{name!r} is always written; use another name")
         try:
             found[name] = check_placeholders(value)

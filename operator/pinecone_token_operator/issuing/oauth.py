@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
-from typing import TypeGuard
 
 from pinecone_token_operator.errors import ExchangeError, ExchangeFailure
 from pinecone_token_operator.issuing import parsing
@@ -74,7 +73,7 @@ def parse_response(
     if reply is None:
         raise _invalid(f"the reply is not JSON; perhaps {INTERCEPTED}", status)
     token = reply.get("access_token")
-    if not _is_token(token):
+    if not parsing.is_token(token):
         raise _invalid("the token endpoint's reply has no usable access_token", status)
     token_type = reply.get("token_type")
     if not isinstance(token_type, str) or token_type.lower() != "bearer":
@@ -102,15 +101,6 @@ def parse_response(
 
 def _invalid(summary: str, status: int) -> ExchangeError:
     return ExchangeError(ExchangeFailure.INVALID, summary, status)
-
-
-def _is_token(value: object) -> TypeGuard[str]:
-    """Return whether this is a token that fits into a header and a file: visible ASCII only."""
-    return (
-        isinstance(value, str)
-        and bool(value)
-        and all("\x21" <= character <= "\x7e" for character in value)
-    )
 
 
 def _whole_seconds(value: object) -> int | None:

@@ -4,7 +4,7 @@ import json
 import zlib
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, TypeGuard
 
 MAX_BODY = 64 * 1024
 """The longest reply that is accepted, in bytes; one of Pinecone's has about one thousand."""
@@ -55,3 +55,12 @@ def parse_date(text: str) -> datetime | None:
         return (date.replace(tzinfo=UTC) if date.tzinfo is None else date).astimezone(UTC)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
+
+
+def is_token(value: object) -> TypeGuard[str]:
+    """Return whether this is a token that fits into a header and a file: visible ASCII only."""
+    return (
+        isinstance(value, str)
+        and bool(value)
+        and all("\x21" <= character <= "\x7e" for character in value)
+    )

@@ -7,6 +7,7 @@ from typing import Final
 
 from pinecone_token_operator.api.conditions import Reason
 from pinecone_token_operator.errors import CredentialsInvalid
+from pinecone_token_operator.issuing import parsing
 from pinecone_token_operator.runtime.sidecar.current import (
     NO_RESOURCE,
     Current,
@@ -115,7 +116,7 @@ class MountedTokenSource:
 
 def _as_token(content: bytes) -> str:
     text = content.decode("ascii").strip()
-    if not text or not all("\x21" <= character <= "\x7e" for character in text):
+    if not parsing.is_token(text):
         raise ValueError("not a token")
     return text
 

@@ -11,6 +11,7 @@ from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 from pinecone_token_operator.config import hosts
+from pinecone_token_operator.issuing import parsing
 from pinecone_token_operator.runtime.sidecar.current import Current
 from pinecone_token_operator.runtime.sidecar.http_server import HttpRequest, HttpResponse
 
@@ -85,8 +86,8 @@ def _grant_type(request: HttpRequest) -> str | None:
     try:
         if media_type == _FORM:
             return parse_qs(request.body.decode("ascii"), max_num_fields=32)["grant_type"][0]
-        return str(json.loads(request.body)["grant_type"])
-    except (ValueError, KeyError, TypeError, RecursionError):
+        return str((parsing.json_object(request.body) or {})["grant_type"])
+    except (ValueError, KeyError):
         return None
 
 
