@@ -25,7 +25,7 @@ from pinecone_token_operator.leader_election.elector import Elector
 from pinecone_token_operator.leader_election.write_guard import WriteGuard
 from pinecone_token_operator.reconcilers.event_recorder import EventRecorder
 from pinecone_token_operator.reconcilers.gather import Audience
-from pinecone_token_operator.runtime import probes
+from pinecone_token_operator.runtime import listening, probes
 from pinecone_token_operator.runtime.assembly import assemble
 from pinecone_token_operator.runtime.liveness import Liveness
 from pinecone_token_operator.telemetry.metrics import Metrics
@@ -118,8 +118,7 @@ class _App:
             )
             stack.push_async_callback(runner.cleanup)
             for host, port, *_ in runner.addresses:
-                shown = f"[{host}]" if ":" in host else host
-                logger.info("Serving probes and metrics on %s:%s", shown, port)
+                logger.info("Serving probes and metrics on %s", listening.shown(host, port))
             await self._serve_until(stop)
         logger.info("Stopped")
         return STOPPED

@@ -1,12 +1,12 @@
 """Probes and metrics over HTTP."""
 
 import asyncio
-import contextlib
-import socket
 from collections.abc import Callable, Sequence
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
+
+from pinecone_token_operator.runtime.listening import listen_everywhere
 
 _METRICS_HEADERS = {"Content-Type": CONTENT_TYPE_LATEST}
 
@@ -58,22 +58,11 @@ async def serve(
         if host:
             await web.TCPSite(runner, host, port).start()
         else:
-            await web.SockSite(runner, _all_addresses(port)).start()
+            await web.SockSite(runner, listen_everywhere(port)).start()
     except BaseException:
         await runner.cleanup()
         raise
     return runner
-
-
-def _all_addresses(port: int) -> socket.socket:
-    """Return a socket that listens on all addresses, of the families that the kernel has.
-
-    asyncio, given no host, would fail where IPv6 is disabled, and given `::` refuse IPv4.
-    """
-    if socket.has_dualstack_ipv6():
-        with contextlib.suppress(OSError):
-            return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
-    return socket.create_server(("", port))
 
 
 def _reply(problems: list[str], notes: list[str]) -> web.Response:

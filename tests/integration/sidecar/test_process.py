@@ -1,6 +1,9 @@
 """The sidecar as a process: start, restart, faults, stop, exit codes, cost."""
 
+import contextlib
+import http.client
 import os
+import re
 import socket
 import stat
 import subprocess
@@ -145,6 +148,18 @@ def test_unwritable_directory_keeps_the_token_pending(
     moved.rename(one.output)
 
     one.wait(lambda: one.token() in endpoint.tokens[1:], "the pending token")
+
+
+def test_health_address_without_host_is_reached_by_ipv4(sidecar: StartSidecar) -> None:
+    one = sidecar("--health-address=:0")
+    one.wait_for_line("Serving probes")
+    one.wait_for_token()
+    found = re.search(r"Serving probes and metrics on \S+:(\d+)", one.text())
+    assert found
+
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", int(found[1]))) as client:
+        client.request("GET", "/startup")
+        assert client.getresponse().status == 200
 
 
 @pytest.mark.parametrize("when", ["idle", "exchanging", "starting"])

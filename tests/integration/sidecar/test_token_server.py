@@ -1,5 +1,7 @@
 """The loopback token endpoint, asked by real clients and by hostile ones."""
 
+import contextlib
+import http.client
 import json
 import shutil
 import socket
@@ -241,12 +243,14 @@ def test_silent_connections_do_not_block_others(one: Sidecar) -> None:
 
 def test_connection_is_kept_open_between_requests(one: Sidecar) -> None:
     host, _, port = one.address("POST").rpartition(":")
-    head = f"POST /oauth/token HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(BODY)}\r\n"
-    message = head.encode() + b"Content-Type: application/json\r\n\r\n" + BODY
-    with socket.create_connection((host, int(port))) as connection:
+    with contextlib.closing(http.client.HTTPConnection(host, int(port))) as client:
+        client.connect()
+        connection = client.sock
         for _ in range(3):
-            connection.sendall(message)
-            assert connection.recv(4096).startswith(b"HTTP/1.1 200 OK")
+            client.request("POST", "/oauth/token", BODY, JSON)
+            response = client.getresponse()
+            assert (response.status, bool(response.read())) == (200, True)
+            assert client.sock is connection
 
 
 def test_requests_are_not_logged(one: Sidecar) -> None:

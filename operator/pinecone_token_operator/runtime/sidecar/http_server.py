@@ -16,6 +16,8 @@ from urllib.parse import unquote
 
 import h11
 
+from pinecone_token_operator.runtime.listening import listen_everywhere
+
 _MAX_HEAD: Final = 16 * 1024
 _MAX_BODY: Final = 16 * 1024
 _MAX_CONNECTIONS: Final = 64
@@ -57,14 +59,14 @@ Handle = Callable[[HttpRequest], HttpResponse]
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a socket that listens at an address.
+    """Return a socket that listens at an address; an empty host means all of them.
 
     Raises:
         OSError: the address is in use, or is not this machine's.
     """
-    family, kind, protocol, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
+    if not host:
+        return listen_everywhere(port)
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -180,19 +182,17 @@ class _Connection:
         }
         if self._http.their_state is not h11.DONE:
             fields["Connection"] = "close"  # the rest of the request is not read
-        self._write(
-            h11.Response(
-                status_code=response.status,
-                headers=list(fields.items()),
-                reason=response.status.phrase.encode(),
-            )
+        head = h11.Response(
+            status_code=response.status,
+            headers=list(fields.items()),
+            reason=response.status.phrase.encode(),
         )
-        self._write(h11.Data(data=response.body))
-        self._write(h11.EndOfMessage())
+        self._write(head, h11.Data(data=response.body), h11.EndOfMessage())
         await self._writer.drain()
 
-    def _write(self, event: h11.Event) -> None:
-        self._writer.write(self._http.send(event) or b"")
+    def _write(self, *events: h11.Event) -> None:
+        # In one piece, so that a small response is one packet.
+        self._writer.write(b"".join(self._http.send(event) or b"" for event in events))
 
 
 class _Unacceptable(Exception):  # noqa: N818 - an answer, not an error

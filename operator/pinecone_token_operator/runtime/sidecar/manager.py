@@ -21,6 +21,7 @@ from pinecone_token_operator.env import Env
 from pinecone_token_operator.errors import CredentialsInvalid, SettingsInvalid
 from pinecone_token_operator.issuing.oauth_client import TokenClient
 from pinecone_token_operator.issuing.rate_limit import RateLimitedIssuer
+from pinecone_token_operator.runtime import listening
 from pinecone_token_operator.runtime.sidecar import http_server
 from pinecone_token_operator.runtime.sidecar.credentials import (
     CredentialsOnDisk,
@@ -152,7 +153,7 @@ class _Sidecar:
                 listener = _listen(flag, address)
                 stack.callback(listener.close)
                 host, port, *_ = listener.getsockname()
-                logger.info("Serving %s on %s:%d", what, host, port)
+                logger.info("Serving %s on %s", what, listening.shown(host, port))
                 servers.append((listener, handle))
         return servers
 
@@ -247,11 +248,10 @@ class _Sidecar:
 
 
 def _listen(flag: str, address: Address) -> socket.socket:
-    host, port = address
-    shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
-        return http_server.bind(host, port)
+        return http_server.bind(*address)
     except OSError as error:  # also socket.gaierror
+        shown = listening.shown(*address)
         raise SettingsInvalid(
             f"{flag}: cannot listen on {shown}: {error.strerror}; use another address or port"
         ) from error
