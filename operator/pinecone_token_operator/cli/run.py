@@ -196,22 +196,17 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
 
 
 def _cluster_tokens(values: Mapping[str, Any]) -> ClusterTokens:
-    namespace = values["cluster_resource_namespace"] or _pod_namespace()
-    if namespace is None:
-        raise SettingsInvalid(
-            "--cluster-resource-namespace is required outside a pod; set it to the namespace of "
-            "the credentials of ClusterPineconeAccessTokens"
+    return ClusterTokens(
+        _namespace(
+            values,
+            "cluster-resource-namespace",
+            "the namespace of the credentials of ClusterPineconeAccessTokens",
         )
-    return ClusterTokens(namespace)
+    )
 
 
 def _leader_election(values: Mapping[str, Any]) -> LeaderElection:
-    namespace = values["leader_election_namespace"] or _pod_namespace()
-    if namespace is None:
-        raise SettingsInvalid(
-            "--leader-election-namespace is required outside a pod; set it to the namespace for "
-            "the Lease"
-        )
+    namespace = _namespace(values, "leader-election-namespace", "the namespace for the Lease")
     index, count = values["shard"].index, values["shard"].count
     election = LeaderElection(
         name=values["leader_election_lease_name"] + (f"-{index}" if count > 1 else ""),
@@ -231,6 +226,14 @@ def _leader_election(values: Mapping[str, Any]) -> LeaderElection:
             "--leader-election-renew-deadline, or one lost request would end the leadership"
         )
     return election
+
+
+def _namespace(values: Mapping[str, Any], flag: str, meaning: str) -> str:
+    """Return the namespace that a flag names, by default the pod's own."""
+    namespace: str | None = values[flag.replace("-", "_")] or _pod_namespace()
+    if namespace is None:
+        raise SettingsInvalid(f"--{flag} is required outside a pod; set it to {meaning}")
+    return namespace
 
 
 def _pod_namespace() -> str | None:

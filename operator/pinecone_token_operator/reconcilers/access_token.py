@@ -8,9 +8,8 @@ from typing import Any
 from pinecone_token_operator.api.access_token import KIND, PineconeAccessToken, parse_resource
 from pinecone_token_operator.controller.reconciler import Object, Resource
 from pinecone_token_operator.keys import SecretKey
-from pinecone_token_operator.policies.input import Wanted
 from pinecone_token_operator.policies.readiness import find_unready, token_in
-from pinecone_token_operator.reconcilers.assignment import Assignment, FindRival
+from pinecone_token_operator.reconcilers.assignment import Assignment, FindRival, make_assignment
 from pinecone_token_operator.reconcilers.cleanup import MergeCleanup
 from pinecone_token_operator.reconcilers.outcome import Outcome
 from pinecone_token_operator.reconcilers.refresh import MakeRefresher
@@ -93,18 +92,7 @@ def assign(resource: PineconeAccessToken, find_rival: FindRival) -> Assignment:
         deletion_policy=spec.target.deletion_policy,
         template=spec.target.template,
     )
-    return Assignment(
-        ref=resource.ref,
-        uid=metadata.uid,
-        wanted=Wanted(
-            metadata.generation, spec.refresh_before, spec.suspend, metadata.refresh_request
-        ),
-        credentials_key=resource.credentials_key,
-        client_id_key=spec.credentials_secret_ref.client_id_key,
-        client_secret_key=spec.credentials_secret_ref.client_secret_key,
-        specs=(target,),
-        find_rival=find_rival,
-    )
+    return make_assignment(resource, (target,), find_rival)
 
 
 def _merges_and_deletes(resource: PineconeAccessToken) -> bool:

@@ -20,8 +20,7 @@ from pinecone_token_operator.errors import ApiError
 from pinecone_token_operator.keys import ObjectRef, SecretKey
 from pinecone_token_operator.kube.media_types import METADATA_LIST
 from pinecone_token_operator.kube.paths import SECRETS
-from pinecone_token_operator.policies.input import Wanted
-from pinecone_token_operator.reconcilers.assignment import Assignment, FindRival
+from pinecone_token_operator.reconcilers.assignment import Assignment, FindRival, make_assignment
 from pinecone_token_operator.reconcilers.cluster_status import (
     blocked_status,
     compute_cluster_status,
@@ -245,32 +244,21 @@ class ClusterAccessTokenReconciler(TokenReconciler[ClusterPineconeAccessToken]):
     # Report
 
     def _assign(self, resource: ClusterPineconeAccessToken, find_rival: FindRival) -> Assignment:
-        metadata, spec, ref = resource.metadata, resource.spec, resource.ref
+        metadata, ref = resource.metadata, resource.ref
         selection = self._selections[ref, metadata.uid]
         owner = Owner(KIND.name, metadata.name, metadata.uid)
-        return Assignment(
-            ref=ref,
-            uid=metadata.uid,
-            wanted=Wanted(
-                metadata.generation, spec.refresh_before, spec.suspend, metadata.refresh_request
-            ),
-            credentials_key=resource.credentials_key,
-            client_id_key=spec.credentials_secret_ref.client_id_key,
-            client_secret_key=spec.credentials_secret_ref.client_secret_key,
-            specs=[
-                TargetSpec(
-                    key=(namespace, resource.target_name),
-                    ref=ref,
-                    owner=owner,
-                    creation_policy=CreationPolicy.OWNER,
-                    deletion_policy=DeletionPolicy.DELETE,
-                    template=spec.target.template,
-                )
-                for namespace in selection.namespaces
-            ],
-            find_rival=find_rival,
-            interrupted=lambda: ref in self._urgent,
-        )
+        specs = [
+            TargetSpec(
+                key=(namespace, resource.target_name),
+                ref=ref,
+                owner=owner,
+                creation_policy=CreationPolicy.OWNER,
+                deletion_policy=DeletionPolicy.DELETE,
+                template=resource.spec.target.template,
+            )
+            for namespace in selection.namespaces
+        ]
+        return make_assignment(resource, specs, find_rival, lambda: ref in self._urgent)
 
     def _sample(self, assignment: Assignment, outcome: Outcome, now: datetime) -> TokenSample:
         times, problem = outcome.known.times, find_token_problem(outcome)

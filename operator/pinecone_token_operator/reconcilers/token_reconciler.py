@@ -16,7 +16,7 @@ from pinecone_token_operator.env import Env
 from pinecone_token_operator.errors import ApiError
 from pinecone_token_operator.keys import ObjectRef, SecretKey
 from pinecone_token_operator.kube.interfaces import RequestsAndLists
-from pinecone_token_operator.reconcilers.assignment import Assignment, FindRival
+from pinecone_token_operator.reconcilers.assignment import Assignment, FindRival, Requester
 from pinecone_token_operator.reconcilers.cleanup import resource_exists
 from pinecone_token_operator.reconcilers.outcome import Outcome
 from pinecone_token_operator.reconcilers.predecessors import Predecessors
@@ -29,8 +29,8 @@ from pinecone_token_operator.telemetry.metrics import Metrics, TokenSample
 logger = logging.getLogger(__name__)
 
 
-class TokenResource(Resource, Protocol):
-    """A resource that requests a token."""
+class TokenResource(Requester, Protocol):
+    """A resource that requests a token and reports on it."""
 
     @property
     def status(self) -> Mapping[str, Any]:
