@@ -7,10 +7,11 @@ from typing import Final
 
 from pinecone_token_operator.api.conditions import REFRESHED
 from pinecone_token_operator.api.group import REFRESH_REQUESTED_AT
+from pinecone_token_operator.api.moments import parse_moment
 from pinecone_token_operator.kube.paths import SECRETS
 from pinecone_token_operator.kubectl_plugin.kinds import Reference
 from pinecone_token_operator.kubectl_plugin.output import clean
-from pinecone_token_operator.kubectl_plugin.resource import Resource, parse_moment, since, until
+from pinecone_token_operator.kubectl_plugin.resource import Resource, since, until
 from pinecone_token_operator.kubectl_plugin.session import Session
 from pinecone_token_operator.targets import names
 

@@ -7,8 +7,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
+from pinecone_token_operator.api.moments import parse_moment
 from pinecone_token_operator.kubectl_plugin.findings import Finding, Severity
-from pinecone_token_operator.kubectl_plugin.resource import parse_moment, since
+from pinecone_token_operator.kubectl_plugin.resource import since
 from pinecone_token_operator.targets import names
 
 _ENDED: Final = ("Succeeded", "Failed")

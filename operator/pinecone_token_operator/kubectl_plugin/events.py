@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from pinecone_token_operator.api.moments import parse_moment
 from pinecone_token_operator.kube.paths import EVENTS
 from pinecone_token_operator.kubectl_plugin.kinds import KINDS, Reference
 from pinecone_token_operator.kubectl_plugin.output import RED, Output, clean
-from pinecone_token_operator.kubectl_plugin.resource import parse_moment, since
+from pinecone_token_operator.kubectl_plugin.resource import since
 from pinecone_token_operator.kubectl_plugin.session import Session
 
 # Events about cluster-scoped resources are there.

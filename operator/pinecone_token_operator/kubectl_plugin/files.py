@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from pinecone_token_operator.api.moments import parse_moment
 from pinecone_token_operator.kubectl_plugin.consumers import Use, Way
 from pinecone_token_operator.kubectl_plugin.findings import Finding, Severity
-from pinecone_token_operator.kubectl_plugin.resource import parse_moment, since
+from pinecone_token_operator.kubectl_plugin.resource import since
 from pinecone_token_operator.targets import names
 
 FILE: Final = "expires_at"

@@ -7,12 +7,8 @@ from enum import IntEnum
 from typing import Any, Final
 
 from pinecone_token_operator.api.conditions import READY, REFRESHED, TARGETS_READY, Reason
-from pinecone_token_operator.kubectl_plugin.resource import (
-    Resource,
-    parse_moment,
-    since,
-    until,
-)
+from pinecone_token_operator.api.moments import parse_moment
+from pinecone_token_operator.kubectl_plugin.resource import Resource, since, until
 
 # An operator sets a status within a second; a leader that crashed is replaced within 17 s.
 _PATIENCE: Final = timedelta(seconds=60)

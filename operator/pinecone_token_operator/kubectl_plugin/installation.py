@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from pinecone_token_operator.api.moments import parse_moment
 from pinecone_token_operator.kubectl_plugin.findings import Finding, Severity
-from pinecone_token_operator.kubectl_plugin.resource import parse_moment, since
+from pinecone_token_operator.kubectl_plugin.resource import since
 
 CHART: Final = "pinecone-token-operator"
 SELECTOR: Final = "app.kubernetes.io/component=operator"

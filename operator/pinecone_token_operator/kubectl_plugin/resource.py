@@ -6,10 +6,11 @@ that the operator cannot parse must be shown, too.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from pinecone_token_operator.api.conditions import READY, REFRESHED, TARGETS_READY
+from pinecone_token_operator.api.moments import parse_moment
 from pinecone_token_operator.kubectl_plugin.kinds import KindEntry, Reference
 
 _SHOWN: Final = (READY, REFRESHED, TARGETS_READY)
@@ -116,17 +117,6 @@ class Resource:
             return NO_STATUS
         problem = self.problem(now)
         return f"{problem.get('reason')}: {problem.get('message')}" if problem else ""
-
-
-def parse_moment(text: object) -> datetime | None:
-    """Read a time as Kubernetes writes it; None if it is not one."""
-    if not isinstance(text, str):
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def duration(delta: timedelta) -> str:

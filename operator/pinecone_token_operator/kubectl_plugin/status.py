@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from pinecone_token_operator.api.conditions import READY, REFRESHED
+from pinecone_token_operator.api.moments import parse_moment
 from pinecone_token_operator.errors import ApiError
 from pinecone_token_operator.kubectl_plugin import events
 from pinecone_token_operator.kubectl_plugin.consumers import find_uses
@@ -13,12 +14,7 @@ from pinecone_token_operator.kubectl_plugin.diagnose import print_findings
 from pinecone_token_operator.kubectl_plugin.doctor import Examination
 from pinecone_token_operator.kubectl_plugin.kinds import Reference
 from pinecone_token_operator.kubectl_plugin.output import BOLD, GREEN, Output, clean
-from pinecone_token_operator.kubectl_plugin.resource import (
-    Resource,
-    parse_moment,
-    since,
-    until,
-)
+from pinecone_token_operator.kubectl_plugin.resource import Resource, since, until
 from pinecone_token_operator.kubectl_plugin.session import Session, why_unread
 
 POLL: Final = timedelta(seconds=2)

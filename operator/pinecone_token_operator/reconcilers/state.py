@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from pinecone_token_operator.api.conditions import REFRESHED, Problem, Reason
+from pinecone_token_operator.api.moments import parse_moment
 from pinecone_token_operator.keys import SecretKey
 from pinecone_token_operator.policies.contention import Damping
 from pinecone_token_operator.policies.input import (
@@ -260,13 +261,9 @@ def _reported_retry_at(status: Mapping[str, Any]) -> datetime | None:
     Not after a rejection: the credentials may have been corrected since, which nothing records.
     """
     problem, text = _reported_problem(status), status.get("refreshAt")
-    if problem is None or problem.reason is Reason.REJECTED or not isinstance(text, str):
+    if problem is None or problem.reason is Reason.REJECTED:
         return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:  # the API server takes the year 0, if another writer sets the status
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return parse_moment(text)
 
 
 def _reported_problem(status: Mapping[str, Any]) -> Problem | None:

@@ -10,6 +10,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 from pinecone_token_operator.api.conditions import Problem, Reason
 from pinecone_token_operator.api.group import Kind
+from pinecone_token_operator.api.moments import parse_moment
 from pinecone_token_operator.controller.index import Index
 from pinecone_token_operator.controller.reconciler import Object, Resource
 from pinecone_token_operator.env import Env
@@ -231,11 +232,7 @@ class TokenReconciler(ABC, Generic[R]):
     def _expiry(self, resource: Resource) -> datetime | None:
         """Return the expiry that the status reported when the resource was last read."""
         status = resource.status if isinstance(resource, self.resource_type) else {}
-        reported = status.get("expiresAt")
-        try:
-            return datetime.fromisoformat(reported) if isinstance(reported, str) else None
-        except ValueError:  # the API server takes the year 0, if another writer sets the status
-            return None
+        return parse_moment(status.get("expiresAt"))
 
     async def _report(
         self, resource: R, assignment: Assignment, outcome: Outcome, state: State
