@@ -50,12 +50,12 @@ def file_mode(text: str) -> int:
 
 
 def loopback_address(text: str) -> tuple[str, int]:
-    """Accept HOST:PORT with a loopback host: whoever connects gets the token."""
+    """Accept HOST:PORT with a loopback host: any client that connects gets the token."""
     host, port = validators.address(text)
     if not hosts.is_loopback(host):
         raise InvalidValue(
-            f"{text!r} is not a loopback address; use one like 127.0.0.1:8181, because whoever can "
-            "connect gets the token"
+            f"{text!r} is not a loopback address; use one like 127.0.0.1:8181, because any "
+            "client that connects gets the token"
         )
     return host, port
 

@@ -21,7 +21,7 @@ from pinecone_token_operator.kube.interfaces import Lists
 # A process that becomes the leader with an older listing than this lists again.
 FRESH: Final = timedelta(seconds=5)
 RELIST_DELAY: Final = timedelta(seconds=5)
-# How long to wait for the lists of all namespaces; one that hangs goes on by itself.
+# How long to wait for the lists of all namespaces; slower ones continue in the background.
 LIST_PATIENCE: Final = timedelta(seconds=10)
 CONCURRENT_LISTS: Final = 16
 

@@ -180,7 +180,7 @@ class ApiServer:
             seconds = (parsedate_to_datetime(date) - datetime.now(UTC)).total_seconds()
         except (ValueError, TypeError):
             return
-        # The header has whole seconds: less than one is no difference.
+        # The header has whole seconds, so up to one second is ignored.
         self._ahead = timedelta(seconds=round(seconds)) if abs(seconds) > 1 else timedelta()
 
 

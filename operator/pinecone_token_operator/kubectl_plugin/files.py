@@ -65,5 +65,5 @@ def read_expiry(use: Use, kubectl: Sequence[str]) -> str | None:
 
 
 def can_check(use: Use) -> bool:
-    """Return whether a use has the file that tells its age."""
+    """Return whether a use has a file that shows its age."""
     return use.way is Way.DIRECTORY and use.is_whole and use.started_at is not None

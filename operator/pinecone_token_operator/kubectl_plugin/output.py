@@ -91,7 +91,7 @@ class Output:
 def clean(text: object) -> str:
     """Return a text of the API server's on one line, without control characters.
 
-    Whoever may write a status or an Event could otherwise control the user's terminal.
+    Anyone who may write a status or an Event could otherwise control the user's terminal.
     """
     return _CONTROL.sub(" ", str(text))
 

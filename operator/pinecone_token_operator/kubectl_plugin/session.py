@@ -52,7 +52,7 @@ class Session:
     def list(self) -> Iterator[Resource]:
         """Yield the resources of the namespace, or all of both kinds.
 
-        A cluster without the second kind, or a user who may not list it, is no error.
+        A cluster without the second kind, or a user who may not list it, is not an error.
 
         Raises:
             ApiError: the first kind cannot be listed.

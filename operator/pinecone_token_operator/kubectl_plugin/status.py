@@ -98,7 +98,7 @@ def row(resource: Resource, now: datetime, output: Output) -> list[str]:
 
 
 def ready(resource: Resource, now: datetime) -> str:
-    """Return the status of Ready; False for an expired token, whoever last set it."""
+    """Return the status of Ready; False for an expired token, even if the condition is True."""
     if resource.condition(READY).get("status") == "True" and resource.is_expired(now):
         return "False"
     return str(resource.condition(READY).get("status", "Unknown"))

@@ -1,7 +1,7 @@
 """The loopback token endpoint: answers token requests of local SDKs with the current token.
 
-Whoever can connect gets the token, so it listens on loopback only. A page in a browser on the same
-machine can connect too: its requests name another host, after DNS rebinding, or an origin.
+Any client that connects gets the token, so it listens on loopback only. A page in a browser on the
+same machine can connect too: its requests name another host, after DNS rebinding, or an origin.
 """
 
 import json
