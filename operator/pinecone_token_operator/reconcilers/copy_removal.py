@@ -145,10 +145,9 @@ def removal_problem(error: ApiError, key: SecretKey) -> Problem:
             f"the operator's ServiceAccount lacks delete on secrets in namespace {key[0]}, so the "
             f"copy in Secret {secret} is still there; check its Role or ClusterRole",
         )
-    status = f"{error.http_status} {error.reason}" if error.http_status else error.reason
     return Problem(
         Reason.API_SERVER_ERROR,
-        f"the API server failed to delete Secret {secret} ({status}); retrying",
+        f"the API server failed to delete Secret {secret} ({error.brief}); retrying",
     )
 
 

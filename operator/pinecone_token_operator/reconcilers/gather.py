@@ -227,10 +227,9 @@ def read_problem(error: ApiError, key: SecretKey) -> Problem:
             f"the operator's ServiceAccount lacks get on secrets in namespace {key[0]}; check its "
             "Role or ClusterRole and their bindings",
         )
-    status = f"{error.http_status} {error.reason}" if error.http_status else error.reason
     return Problem(
         Reason.API_SERVER_ERROR,
-        f"the API server failed to return Secret {secret} ({status}); retrying",
+        f"the API server failed to return Secret {secret} ({error.brief}); retrying",
     )
 
 

@@ -143,15 +143,14 @@ class Refresher:
     def _with_trouble(self, known: Known, error: ApiError | None) -> Known:
         if error is None:
             return replace(known, trouble=Attempts())
-        status = f"{error.http_status} {error.reason}" if error.http_status else error.reason
         if error.forbidden:
             problem = Problem(
                 Reason.ACCESS_DENIED,
-                f"the operator's ServiceAccount lacks a permission ({status}); check its Role or "
-                "ClusterRole and their bindings",
+                f"the operator's ServiceAccount lacks a permission ({error.brief}); check its Role "
+                "or ClusterRole and their bindings",
             )
         else:
-            message = f"the API server failed a request ({status}); retrying"
+            message = f"the API server failed a request ({error.brief}); retrying"
             problem = Problem(Reason.API_SERVER_ERROR, message)
         return self.with_trouble(known, problem)
 

@@ -52,8 +52,9 @@ def explain_refusal(
     """
     secret = f"Secret {'/'.join(spec.key)}"
     secret = f"the {what} of {secret}" if what else secret
-    status = f"{error.http_status} {error.reason}" if error.http_status else error.reason
-    return f"the API server refused to write {secret} ({status}): {_advice(error, spec, target)}"
+    return (
+        f"the API server refused to write {secret} ({error.brief}): {_advice(error, spec, target)}"
+    )
 
 
 def _advice(error: ApiError, spec: TargetSpec, target: Target | None) -> str:
