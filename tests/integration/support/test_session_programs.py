@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,10 +22,19 @@ def test_with_program() -> None:
     assert found(["pause"])
 """,
     "test_second_by_name.py": """
+from pathlib import Path
+
 def test_without_program() -> None:
-    pass
+    Path("ran").touch()
 """,
 }
+# Builds once the test without programs has run: if that waited for the build, neither would end.
+WAITING_GO = """#!/bin/sh
+if [ "$1" = build ]; then
+  while [ ! -e "{marker}" ]; do sleep 0.05; done
+fi
+exec "{go}" "$@"
+"""
 
 PLUGINS = ("-p", "xdist.plugin", "-p", "tests.conftest")
 
@@ -70,7 +80,12 @@ def order(output: str) -> list[str]:
 @needs_go
 @pytest.mark.parametrize("options", [[], ["-n2", "--dist=loadfile", "--no-loadscope-reorder"]])
 def test_programs_are_built_while_other_tests_run(tmp_path: Path, options: list[str]) -> None:
-    code, output = run(tmp_path, *options)
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    go = programs / "go"
+    go.write_text(WAITING_GO.format(marker=tmp_path / "ran", go=shutil.which("go")), "utf-8")
+    go.chmod(0o755)
+    code, output = run(tmp_path, *options, PATH=f"{programs}:{os.environ['PATH']}")
 
     assert code == 0, output
     assert order(output) == ["PASSED test_without_program", "PASSED test_with_program"]
