@@ -10,6 +10,7 @@ from tests.bench.figures import Figure, spread
 from tests.bench.progress import say
 from tests.bench.settings import Settings
 from tests.support.api import eventually
+from tests.support.crd import install_crd
 from tests.support.documented import (
     CLUSTER_KIND,
     CLUSTER_PLURAL,
@@ -37,9 +38,7 @@ def measure(settings: Settings) -> Iterator[Figure]:
 
 def _copies(env: Environment, resources: int, namespaces: int) -> Iterator[Figure]:
     copies = resources * namespaces
-    env.cluster.kubectl("apply", "--server-side", "-f", str(CLUSTER_CRD))
-    env.cluster.kubectl("wait", "--for=condition=Established", "-f", str(CLUSTER_CRD))
-    env.cluster.kubectl("get", CLUSTER_PLURAL)
+    install_crd(env.cluster, CLUSTER_CRD, CLUSTER_PLURAL)
     say(f"creating {namespaces:,} namespaces")
     for number in range(namespaces):
         _add_namespace(env, f"team-{number}")

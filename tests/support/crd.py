@@ -1,4 +1,4 @@
-"""Installs the CRD into a cluster of tests."""
+"""Installs CRDs into a cluster of tests."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -35,9 +35,11 @@ def cluster_with_crd(
         yield running
 
 
-def install_crd(cluster: HasKubectl) -> None:
-    """Install the CRD and wait until resources can be created."""
-    cluster.kubectl("apply", "--server-side", "-f", str(CRD))
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRD))
+def install_crd(cluster: HasKubectl, crd: Path = CRD, plural: str = PLURAL) -> None:
+    """Install a CRD and wait until resources can be created."""
+    cluster.kubectl("apply", "--server-side", "-f", str(crd))
+    # Waiting for a condition fails while a CRD has none at all, which is until its names are taken.
+    for state in (f"jsonpath={{.status.acceptedNames.plural}}={plural}", "condition=Established"):
+        cluster.kubectl("wait", f"--for={state}", "--timeout=30s", "-f", str(crd))
     # A kind can be established before it can be stored; kubectl retries until it can.
-    cluster.kubectl("get", PLURAL, "--all-namespaces")
+    cluster.kubectl("get", plural, "--all-namespaces")

@@ -8,6 +8,7 @@ import pytest
 from tests.integration.conftest import EVERYWHERE
 from tests.support.api import Kube, KubeError
 from tests.support.cluster import Cluster
+from tests.support.crd import install_crd
 from tests.support.documented import CLUSTER_PLURAL, GROUP, PLURAL, VERSION
 from tests.support.fleet import Fleet
 from tests.support.operator_process import Operator, StartOperator
@@ -19,10 +20,7 @@ StartFleetOperator = Callable[..., Operator]
 @pytest.fixture(scope="session")
 def cluster_kind(cluster: Cluster) -> None:
     """Install the kind."""
-    cluster.kubectl("apply", "--server-side", "-f", str(CLUSTER_CRD))
-    established = ("--for=condition=Established", "--timeout=30s")
-    cluster.kubectl("wait", *established, "-f", str(CLUSTER_CRD))
-    cluster.kubectl("get", CLUSTER_PLURAL)
+    install_crd(cluster, CLUSTER_CRD, CLUSTER_PLURAL)
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ import pytest
 
 from tests.support.api import Kube
 from tests.support.cluster import Cluster
-from tests.support.crd import cluster_with_crd
-from tests.support.documented import GROUP, VERSION
+from tests.support.crd import cluster_with_crd, install_crd
+from tests.support.documented import CLUSTER_PLURAL, GROUP, VERSION
 from tests.support.kubectl_plugin import Plugin
-from tests.support.repository import ROOT
+from tests.support.repository import CLUSTER_CRD
 
-PATH = f"/apis/{GROUP}/{VERSION}/clusterpineconeaccesstokens"
+PATH = f"/apis/{GROUP}/{VERSION}/{CLUSTER_PLURAL}"
 
 pytestmark = pytest.mark.programs(*Cluster.PROGRAMS)
 
@@ -22,10 +22,7 @@ pytestmark = pytest.mark.programs(*Cluster.PROGRAMS)
 @pytest.fixture
 def kube(tmp_path: Path) -> Iterator[Kube]:
     with cluster_with_crd(tmp_path / "cluster", audit=False) as cluster:
-        crd = str(ROOT / "crds" / "clusterpineconeaccesstokens.yaml")
-        cluster.kubectl("apply", "--server-side", "-f", crd)
-        cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", crd)
-        cluster.kubectl("get", "clusterpineconeaccesstokens")
+        install_crd(cluster, CLUSTER_CRD, CLUSTER_PLURAL)
         with Kube(cluster) as client:
             yield client
 

@@ -9,8 +9,8 @@ import pytest
 
 from tests.support.api import Kube, eventually, secret_path
 from tests.support.cluster import Cluster
+from tests.support.crd import install_crd
 from tests.support.operator_process import Operator, StartOperator
-from tests.support.repository import CRD
 from tests.support.token_endpoint import TokenEndpoint
 
 pytestmark = pytest.mark.programs(*Cluster.PROGRAMS)
@@ -114,8 +114,7 @@ def test_operator_recovers_after_an_api_server_restart(
         with operator:
             # Before the CRD is installed.
             operator.wait_ready()
-            cluster.kubectl("apply", "-f", str(CRD))
-            cluster.kubectl("wait", "--for=condition=Established", "-f", str(CRD))
+            install_crd(cluster)
             kube.create_credentials("default")
             eventually(lambda: _created(kube), "the resource can be created")
             eventually(lambda: kube.secret("default", "search"), "a first token", 20)

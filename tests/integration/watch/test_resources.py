@@ -21,6 +21,7 @@ from pinecone_token_operator.watch.resources import ResourceWatch
 from tests.support.api import Kube, KubeError, token_path
 from tests.support.api_proxy import ApiProxy
 from tests.support.cluster import Cluster
+from tests.support.crd import install_crd
 from tests.support.documented import GROUP, PLURAL, VERSION
 from tests.support.repository import CRD
 from tests.support.watching import DEADLINE, Account, replace_store, until
@@ -111,11 +112,6 @@ def apply(cluster: Cluster, where: str, name: str, secret: str = "account") -> N
         "spec": {"credentialsSecretRef": {"name": secret}},
     }
     cluster.kubectl("apply", "-f", "-", input=json.dumps(manifest))
-
-
-def install_crd(cluster: Cluster) -> None:
-    cluster.kubectl("apply", "--server-side", "-f", str(CRD))
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRD))
 
 
 async def until_forwarded(kube: Kube, fed: Fed, where: str, seconds: float = DEADLINE) -> None:
