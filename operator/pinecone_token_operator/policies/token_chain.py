@@ -74,9 +74,12 @@ def plan_token(given: TokenInput, now: datetime) -> TokenPlan:
     if fought_until and not held:
         held = given.damping.fight()
         moments.append(fought_until)
+    # Some targets have it: the others get it, too, and do not hold up the next refresh.
+    deliver = given.pending if _is_usable(given, now) else None
+    if deliver:
+        moments.append(deliver.expires_at)
     return TokenPlan(
-        # Some targets have it: the others get it, too, and do not hold up the next refresh.
-        deliver=given.pending if _is_usable(given, now) else None,
+        deliver=deliver,
         problem=held,
         held_until=held_until,
         wake_at=min(moments, default=None),

@@ -3,7 +3,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pinecone_token_operator.api.access_token import PineconeAccessToken
@@ -456,6 +456,19 @@ inputs = st.builds(
 )
 
 
+@example(
+    build(
+        19,
+        "",
+        None,
+        pending=make_token(access_token="new"),
+        deliverable=False,
+        suspend=False,
+        changed=False,
+    ),
+    after(0),
+    0.5,
+)
 @given(inputs, moments, st.floats(0, 1, exclude_max=True))
 def test_plan_stays_the_same_until_it_wakes(one: TokenInput, now: datetime, part: float) -> None:
     plan = plan_token(one, now)
