@@ -143,7 +143,7 @@ class ApiProxy(LoopServer):
         self._loop.call(self._cut(name))
 
     def cut_watches(self, name: str) -> None:
-        """Abort all watches of a line."""
+        """Abort the watches of a line that are in its scope."""
         self._loop.call(self._cut_watches(name))
 
     def rotate_ca(self, directory: Path) -> Path:
@@ -189,7 +189,8 @@ class ApiProxy(LoopServer):
 
     async def _cut_watches(self, name: str) -> None:
         for request in list(self._watches[name].values()):
-            _abort(request)
+            if self.lines[name].scope in request.path:
+                _abort(request)
 
     def _handler(self, name: str, line: Line) -> Any:
         async def handle(request: web.BaseRequest) -> Handled:
