@@ -130,9 +130,8 @@ def _targets_ready(outcome: Outcome, copies: Copies) -> dict[str, Any]:
         return make_condition(TARGETS_READY, problem, Reason.ALL_COPIED, "")
     incomplete = [given.repairs.problem for given, _ in outcome.targets if given.repairs.problem]
     if incomplete:
-        message = (
-            f"{len(incomplete)} copies are incomplete: {shorten(incomplete[0].message, _EXAMPLE)}"
-        )
+        count = "1 copy is" if len(incomplete) == 1 else f"{len(incomplete)} copies are"
+        message = f"{count} incomplete: {shorten(incomplete[0].message, _EXAMPLE)}"
         return make_condition(TARGETS_READY, None, Reason.TARGET_INCOMPLETE, message)
     if not copies.matched:
         return make_condition(TARGETS_READY, None, Reason.NO_NAMESPACE_SELECTED, _NO_NAMESPACE)
