@@ -12,6 +12,12 @@ from tests.support.token_endpoint import TokenEndpoint
 pytestmark = pytest.mark.programs(*Cluster.PROGRAMS)
 
 MANY = 100
+SHORT_LEASE = (
+    "--leader-elect",
+    "--leader-election-lease-duration=4s",
+    "--leader-election-renew-deadline=3s",
+    "--leader-election-retry-period=1s",
+)
 
 
 def test_restart_costs_no_exchange_or_write(
@@ -71,6 +77,33 @@ def test_next_leader_finishes_a_refresh_with_the_same_token(
     fleet.until_ready(f"{MANY}/{MANY}")
     assert {fleet.token(namespace) for namespace in namespaces} == {endpoint.tokens[0]}
     assert endpoint.exchanges == 1
+
+
+def test_standby_finishes_a_later_refresh_of_a_killed_leader(
+    fleet: Fleet, start: StartFleetOperator, endpoint: TokenEndpoint
+) -> None:
+    namespaces = [fleet.add(f"team-{number:02}") for number in range(MANY)]
+    election = (*SHORT_LEASE, f"--leader-election-namespace={fleet.operators}")
+    replicas = [start(*election), start(*election)]
+    fleet.create()
+    fleet.until_ready(f"{MANY}/{MANY}")
+    (first,) = endpoint.tokens
+    (leader,) = (one for one in replicas if one.metric("pinecone_token_leader") == 1)
+    name = "pinecone.token-operator.dev/refresh-requested-at"
+    fleet.patch({"metadata": {"annotations": {name: "now"}}})
+    eventually(lambda: fleet.token(namespaces[0]) != first, "the refresh has begun", poll=0)
+    leader.kill()
+    tokens = [fleet.token(namespace) for namespace in namespaces]
+    assert 0 < tokens.count(first) < MANY
+    assert set(tokens) == set(endpoint.tokens)  # the others are valid, and none is missing
+
+    def finished() -> bool:
+        return {fleet.token(namespace) for namespace in namespaces} == {endpoint.tokens[-1]}
+
+    eventually(finished, "the standby has finished the refresh")
+    fleet.until_ready(f"{MANY}/{MANY}")
+    assert fleet.status()["lastHandledRefreshRequest"] == "now"
+    assert endpoint.exchanges == 2
 
 
 def test_each_resource_belongs_to_one_shard(
