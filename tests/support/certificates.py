@@ -49,6 +49,37 @@ def make_certificates(directory: Path, address: str = "127.0.0.1") -> None:
         _write_leaf(directory, file, address, ca_key, begin, end)
 
 
+def make_client_certificate(directory: Path, user: str, group: str) -> None:
+    """Write a client certificate of a user of the API server, and the CA that signed it.
+
+    `client-ca.pem` is the CA; `client.pem` and `client.key` are the certificate.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    ca_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    begin = datetime.now(UTC) - timedelta(hours=1)
+    end = begin + timedelta(days=30)
+    ca = (
+        _builder(_name("test CA"), ca_key, ca_key, begin, end)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_CA_USAGE, critical=True)
+        .sign(ca_key, hashes.SHA256())
+    )
+    organization = x509.NameAttribute(NameOID.ORGANIZATION_NAME, group)
+    subject = x509.Name([organization, x509.NameAttribute(NameOID.COMMON_NAME, user)])
+    certificate = (
+        _builder(subject, key, ca_key, begin, end)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        .sign(ca_key, hashes.SHA256())
+    )
+    (directory / "client-ca.pem").write_bytes(ca.public_bytes(_PEM))
+    (directory / "client.pem").write_bytes(certificate.public_bytes(_PEM))
+    (directory / "client.key").write_bytes(_private(key))
+
+
+def _private(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(_PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+
+
 def _write_leaf(
     directory: Path,
     file: str,
@@ -66,10 +97,7 @@ def _write_leaf(
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .sign(ca_key, hashes.SHA256())
     )
-    private = key.private_bytes(
-        _PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    (directory / f"{file}.key").write_bytes(private)
+    (directory / f"{file}.key").write_bytes(_private(key))
     (directory / f"{file}.pem").write_bytes(leaf.public_bytes(_PEM))
 
 

@@ -375,7 +375,9 @@ def _sentence(text: str) -> str:
 
 
 def _fail(message: str, code: int) -> int:
-    sys.stderr.write(f"{PROGRAM}: {message}\n")
+    from pinecone_token_operator.kubectl_plugin.output import clean  # noqa: PLC0415 - see above
+
+    sys.stderr.write(f"{PROGRAM}: {clean(message)}\n")
     return code
 
 

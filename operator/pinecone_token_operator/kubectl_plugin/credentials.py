@@ -47,9 +47,10 @@ def find_credentials(access: Access, environ: Mapping[str, str]) -> Credentials:
     certificate = _pem(user, "client-certificate")
     key = _pem(user, "client-key")
     if user.get("tokenFile"):
-        return Credentials(f"Bearer {_read(user['tokenFile']).decode().strip()}", certificate, key)
+        token = _read(str(user["tokenFile"])).decode("utf-8", "replace")
+        return Credentials(_bearer(token), certificate, key)
     if user.get("token"):
-        return Credentials(f"Bearer {user['token']}", certificate, key)
+        return Credentials(_bearer(str(user["token"])), certificate, key)
     if user.get("username"):
         pair = f"{user['username']}:{user.get('password', '')}".encode()
         return Credentials(f"Basic {base64.b64encode(pair).decode()}", certificate, key)
@@ -72,18 +73,26 @@ def read_authority(cluster: Mapping[str, Any]) -> bytes:
     return _pem(cluster, "certificate-authority")
 
 
+def _bearer(token: str) -> str:
+    token = token.strip()
+    if not token.isascii() or not token.isprintable():
+        raise SettingsInvalid("the kubeconfig's user has a token that no HTTP header can carry")
+    return f"Bearer {token}" if token else ""
+
+
 def _pem(entry: Mapping[str, Any], name: str) -> bytes:
     if entry.get(f"{name}-data"):
         return decode_data(entry[f"{name}-data"], f"{name}-data")
-    return _read(entry[name]) if entry.get(name) else b""
+    return _read(str(entry[name])) if entry.get(name) else b""
 
 
 def _read(path: str) -> bytes:
     try:
         return Path(path).read_bytes()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a ValueError for a path with a null byte
+        cause = error.strerror if isinstance(error, OSError) else "it is not a path"
         raise SettingsInvalid(
-            f"the kubeconfig names {path}, which cannot be read: {error.strerror}"
+            f"the kubeconfig names {path!r}, which cannot be read: {cause}"
         ) from None
 
 
@@ -100,20 +109,22 @@ def _from_plugin(
     if plugin.get("provideClusterInfo"):
         spec["cluster"] = _cluster_info(access)
     info = {"apiVersion": version, "kind": "ExecCredential", "spec": spec}
-    added = {each["name"]: str(each.get("value", "")) for each in plugin.get("env") or ()}
+    added = {str(each.get("name")): str(each.get("value", "")) for each in _items(plugin, "env")}
+    arguments = plugin.get("args")
     try:
         done = subprocess.run(  # noqa: S603 - the user's own kubeconfig names it
-            [command, *map(str, plugin.get("args") or ())],
+            [command, *(map(str, arguments) if isinstance(arguments, list) else ())],
             env={**environ, **added, "KUBERNETES_EXEC_INFO": json.dumps(info)},
             stdin=None if interactive else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             check=False,
         )
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a ValueError for a null byte
+        cause = error.strerror if isinstance(error, OSError) else "it is not a command"
         hint = " ".join(str(plugin.get("installHint") or "").split())
         raise SettingsInvalid(
             f"the kubeconfig's exec plugin {os.path.basename(command)!r} cannot be run:"  # noqa: PTH119 - may be no path
-            f" {error.strerror}" + (f" ({hint})" if hint else "")
+            f" {cause}" + (f" ({hint})" if hint else "")
         ) from None
     if done.returncode != 0:
         raise SettingsInvalid(
@@ -134,7 +145,7 @@ def _parse_reply(reply: bytes) -> Credentials:
         raise SettingsInvalid(
             "the kubeconfig's exec plugin did not print an ExecCredential"
         ) from None
-    return Credentials(f"Bearer {token}" if token else "", certificate, key)
+    return Credentials(_bearer(str(token)), certificate, key)
 
 
 def _cluster_info(access: Access) -> dict[str, Any]:
@@ -144,7 +155,13 @@ def _cluster_info(access: Access) -> dict[str, Any]:
     for name in ("tls-server-name", "insecure-skip-tls-verify", "proxy-url"):
         if access.cluster.get(name):
             info[name] = access.cluster[name]
-    for each in access.cluster.get("extensions") or ():
+    for each in _items(access.cluster, "extensions"):
         if each.get("name") == "client.authentication.k8s.io/exec":
             info["config"] = each.get("extension")
     return info
+
+
+def _items(entry: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    """Return the mappings in a list of the kubeconfig, which may hold anything."""
+    found = entry.get(name)
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []

@@ -12,9 +12,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import yaml
 
+from pinecone_token_operator.config import hosts
 from pinecone_token_operator.errors import SettingsInvalid
 
 _LISTS: Final = ("clusters", "users", "contexts")
@@ -52,6 +54,11 @@ def find_access(kubeconfig: str | None, context: str | None, environ: Mapping[st
     config = read_config(kubeconfig, environ)
     if not config["contexts"] and context is None and (pod := _pod_access(environ)):
         return pod
+    if kubeconfig is None and not any(each.is_file() for each in _files(environ)):
+        raise SettingsInvalid(
+            f"there is no kubeconfig at {os.pathsep.join(map(str, _files(environ)))};"
+            " use --kubeconfig FILE, or set KUBECONFIG"
+        )
     name = context or config["current-context"]
     if not name:
         raise SettingsInvalid("the kubeconfig has no current context; use --context NAME")
@@ -59,8 +66,8 @@ def find_access(kubeconfig: str | None, context: str | None, environ: Mapping[st
     cluster = _entry(config, "clusters", found.get("cluster"), "", "cluster")
     user = _entry(config, "users", found["user"], "", "user") if found.get("user") else {}
     server = cluster.get("server")
-    if not isinstance(server, str) or not server.startswith(("https://", "http://")):
-        raise SettingsInvalid(f"the cluster of the context {name!r} has no server URL")
+    if not isinstance(server, str) or not _is_url(server):
+        raise SettingsInvalid(f"the cluster of the context {name!r} has no valid server URL")
     return Access(server.rstrip("/"), cluster, user, str(found.get("namespace") or "default"))
 
 
@@ -81,10 +88,8 @@ def read_config(kubeconfig: str | None, environ: Mapping[str, str]) -> dict[str,
     """
     if kubeconfig is not None and not Path(kubeconfig).expanduser().is_file():
         raise SettingsInvalid(f"--kubeconfig: {kubeconfig!r} is not a file")
-    from_variable = (environ.get("KUBECONFIG") or "~/.kube/config").split(os.pathsep)
     merged: dict[str, Any] = {"current-context": "", **{each: {} for each in _LISTS}}
-    for path in [kubeconfig] if kubeconfig else filter(None, from_variable):
-        file = Path(path).expanduser()
+    for file in [Path(kubeconfig).expanduser()] if kubeconfig else _files(environ):
         if file.is_file():
             _merge(merged, _parse(file), file.parent)
     return merged
@@ -100,6 +105,21 @@ def decode_data(text: object, what: str) -> bytes:
         return base64.b64decode(str(text), validate=False)
     except (ValueError, binascii.Error):
         raise SettingsInvalid(f"the kubeconfig's {what} is not base64") from None
+
+
+def _files(environ: Mapping[str, str]) -> list[Path]:
+    """Return the files that kubectl would merge, whether or not they exist."""
+    paths = (environ.get("KUBECONFIG") or "~/.kube/config").split(os.pathsep)
+    return [Path(each).expanduser() for each in paths if each]
+
+
+def _is_url(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+        host, port = url.hostname or "", url.port
+    except ValueError:
+        return False
+    return url.scheme in ("https", "http") and hosts.is_host(host) and port != 0
 
 
 def _parse(file: Path) -> Config:
@@ -119,7 +139,9 @@ def _parse(file: Path) -> Config:
 
 
 def _merge(merged: dict[str, Any], config: Config, directory: Path) -> None:
-    merged["current-context"] = merged["current-context"] or config.get("current-context") or ""
+    current = config.get("current-context")
+    if isinstance(current, str):
+        merged["current-context"] = merged["current-context"] or current
     for plural in _LISTS:
         for entry in _mappings(config.get(plural)):
             value = entry.get(plural.removesuffix("s"))
@@ -144,10 +166,11 @@ def _with_absolute_paths(entry: Config, directory: Path) -> dict[str, Any]:
 
 def _entry(config: Config, plural: str, name: object, flag: str, noun: str) -> Config:
     entries: Mapping[str, Config] = config[plural]
-    if name not in entries:
+    # A malformed file may have anything here.
+    if not isinstance(name, str) or name not in entries:
         known = f"; it has {', '.join(sorted(entries))}" if entries else ""
         raise SettingsInvalid(f"{flag}the kubeconfig has no {noun} {name!r}{known}")
-    return entries[str(name)]
+    return entries[name]
 
 
 def _pod_access(environ: Mapping[str, str]) -> Access | None:

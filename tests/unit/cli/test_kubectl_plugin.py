@@ -66,8 +66,13 @@ def run(*argv: str, **environ: str) -> subprocess.CompletedProcess[str]:
                 " digits and hyphens, starting and ending with a letter or digit"
             ),
         ),
-        (["status"], "the kubeconfig has no current context; use --context NAME"),
-        (["status", "--context=x"], "--context: the kubeconfig has no context 'x'"),
+        (
+            ["status"],
+            (
+                "there is no kubeconfig at /nonexistent/.kube/config; use --kubeconfig FILE, or set"
+                " KUBECONFIG"
+            ),
+        ),
         (["status", "--kubeconfig=/none"], "--kubeconfig: '/none' is not a file"),
     ],
 )
@@ -148,6 +153,39 @@ def test_unusable_credentials_exit_2_without_a_secret(user: str, line: str, tmp_
     done = run("status", KUBECONFIG=str(kubeconfig), PATH="/usr/bin:/bin")
 
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert line in done.stderr
+    assert "hunter2" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (("current-context: c", ""), "the kubeconfig has no current context; use --context NAME"),
+        (("current-context: c", "current-context: [c]"), "the kubeconfig has no current context;"),
+        (("current-context: c", "current-context: x"), "the kubeconfig has no context 'x'; it has"),
+        (("name: c, context", r'name: "c\n", context'), "has no context 'c'; it has c "),
+        (("cluster: c, user", "cluster: [c], user"), "the kubeconfig has no cluster ['c']"),
+        (("cluster: c, user", "cluster: x, user"), "the kubeconfig has no cluster 'x'; it has c"),
+        (("user: u}", "user: x}"), "the kubeconfig has no user 'x'; it has u"),
+        (("http://127.0.0.1:1", "https://[::1"), "the context 'c' has no valid server URL"),
+        (("http://127.0.0.1:1", "https://a..b"), "the context 'c' has no valid server URL"),
+        (("http://127.0.0.1:1", "https://a:99999"), "the context 'c' has no valid server URL"),
+        (("http://127.0.0.1:1", "ftp://a"), "the context 'c' has no valid server URL"),
+        (("token: hunter2", r'token: "hunter2\nx"'), "has a token that no HTTP header can carry"),
+        (("token: hunter2", "tokenFile: none"), "/none', which cannot be read: No such file"),
+        (("token: hunter2", "client-certificate: /none"), "names '/none', which cannot be read"),
+        (("token: hunter2", "client-certificate-data: x"), "client-certificate-data is not base64"),
+    ],
+)
+def test_unusable_kubeconfig_exits_2_with_one_line(
+    change: tuple[str, str], line: str, tmp_path: Path
+) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(KUBECONFIG.replace(*change))
+
+    done = run("status", KUBECONFIG=str(kubeconfig))
+
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert line in done.stderr
     assert "hunter2" not in done.stderr
 
