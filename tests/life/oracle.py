@@ -28,7 +28,7 @@ from tests.life.small_api import Change, SmallApi
 from tests.support import documented
 from tests.support.documented import GROUP, KIND, PREFIX
 
-# What falls due is spread over a second, and times are whole seconds.
+# Times are whole seconds, and requests take a while.
 SLACK: Final = timedelta(seconds=2)
 # Beside a token; together they detect that it was tampered with.
 _SEALED: Final = (

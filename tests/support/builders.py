@@ -206,5 +206,5 @@ def failed(
 ) -> Known:
     """Return the same after token requests, made with what is known, failed."""
     problem = Problem(reason, "the token endpoint answered 503")
-    basis = known.token_input(make_assignment(resource), 0.0).basis
+    basis = known.token_input(make_assignment(resource)).basis
     return replace(known, attempts=Attempts(failures, retry_at, problem, basis))

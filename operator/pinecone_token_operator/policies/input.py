@@ -92,7 +92,6 @@ class TokenInput:
         writer: the field manager that changed the target last; empty if unknown.
         credentials_writer: the field manager that changed the credentials last; empty if unknown.
         unusable_since: since when the credentials cannot be used, if they can't.
-        fraction: a random number in [0, 1), the same for a whole reconcile.
     """
 
     wanted: Wanted
@@ -110,7 +109,6 @@ class TokenInput:
     writer: str = ""
     credentials_writer: str = ""
     unusable_since: datetime | None = None
-    fraction: float = 0.0
 
     @property
     def is_reverted(self) -> bool:

@@ -19,8 +19,6 @@ from pinecone_token_operator.targets.stored_token import StoredToken, TokenTimes
 
 # How far the clocks of several API servers may be apart.
 _SKEW: Final = timedelta(seconds=30)
-# What falls due in one second is spread over so much of it.
-_SPREAD: Final = timedelta(seconds=0.75)
 _CHANGED: Final = "the credentials changed"
 _REQUESTED: Final = "a refresh was requested"
 _RECREATED: Final = "the resource was recreated"
@@ -34,14 +32,12 @@ class _Due:
     Attributes:
         at: the time.
         why: half a sentence for the log.
-        wake_at: when to wake for it, if not at that very time.
         scheduled: whether the schedule wants it.
         contested: whether another writer may have caused it, so that it is damped.
     """
 
     at: datetime
     why: str
-    wake_at: datetime | None = None
     scheduled: bool = False
     contested: bool = False
 
@@ -65,7 +61,7 @@ def plan_token(given: TokenInput, now: datetime) -> TokenPlan:
             scheduled_at=due.at if due.scheduled else None,
             contested=due.contested,
         )
-    moments = [max(_at(given, one), one.wake_at or one.at) for one in dues]
+    moments = [_at(given, one) for one in dues]
     held = _contested(given, dues, now)
     held_until = given.damping.held_until if held else None
     if held_until:
@@ -179,8 +175,9 @@ def _scheduled(given: TokenInput, _: datetime) -> _Due | None:
         times.refreshed_at, times.expires_at, given.wanted.refresh_before
     )
     at = max(earliest, min(times.refresh_at, latest))
-    # Times are in whole seconds, of which each would begin with a burst.
-    return _Due(at, "the refresh is due", at + _SPREAD * given.fraction, scheduled=True)
+    # Times are in whole seconds, so that what falls due in the same second wakes the process once;
+    # the workers bound the burst. Spread over the second, each refresh would find cold caches.
+    return _Due(at, "the refresh is due", scheduled=True)
 
 
 _CHECKS: Final[tuple[Callable[[TokenInput, datetime], _Due | None], ...]] = (

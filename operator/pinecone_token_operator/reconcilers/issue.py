@@ -70,7 +70,7 @@ class IssueStep:
             return self._issue_failed(assignment, known, error)
         if plan.contested:
             # Only tokens that were issued: what fails backs off by itself.
-            cause = request_cause(reading.known.token_input(assignment, 0.0), plan.why)
+            cause = request_cause(reading.known.token_input(assignment), plan.why)
             known = replace(known, damping=known.damping.after(self._env.now(), cause))
         return known
 
@@ -121,7 +121,7 @@ class IssueStep:
         *,
         counts: bool = True,
     ) -> Known:
-        basis = known.token_input(assignment, 0.0).basis
+        basis = known.token_input(assignment).basis
         attempts = known.attempts.failed(problem, retry_at, basis)
         if counts:
             logger.warning("%s", problem.message, extra={"resource": assignment.ref})

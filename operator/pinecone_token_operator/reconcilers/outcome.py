@@ -41,7 +41,7 @@ def evaluate(
         fraction: a random number in [0, 1).
         keep: how long after its issue a token is kept in memory.
     """
-    token_plan = plan_token(known.token_input(assignment, fraction), now)
+    token_plan = plan_token(known.token_input(assignment), now)
     targets = []
     moments = [now if token_plan.why else token_plan.wake_at]
     for spec in assignment.specs:

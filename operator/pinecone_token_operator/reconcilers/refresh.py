@@ -84,7 +84,7 @@ class Refresher:
             if not self._is_wanted(assignment):
                 return None
             fraction = self._env.rng.random()
-            plan = plan_token(known.token_input(assignment, fraction), self._env.now())
+            plan = plan_token(known.token_input(assignment), self._env.now())
             acts = bool(plan.why or plan.deliver)
             try:
                 if acts and _has_vanished(known) and not await self._exists(assignment):

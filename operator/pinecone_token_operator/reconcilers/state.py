@@ -154,7 +154,7 @@ class Known:
         )
         return token.expires_at if disputed else token.refreshed_at + keep
 
-    def token_input(self, assignment: Assignment, fraction: float) -> TokenInput:
+    def token_input(self, assignment: Assignment) -> TokenInput:
         """Return what the decision about the token depends on."""
         inputs = (self.target_input(spec, assignment) for spec in assignment.specs)
         writers = (known.target.writer for known in self.targets.values() if known.target)
@@ -174,7 +174,6 @@ class Known:
             writer=next(writers, ""),
             credentials_writer=self.credentials_writer,
             unusable_since=self.unusable_since,
-            fraction=fraction,
         )
 
     def target_input(self, spec: TargetSpec, assignment: Assignment) -> TargetInput:

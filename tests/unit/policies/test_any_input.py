@@ -165,7 +165,7 @@ def cases(draw: st.DrawFn) -> Case:
     )
     if (retry_at := draw(st.none() | moments)) is not None:
         problem = Problem(Reason.UNAVAILABLE, "it failed")
-        basis = known.token_input(assignment, 0.0).basis
+        basis = known.token_input(assignment).basis
         known = replace(known, attempts=Attempts(2, retry_at, problem, basis))
     if (retry_at := draw(st.none() | moments)) is not None:
         problem = Problem(Reason.TARGET_NOT_WRITABLE, "it failed")

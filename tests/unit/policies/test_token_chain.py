@@ -404,9 +404,6 @@ def test_held_request_that_failed_wakes_when_the_hold_ends() -> None:
         pytest.param(failing(make_token_input(), after(25)), after(20), after(25), id="retry"),
         pytest.param(make_token_input(SUSPENDED), after(5), None, id="suspended: never"),
         pytest.param(make_token_input(deliverable=False), after(5), None, id="obstacle: never"),
-        pytest.param(
-            make_token_input(fraction=0.8), after(5), after(19, 0.6), id="spread within a second"
-        ),
         pytest.param(with_times(refresh_at=after(29)), after(5), after(20), id="latest allowed"),
     ],
 )

@@ -187,7 +187,7 @@ def cases(draw: st.DrawFn) -> Case:
     assignment = make_assignment(resource)
     spec = assignment.specs[0]
     if (retry_at := draw(maybe)) is not None:
-        basis = known.token_input(assignment, 0.0).basis
+        basis = known.token_input(assignment).basis
         basis = draw(st.sampled_from([basis, UNKNOWN_BASIS, "another"]))
         known = replace(known, attempts=Attempts(2, retry_at, FAILED, basis))
     basis = known.target_input(spec, assignment).basis

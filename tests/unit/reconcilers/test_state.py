@@ -51,7 +51,7 @@ def restart(known: Known, now: datetime, generation: int = GENERATION) -> Known:
 def resumes_at(known: Known, restarted: Known, now: datetime) -> datetime:
     """Return when the new process, having read everything, requests a token."""
     known = replace(known, attempts=restarted.attempts, handled_request=restarted.handled_request)
-    plan = plan_token(known.token_input(make_assignment(), 0.0), now)
+    plan = plan_token(known.token_input(make_assignment()), now)
     if plan.why:
         return now
     assert plan.wake_at is not None
