@@ -45,13 +45,23 @@ class DeliverStep:
         self._env = env
 
     async def deliver(
-        self, assignment: Assignment, known: Known, token: StoredToken | None, fraction: float
+        self,
+        assignment: Assignment,
+        known: Known,
+        targets: Sequence[TargetInput],
+        token: StoredToken | None,
     ) -> tuple[Known, Mapping[SecretKey, ApiError]]:
-        """Write all targets that need it; also return which ones were not as they had been read."""
-        now = self._env.now()
+        """Write all targets that need it; also return which ones were not as they had been read.
+
+        Args:
+            assignment: what the resource requests.
+            known: what is known of it.
+            targets: what the decision about each target depends on.
+            token: a token to deliver that the targets lack; None if there is none.
+        """
+        now, fraction = self._env.now(), self._env.rng.random()
         plans = []
-        for spec in assignment.specs:
-            target = known.target_input(spec, assignment)
+        for target in targets:
             plan = plan_target(target, assignment.wanted, token, now, fraction)
             if plan.why:
                 plans.append((target, plan))

@@ -41,11 +41,11 @@ def evaluate(
         fraction: a random number in [0, 1).
         keep: how long after its issue a token is kept in memory.
     """
-    token_plan = plan_token(known.token_input(assignment), now)
+    inputs = known.target_inputs(assignment)
+    token_plan = plan_token(known.token_input(assignment, inputs), now)
     targets = []
     moments = [now if token_plan.why else token_plan.wake_at]
-    for spec in assignment.specs:
-        target = known.target_input(spec, assignment)
+    for target in inputs:
         plan = plan_target(target, assignment.wanted, token_plan.deliver, now, fraction)
         targets.append((target, plan))
         moments.append(now if plan.why else plan.wake_at)

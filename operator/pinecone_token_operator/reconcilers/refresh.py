@@ -83,8 +83,8 @@ class Refresher:
             known, error, failed = reading.known, reading.error, dict(reading.failed)
             if not self._is_wanted(assignment):
                 return None
-            fraction = self._env.rng.random()
-            plan = plan_token(known.token_input(assignment), self._env.now())
+            targets = known.target_inputs(assignment)
+            plan = plan_token(known.token_input(assignment, targets), self._env.now())
             acts = bool(plan.why or plan.deliver)
             try:
                 if acts and _has_vanished(known) and not await self._exists(assignment):
@@ -99,7 +99,7 @@ class Refresher:
             if not self._is_wanted(assignment):
                 return None
             token = plan.deliver or (known.pending if plan.why else None)
-            known, changed = await self._deliver.deliver(assignment, known, token, fraction)
+            known, changed = await self._deliver.deliver(assignment, known, targets, token)
             failed |= changed
             if not any(each.conflict or each.not_found for each in changed.values()):
                 break

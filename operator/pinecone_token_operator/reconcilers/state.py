@@ -1,6 +1,6 @@
 """What is known of one resource between two reconciles; losing it costs reads only."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -154,9 +154,16 @@ class Known:
         )
         return token.expires_at if disputed else token.refreshed_at + keep
 
-    def token_input(self, assignment: Assignment) -> TokenInput:
-        """Return what the decision about the token depends on."""
-        inputs = (self.target_input(spec, assignment) for spec in assignment.specs)
+    def token_input(
+        self, assignment: Assignment, targets: Sequence[TargetInput] | None = None
+    ) -> TokenInput:
+        """Return what the decision about the token depends on.
+
+        Args:
+            assignment: what the resource requests.
+            targets: what `target_inputs` returns, if that is at hand.
+        """
+        inputs = self.target_inputs(assignment) if targets is None else targets
         writers = (known.target.writer for known in self.targets.values() if known.target)
         return TokenInput(
             wanted=assignment.wanted,
@@ -175,6 +182,10 @@ class Known:
             credentials_writer=self.credentials_writer,
             unusable_since=self.unusable_since,
         )
+
+    def target_inputs(self, assignment: Assignment) -> list[TargetInput]:
+        """Return what the decision about each target depends on."""
+        return [self.target_input(spec, assignment) for spec in assignment.specs]
 
     def target_input(self, spec: TargetSpec, assignment: Assignment) -> TargetInput:
         """Return what the decision about one target depends on."""
