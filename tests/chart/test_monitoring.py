@@ -18,6 +18,7 @@ from tests.support.repository import ROOT
 pytestmark = pytest.mark.programs("helm", "alerts", "monitors")
 
 CASES = ROOT / "tests" / "chart" / "alerts.yaml"
+CASES_OF_SHARDS = ROOT / "tests" / "chart" / "alerts-shards.yaml"
 METRICS_PAGE = ROOT / "docs" / "metrics.md"
 EXPORTED = re.findall(r"^# TYPE (\S+) ", Metrics().render().decode(), re.MULTILINE)
 DASHBOARD: dict[str, Any] = json.loads(
@@ -39,8 +40,9 @@ def alerts(*arguments: str) -> str:
     return done.stdout
 
 
-def groups() -> list[dict[str, Any]]:
-    options = ("--set", "metrics.prometheusRule.enabled=true", "--namespace", "operator")
+def groups(shards: int = 1) -> list[dict[str, Any]]:
+    values = f"metrics.prometheusRule.enabled=true,shards={shards}"
+    options = ("--set", values, "--namespace", "operator")
     found: list[dict[str, Any]] = of_kind(objects(*options), "PrometheusRule")["spec"]["groups"]
     return found
 
@@ -172,6 +174,13 @@ def test_rules_are_valid(rules: Path) -> None:
     assert alerts("check", str(rules)) == ""
 
 
+@pytest.fixture
+def rules_of_two_shards(tmp_path: Path) -> Path:
+    path = tmp_path / "rules.yaml"
+    path.write_text(yaml.safe_dump({"groups": groups(shards=2)}), "utf-8")
+    return path
+
+
 def run_cases(rules: Path, text: str) -> str:
     path = rules.with_name("cases.yaml")
     path.write_text(text, "utf-8")
@@ -180,6 +189,20 @@ def run_cases(rules: Path, text: str) -> str:
 
 def test_alerts_fire_as_in_the_cases(rules: Path) -> None:
     assert run_cases(rules, CASES.read_text("utf-8")) == ""
+
+
+def test_alerts_name_the_shard(rules_of_two_shards: Path) -> None:
+    assert alerts("check", str(rules_of_two_shards)) == ""
+    assert run_cases(rules_of_two_shards, CASES_OF_SHARDS.read_text("utf-8")) == ""
+
+
+def test_every_shard_has_an_alert_for_its_leader() -> None:
+    (group,) = groups(shards=100)
+
+    found = [rule for rule in group["rules"] if rule["alert"] == "PineconeTokenOperatorDown"]
+    assert [rule["labels"]["shard"] for rule in found] == [str(index) for index in range(100)]
+    for index, rule in enumerate(found):
+        assert f'{{namespace="operator", shard="{index}"}} == 1' in rule["expr"]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 {{- /*
-The alerts, from a dict with `namespace`: the operator's, and `shards`: their number.
+The alerts, from a dict with `namespace`: the operator's, `name`: of its Deployments, without the
+shard's suffix, and `shards`: as in "pinecone-token-operator.shards".
 
 Token metrics carry the namespace of their resource. If Prometheus overrides that label (honorLabels
 off, or an enforced namespace label), the resource's namespace is in exported_namespace instead and
@@ -7,9 +8,17 @@ is empty otherwise. Grouping by both keeps two resources of one name apart eithe
 metrics carry the namespace of the operator.
 
 Only the leader reports tokens; during a failover two replicas may do so briefly, hence the max.
+
+With several shards, alerts about the operator name the shard. Only pinecone_token_leader has that
+label, and every replica reports it, so the others are joined with it.
 */}}
 {{- define "pinecone-token-operator.alerts" -}}
-{{- $resource := "{{ or $labels.exported_namespace $labels.namespace }}/{{ $labels.name }}" }}
+{{- $resource := "{{ with or $labels.exported_namespace $labels.namespace }}PineconeAccessToken {{ . }}/{{ else }}ClusterPineconeAccessToken {{ end }}{{ $labels.name }}" }}
+{{- $sharded := gt (len .shards) 1 }}
+{{- $by := ternary ", shard" "" $sharded }}
+{{- $ofShard := ternary " of shard {{ $labels.shard }}" "" $sharded }}
+{{- $fromShard := ternary " that shard {{ $labels.shard }} sent" "" $sharded }}
+{{- $labeled := ternary " * on (namespace, job, instance) group_left (shard) (pinecone_token_leader >= bool 0)" "" $sharded }}
 # A suspended resource has no scheduled refresh, and its token is meant to expire.
 - alert: PineconeTokenExpired
   expr: |-
@@ -21,7 +30,7 @@ Only the leader reports tokens; during a failover two replicas may do so briefly
   annotations:
     summary: A Pinecone access token has expired.
     description: >-
-      The token of PineconeAccessToken {{ $resource }} has expired, and requests that use it are
+      The token of {{ $resource }} has expired, and requests that use it are
       refused. The resource's Refreshed condition says why the token was not refreshed.
 # Follows the token's own schedule, so that it fits any lifetime: half of the time for retries is gone.
 - alert: PineconeTokenExpiringSoon
@@ -36,7 +45,7 @@ Only the leader reports tokens; during a failover two replicas may do so briefly
   annotations:
     summary: A Pinecone access token is about to expire and has not been refreshed.
     description: >-
-      The token of PineconeAccessToken {{ $resource }} is overdue: more than half of the time between
+      The token of {{ $resource }} is overdue: more than half of the time between
       its scheduled refresh and its expiry has passed. It expires at
       {{ `{{ $value | humanizeTimestamp }}` }}. The resource's Refreshed condition says why.
 # Not only new resources: the expiry also disappears when the target Secret belongs to someone else.
@@ -49,9 +58,9 @@ Only the leader reports tokens; during a failover two replicas may do so briefly
   labels:
     severity: warning
   annotations:
-    summary: A PineconeAccessToken has no token.
+    summary: A Pinecone access token is missing.
     description: >-
-      The target Secret of PineconeAccessToken {{ $resource }} has held no token for 10 minutes. Pods that
+      The target Secret of {{ $resource }} has held no token for 10 minutes. Pods that
       mount it do not start. The resource's conditions say why.
 - alert: PineconeTokenContested
   expr: |-
@@ -62,9 +71,8 @@ Only the leader reports tokens; during a failover two replicas may do so briefly
   annotations:
     summary: Another writer keeps changing a Pinecone token Secret.
     description: >-
-      Another writer keeps changing the target Secret or the credentials of PineconeAccessToken
-      {{ $resource }}, and the operator backs off from repairing it. The resource's Refreshed condition
-      names the writer.
+      Another writer keeps changing the target Secret or the credentials of {{ $resource }},
+      and the operator backs off from repairing it. The resource's Refreshed condition names the writer.
 - alert: PineconeTokenRefreshBlocked
   expr: |-
     max by (namespace, exported_namespace, name) (
@@ -76,28 +84,36 @@ Only the leader reports tokens; during a failover two replicas may do so briefly
   annotations:
     summary: The cluster keeps the operator from refreshing a Pinecone access token.
     description: >-
-      The token of PineconeAccessToken {{ $resource }} could not be refreshed for 10 minutes because of a
+      The token of {{ $resource }} could not be refreshed for 10 minutes because of a
       missing permission, an admission policy or webhook, a quota, or the API server. The resource's
       Refreshed condition says which, and what to do.
 # Every replica watches. One that serves all namespaces reports them with an empty label.
 - alert: PineconeNamespaceNotServed
   expr: |-
+    {{- if $sharded }}
+    min by (namespace, exported_namespace, shard) (
+      pinecone_token_namespace_served * on (job, instance) group_left (shard) (pinecone_token_leader >= bool 0)
+    ) == 0
+    {{- else }}
     min by (namespace, exported_namespace) (pinecone_token_namespace_served) == 0
+    {{- end }}
   for: 10m
   labels:
     severity: critical
   annotations:
     summary: The Pinecone token operator cannot list or watch a namespace.
     description: >-
-      The operator has failed to list or watch {{ `{{ or $labels.exported_namespace $labels.namespace "all namespaces" }}` }}
-      for 10 minutes. Tokens there are not kept fresh reliably. Check that the namespace exists, and the
+      The operator{{ $ofShard }} has failed to list or watch
+      {{ `{{ or $labels.exported_namespace $labels.namespace "all namespaces" }}` }} for 10 minutes. Tokens there are not kept fresh reliably. Check that the namespace exists, and the
       operator's Role and RoleBinding in it; the operator's logs have the cause.
 - alert: PineconeTokenRefreshFailing
   expr: |-
-    sum by (namespace) (
-      increase(pinecone_token_exchanges_total{namespace="{{ .namespace }}", result=~"unavailable|throttled|invalid"}[10m])
+    sum by (namespace{{ $by }}) (
+      increase(pinecone_token_exchanges_total{namespace="{{ .namespace }}", result=~"unavailable|throttled|invalid"}[10m]){{ $labeled }}
     )
-    / sum by (namespace) (increase(pinecone_token_exchanges_total{namespace="{{ .namespace }}"}[10m]))
+    / sum by (namespace{{ $by }}) (
+      increase(pinecone_token_exchanges_total{namespace="{{ .namespace }}"}[10m]){{ $labeled }}
+    )
     > 0.5
   for: 5m
   labels:
@@ -105,28 +121,32 @@ Only the leader reports tokens; during a failover two replicas may do so briefly
   annotations:
     summary: Most requests to Pinecone's token endpoint fail.
     description: >-
-      {{ `{{ $value | humanizePercentage }}` }} of the requests to the token endpoint in the last 10
+      {{ `{{ $value | humanizePercentage }}` }} of the requests{{ $ofShard }} to the token endpoint in the last 10
       minutes failed: it was unavailable, rate-limited the operator or sent unusable replies. Current
       tokens stay valid until they expire. See the logs of the operator in namespace {{ .namespace }}.
 # With rejected credentials, two attempts are at most 10 minutes apart.
 - alert: PineconeCredentialsRejected
   expr: |-
-    sum by (namespace) (
-      increase(pinecone_token_exchanges_total{namespace="{{ .namespace }}", result="rejected"}[15m])
+    sum by (namespace{{ $by }}) (
+      increase(pinecone_token_exchanges_total{namespace="{{ .namespace }}", result="rejected"}[15m]){{ $labeled }}
     ) > 0
   labels:
     severity: warning
   annotations:
     summary: Pinecone's token endpoint rejects the credentials of a service account.
     description: >-
-      The token endpoint rejected a client id or client secret in the last 15 minutes. The Refreshed
-      condition of the affected resources has the reason Rejected, and its message names the Secret to
+      The token endpoint rejected a client id or client secret{{ $fromShard }} in the last 15
+      minutes. The Refreshed condition of the affected resources has the reason Rejected, and its message names the Secret to
       correct.
 - alert: PineconeTokenOperatorNotProgressing
   expr: |-
-    max by (namespace, job, instance) (
-      min_over_time(pinecone_token_queue_length{namespace="{{ .namespace }}"}[5m]) > 0
+    max by (namespace, job, instance{{ $by }}) (
+      (min_over_time(pinecone_token_queue_length{namespace="{{ .namespace }}"}[5m]) > 0)
+      {{- if $sharded }}
+      * on (namespace, job, instance) group_left (shard) (pinecone_token_leader == 1)
+      {{- else }}
       and on (namespace, job, instance) pinecone_token_leader == 1
+      {{- end }}
     )
     unless on (namespace, job, instance)
     sum by (namespace, job, instance) (increase(pinecone_token_reconciles_total[5m])) > 0
@@ -136,18 +156,23 @@ Only the leader reports tokens; during a failover two replicas may do so briefly
   annotations:
     summary: The Pinecone token operator is not making progress.
     description: >-
-      {{ `{{ $value }}` }} resources are waiting in the work queue of {{ `{{ $labels.instance }}` }} in
+      {{ `{{ $value }}` }} resources are waiting in the work queue of {{ `{{ $labels.instance }}` }}{{ with $ofShard }}, the leader{{ . }},{{ end }} in
       namespace {{ .namespace }}, and it has completed no reconcile for 10 minutes.
+{{- range $index, $shard := .shards }}
 - alert: PineconeTokenOperatorDown
   expr: |-
-    (count(pinecone_token_leader{namespace="{{ .namespace }}"} == 1) or vector(0)) < {{ .shards }}
+    (count(pinecone_token_leader{namespace="{{ $.namespace }}"{{ if $sharded }}, shard="{{ $index }}"{{ end }}} == 1) or vector(0)) == 0
   for: 5m
   labels:
     severity: critical
-    namespace: {{ .namespace }}
+    namespace: {{ $.namespace }}
+    {{- if $sharded }}
+    shard: {{ $index | quote }}
+    {{- end }}
   annotations:
-    summary: The Pinecone token operator has no leader.
+    summary: {{ ternary (printf "Shard %d of the Pinecone token operator" $index) "The Pinecone token operator" $sharded }} has no leader.
     description: >-
-      {{ `{{ $value }}` }} of {{ .shards }} leaders are running in namespace {{ .namespace }}. Replicas are
-      not running, are not scraped, or could not acquire their Lease. Tokens are not being refreshed.
+      No pod of Deployment {{ $.namespace }}/{{ $.name }}{{ $shard.suffix }} is the leader: none is running or
+      scraped, or none could acquire the Lease. {{ ternary "The tokens of this shard" "Tokens" $sharded }} are not being refreshed.
+{{- end }}
 {{- end }}

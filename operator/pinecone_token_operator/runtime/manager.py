@@ -81,7 +81,7 @@ def _calm_garbage_collection() -> None:
 class _App:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._metrics = Metrics()
+        self._metrics = Metrics(settings.shard.index)
         self._clock = Clock(_time_since_boot, _machine_time)
         jitter = random.Random()  # noqa: S311 - spreads load, guards nothing
         self._env = Env(now=self._clock.now, monotonic=time.monotonic, rng=jitter)

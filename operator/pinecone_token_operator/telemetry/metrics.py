@@ -65,9 +65,13 @@ prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics:
-    """Records what the operator does and renders it for a scrape."""
+    """Records what the operator does and renders it for a scrape.
 
-    def __init__(self) -> None:
+    Args:
+        shard: index of the shard that this process serves.
+    """
+
+    def __init__(self, shard: int = 0) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self._tokens = _TokenCollector()
@@ -110,11 +114,13 @@ class Metrics:
             ["namespace"],
             registry=self._registry,
         )
+        # Only here: alerts and dashboards join the other metrics of a replica with this one.
         self._leader = Gauge(
             "pinecone_token_leader",
-            "1 if this replica is the leader, 0 otherwise.",
+            "1 if this replica is the leader of its shard, 0 otherwise.",
+            ["shard"],
             registry=self._registry,
-        )
+        ).labels(str(shard))
 
     def namespace_served(self, namespace: str | None, served: bool) -> None:  # noqa: FBT001 - as WatchHealth calls it
         """Set whether a namespace, or all of them, can be listed and watched."""

@@ -74,8 +74,8 @@ def arguments_of_deployments(found: list[dict[str, Any]]) -> Iterator[list[str]]
             yield each["spec"]["template"]["spec"]["containers"][0]["args"][1:]
 
 
-def is_leader(operator: Operator) -> bool:
-    return operator.metric("pinecone_token_leader") == 1
+def is_leader(operator: Operator, shard: int) -> bool:
+    return operator.metric("pinecone_token_leader", shard=str(shard)) == 1
 
 
 def served(operator: Operator) -> set[str]:
@@ -108,9 +108,12 @@ def test_shards_grow_and_shrink_without_an_exchange(
         for operator in before:
             # With 4 if it has just lost its Lease, which is no longer in the Role.
             assert operator.stop() in {0, 4}
-        for operator in running:
+        for shard, operator in enumerate(running):
             operator.wait_ready()
-            eventually(lambda one=operator: is_leader(one), "the shard has a leader")  # type: ignore[misc]
+            eventually(
+                lambda one=operator, index=shard: is_leader(one, index),  # type: ignore[misc]
+                "the shard has a leader",
+            )
         eventually(
             lambda now=running: set().union(*map(served, now)) == set(NAMES),  # type: ignore[misc]
             f"{count} shards serve all",

@@ -65,7 +65,10 @@ def test_exchange_result_starts_at_zero_and_is_counted(result: str) -> None:
             id="queue length",
         ),
         pytest.param(
-            lambda metrics: metrics.leading(leads=True), "pinecone_token_leader", 1, id="leader"
+            lambda metrics: metrics.leading(leads=True),
+            'pinecone_token_leader{shard="0"}',
+            1,
+            id="leader",
         ),
     ],
 )
@@ -75,6 +78,10 @@ def test_metrics_report_what_was_recorded(
     metrics = Metrics()
     act(metrics)
     assert samples(metrics)[name] == value
+
+
+def test_leader_of_another_shard_has_its_label_from_the_start() -> None:
+    assert samples(Metrics(shard=3))['pinecone_token_leader{shard="3"}'] == 0
 
 
 def test_token_times_are_reported_as_unix_times() -> None:
