@@ -4,11 +4,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
-from pinecone_token_operator.api.group import ACCESS_TOKEN, GROUP
 from pinecone_token_operator.errors import ApiError
 from pinecone_token_operator.kube.media_types import METADATA_LIST
 from pinecone_token_operator.kube.paths import LEASES, NAMESPACES, SECRETS
-from pinecone_token_operator.kubectl_plugin import files, installation, webhooks
+from pinecone_token_operator.kubectl_plugin import files, installation, rights, webhooks
 from pinecone_token_operator.kubectl_plugin.consumers import find_uses, in_uses
 from pinecone_token_operator.kubectl_plugin.findings import Finding, Severity, in_resource
 from pinecone_token_operator.kubectl_plugin.installation import Installation
@@ -30,12 +29,6 @@ from pinecone_token_operator.targets import names
 T = TypeVar("T")
 Object = Mapping[str, Any]
 
-# What an operator needs in each namespace: the chart's rules.
-NEEDED: Final = (
-    (GROUP, ACCESS_TOKEN.plural, "", ("get", "list", "watch")),
-    (GROUP, ACCESS_TOKEN.plural, "status", ("patch",)),
-    ("", "secrets", "", ("get", "list", "watch", "create", "patch")),
-)
 _SKEW: Final = timedelta(seconds=30)
 _WORKLOADS: Final = (
     ("Deployment", DEPLOYMENTS),
@@ -123,6 +116,16 @@ class Examination:
         listed = self._try(what, lambda: list(self._api.list(path, query, METADATA_LIST)))
         return list(listed or ())
 
+    def _written(self, resources: Sequence[Resource]) -> set[str]:
+        """Return the namespaces that the operator writes to, those where it failed included."""
+        found = {each.ref.namespace for each in resources} - {""}
+        for resource in resources:
+            if not resource.ref.namespace:
+                failed = (resource.status.get("targets") or {}).get("failed") or ()
+                found |= {str(each.get("namespace")) for each in failed}
+                found |= {each["metadata"]["namespace"] for each in self._targets(resource)}
+        return found
+
     def _examine_target(self, secret: Object) -> None:
         now = self._api.now()
         namespace, name = secret["metadata"]["namespace"], secret["metadata"]["name"]
@@ -156,11 +159,16 @@ class Examination:
         namespaces = {each.ref.namespace for each in resources} - {""}
         has_fresh_token = any(each.is_ready(now) for each in resources)
         self._add(installation.in_installations(found, namespaces, has_fresh_token=has_fresh_token))
+        has_cluster_tokens = any(not each.ref.namespace for each in resources)
+        if has_cluster_tokens:
+            self._add(installation.in_cluster_tokens(found))
         for each in found:
             if each.lease:
                 self._examine_lease(each)
             for namespace in sorted(filter(each.serves, namespaces)):
-                self._examine_rights(each, namespace)
+                self._examine_rights(each, rights.for_namespace(namespace))
+            if has_cluster_tokens:
+                self._examine_rights(each, rights.for_cluster_tokens(each))
 
     def _examine_lease(self, found: Installation) -> None:
         what = f"Lease {found.namespace}/{found.lease}"
@@ -170,37 +178,22 @@ class Examination:
         if lease is not None or len(self.unchecked) == before:
             self._add(installation.in_lease(found, lease, self._api.now()))
 
-    def _examine_rights(self, found: Installation, namespace: str) -> None:
+    def _examine_rights(self, found: Installation, needed: Iterable[rights.Right]) -> None:
         account = f"system:serviceaccount:{found.namespace}:{found.account}"
         missing = []
-        for group, resource, subresource, verbs in NEEDED:
-            for verb in verbs:
-                attributes = {
-                    "namespace": namespace,
-                    "verb": verb,
-                    "group": group,
-                    "resource": resource,
-                    "subresource": subresource,
-                }
-                review = {
-                    "apiVersion": "authorization.k8s.io/v1",
-                    "kind": "SubjectAccessReview",
-                    "spec": {"user": account, "resourceAttributes": attributes},
-                }
-                reply = self._try(
-                    f"permissions of ServiceAccount {found.namespace}/{found.account}",
-                    lambda review=review: self._api.request(  # type: ignore[misc]  # mypy #16261
-                        "POST", ACCESS_REVIEWS.collection(), body=review
-                    ),
-                )
-                if reply is None:
-                    return
-                if not (reply.get("status") or {}).get("allowed"):
-                    missing.append(
-                        f"{verb} {resource}" + (f"/{subresource}" if subresource else "")
-                    )
-        if missing:
-            self._add([_missing_rights(found, namespace, missing)])
+        for each in needed:
+            review = each.review(account)
+            reply = self._try(
+                f"permissions of ServiceAccount {found.namespace}/{found.account}",
+                lambda review=review: self._api.request(  # type: ignore[misc]  # mypy #16261
+                    "POST", ACCESS_REVIEWS.collection(), body=review
+                ),
+            )
+            if reply is None:
+                return
+            if not (reply.get("status") or {}).get("allowed"):
+                missing.append(each)
+        self._add(rights.in_rights(found, missing))
 
     def _examine_webhooks(self, resources: Sequence[Resource]) -> None:
         configurations = [
@@ -211,7 +204,7 @@ class Examination:
         if not configurations:
             return
         labels = []
-        for namespace in sorted({each.ref.namespace for each in resources} - {""}):
+        for namespace in sorted(self._written(resources)):
             path = NAMESPACES.item(None, namespace)
             obj = self._try(
                 f"labels of namespace {namespace}",
@@ -244,16 +237,6 @@ class Examination:
                     )
                 ]
             )
-
-
-def _missing_rights(found: Installation, namespace: str, missing: Sequence[str]) -> Finding:
-    return Finding(
-        Severity.ERROR,
-        found.subject,
-        f"its ServiceAccount {found.account} lacks permissions in namespace {namespace}:"
-        f" {', '.join(missing)}",
-        "restore the chart's Role and RoleBinding with helm upgrade",
-    )
 
 
 def _is_of(secret: Object, resource: Resource) -> bool:

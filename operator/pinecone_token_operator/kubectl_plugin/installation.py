@@ -28,6 +28,8 @@ class Installation:
         namespaces: the namespaces that it watches; empty means all.
         lease: the name of its Lease; empty without leader election.
         ready: how many pods are ready.
+        credentials: the cluster resource namespace; empty if the operator does not serve
+            ClusterPineconeAccessTokens.
     """
 
     namespace: str
@@ -36,6 +38,7 @@ class Installation:
     namespaces: frozenset[str]
     lease: str
     ready: int
+    credentials: str = ""
 
     @property
     def subject(self) -> str:
@@ -88,6 +91,17 @@ def in_installations(
                 f"no operator watches it; watched are: {listed}",
                 "add it to the chart's value watchNamespaces",
             )
+
+
+def in_cluster_tokens(installations: Sequence[Installation]) -> Iterator[Finding]:
+    """Yield that no operator serves ClusterPineconeAccessTokens, of which there are some."""
+    if installations and not any(each.credentials for each in installations):
+        yield Finding(
+            Severity.ERROR,
+            "cluster",
+            "no operator serves ClusterPineconeAccessTokens",
+            "set the chart's value clusterAccessTokens.enabled to true",
+        )
 
 
 def in_lease(installation: Installation, lease: Object | None, now: datetime) -> Iterator[Finding]:
@@ -159,6 +173,11 @@ def _read(deployment: Object) -> Installation | None:
         if "--leader-elect" in arguments
         else "",
         ready=(deployment.get("status") or {}).get("readyReplicas") or 0,
+        credentials=(_values(arguments, "cluster-resource-namespace") or [metadata["namespace"]])[
+            -1
+        ]
+        if "--enable-cluster-access-tokens" in arguments
+        else "",
     )
 
 

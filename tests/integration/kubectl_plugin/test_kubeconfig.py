@@ -287,3 +287,13 @@ def test_context_chooses_cluster_and_namespace(
         "kubectl pinecone-token: --context: the kubeconfig has no context 'none'; it has broken,"
         " tests, there\n"
     )
+
+
+def test_kind_that_the_cluster_lacks_fails_in_one_line(config: Config, write: Write) -> None:
+    done = write(config).run("status", "cpat/none")
+
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == (
+        "kubectl pinecone-token: the cluster does not have this kind of resource; install the"
+        " operator with the Helm chart\n"
+    )

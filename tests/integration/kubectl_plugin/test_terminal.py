@@ -114,12 +114,6 @@ def test_unknown_resource_fails_in_one_line(command: str, plugin: Plugin) -> Non
     assert_fails(plugin.run(command, "none"), 3, '"none" not found (404 NotFound)\n')
 
 
-def test_kind_that_the_cluster_lacks_fails_in_one_line(plugin: Plugin) -> None:
-    done = plugin.run("status", "cpat/none")
-
-    assert_fails(done, 3, "the cluster does not have this kind of resource; install the operator")
-
-
 def test_missing_permission_fails_in_one_line(
     cluster: Cluster, namespace: str, tmp_path: Path
 ) -> None:

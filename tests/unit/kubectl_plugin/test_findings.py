@@ -150,6 +150,21 @@ def test_operator_is_read_from_its_deployment() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("arguments", "credentials"),
+    [
+        ((), ""),
+        (("--cluster-resource-namespace=vault",), ""),
+        (("--enable-cluster-access-tokens",), "ops"),
+        (("--enable-cluster-access-tokens", "--cluster-resource-namespace=vault"), "vault"),
+    ],
+)
+def test_cluster_resource_namespace_is_read(arguments: tuple[str, ...], credentials: str) -> None:
+    (found,) = installation.find_installations([deployment(*arguments)])
+
+    assert found.credentials == credentials
+
+
 def test_deployment_of_another_chart_is_no_operator() -> None:
     assert installation.find_installations([deployment(chart="nginx-1.0.0")]) == []
 
