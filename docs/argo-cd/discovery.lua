@@ -1,4 +1,4 @@
--- Actions on PineconeAccessTokens in Argo CD, and which of them apply.
+-- Actions on both kinds in Argo CD, and which of them apply.
 local suspended = obj.spec.suspend == true
 return {
   ["refresh"] = { ["disabled"] = suspended },

@@ -1,4 +1,5 @@
--- Health of PineconeAccessTokens in Argo CD, by the rules of kstatus, which Flux and Helm apply.
+-- Health of PineconeAccessTokens and ClusterPineconeAccessTokens in Argo CD, by the rules of kstatus,
+-- which Flux and Helm apply.
 local status = obj.status or {}
 local conditions = {}
 for _, condition in ipairs(status.conditions or {}) do
@@ -18,6 +19,9 @@ if obj.spec.suspend then
   return { status = "Suspended", message = refreshed and refreshed.message or ready.message }
 end
 if ready.status == "True" then
-  return { status = "Healthy", message = ready.message }
+  -- The token is valid, and copies that failed do not affect the others.
+  local targets = conditions["TargetsReady"]
+  local failed = targets ~= nil and targets.status == "False"
+  return { status = "Healthy", message = failed and targets.message or ready.message }
 end
 return { status = "Progressing", message = ready.message }

@@ -1,13 +1,13 @@
 """Argo CD's health check and actions, run on real resources by a Lua interpreter."""
 
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import yaml
-from lupa import lua51
 
 from tests.support.api import Kube, eventually, token_path
 from tests.support.argo_cd import PATCH, rendered
+from tests.support.argo_cd_lua import run
 from tests.support.documented import GROUP, KIND
 from tests.support.operator_process import StartOperator
 from tests.support.token_endpoint import TokenEndpoint
@@ -15,23 +15,6 @@ from tests.support.token_endpoint import TokenEndpoint
 DATA: dict[str, str] = yaml.safe_load(PATCH.read_text("utf-8"))["data"]
 HEALTH = DATA[f"resource.customizations.health.{GROUP}_{KIND}"]
 ACTIONS: dict[str, Any] = yaml.safe_load(DATA[f"resource.customizations.actions.{GROUP}_{KIND}"])
-
-
-def run(script: str, obj: dict[str, Any]) -> dict[str, Any]:
-    """Run a script of Argo CD's, which gets the object as `obj` and returns a table."""
-    lua = lua51.LuaRuntime(unpack_returned_tuples=True)
-    lua.globals().obj = lua.table_from(obj, recursive=True)
-    return cast("dict[str, Any]", plain(lua.execute(script)))
-
-
-def plain(value: Any) -> Any:
-    """Return a table as a dict or, with keys 1 to n, as a list."""
-    if lua51.lua_type(value) != "table":
-        return value
-    items = {key: plain(each) for key, each in value.items()}
-    if items and list(items) == list(range(1, len(items) + 1)):
-        return list(items.values())
-    return items
 
 
 class Resource:
