@@ -2,12 +2,18 @@
 
 import asyncio
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final, NoReturn
 
 from pinecone_token_operator.keys import ObjectRef
 
+# What falls due in the same second is released in batches of at least this many: together, so that
+# the process wakes once and finds warm caches, and apart, so that a new resource need not wait for
+# all of a large one.
+_BATCH: Final = 8
+_BATCHES: Final = 10
+_PAUSE: Final = timedelta(milliseconds=50)
 # How long a step of the wall clock may go unnoticed.
 _LONGEST_SLEEP: Final = timedelta(seconds=10)
 # Replaced times stay in the heap until it is rebuilt, which is not worth it for fewer than these.
@@ -48,12 +54,11 @@ class Timers:
         """Call `due` until cancelled."""
         while True:
             now = self._now()
+            due = []
             while self._heap and self._heap[0][0] <= now:
-                time, ref = heapq.heappop(self._heap)
-                # Times that were replaced mean nothing.
-                if self._times.get(ref) == time:
-                    del self._times[ref]
-                    self._due(ref)
+                due.append(heapq.heappop(self._heap))
+            await self._release(due)
+            now = self._now()
             wait = min(self._heap[0][0] - now, _LONGEST_SLEEP) if self._heap else _LONGEST_SLEEP
             self._changed.clear()
             try:
@@ -61,3 +66,14 @@ class Timers:
                     await self._changed.wait()
             except TimeoutError:
                 pass
+
+    async def _release(self, due: Sequence[tuple[datetime, ObjectRef]]) -> None:
+        size = max(_BATCH, -(-len(due) // _BATCHES))
+        for start in range(0, len(due), size):
+            if start:
+                await asyncio.sleep(_PAUSE.total_seconds())
+            for time, ref in due[start : start + size]:
+                # Times that were replaced mean nothing.
+                if self._times.get(ref) == time:
+                    del self._times[ref]
+                    self._due(ref)

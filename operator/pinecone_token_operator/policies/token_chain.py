@@ -175,8 +175,6 @@ def _scheduled(given: TokenInput, _: datetime) -> _Due | None:
         times.refreshed_at, times.expires_at, given.wanted.refresh_before
     )
     at = max(earliest, min(times.refresh_at, latest))
-    # Times are in whole seconds, so that what falls due in the same second wakes the process once;
-    # the workers bound the burst. Spread over the second, each refresh would find cold caches.
     return _Due(at, "the refresh is due", scheduled=True)
 
 

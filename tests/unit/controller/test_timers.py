@@ -12,6 +12,7 @@ from pinecone_token_operator.controller.timers import Timers
 from pinecone_token_operator.keys import ObjectRef
 from tests.support.builders import NOON, after
 from tests.support.controller import A, B, C, ref, settle
+from tests.support.watching import until
 
 
 class Clock:
@@ -35,8 +36,12 @@ class Fixture:
         """Move the clock and have the timers look at it, as they do every few seconds."""
         self.clock.now = time
         self.timers.set(ref("look"), NOON)
-        await settle()
+        await until(lambda: ref("look") in self.due, lambda: "the timers do not run")
         self.due.remove(ref("look"))
+
+    async def wait_for(self, count: int) -> None:
+        """Wait until so many references were due."""
+        await until(lambda: len(self.due) >= count, lambda: f"{len(self.due)} were due")
 
 
 @asynccontextmanager
@@ -158,6 +163,40 @@ async def test_timers_lose_nothing_when_times_are_replaced_often() -> None:
         await fixture.pass_to(after(52))
         assert fixture.due == []
         await fixture.pass_to(after(70))
+        await fixture.wait_for(399)
         assert fixture.due == [*reversed(refs[8:]), *reversed(refs[:7])]
         await fixture.pass_to(after(90))
         assert len(fixture.due) == 399
+
+
+async def test_timers_release_few_together_and_many_in_batches() -> None:
+    few = [ref(f"r{number:03}") for number in range(7)]
+    many = [ref(f"r{number:03}") for number in range(100)]
+    async with running() as fixture:
+        for one in few:
+            fixture.timers.set(one, after(5))
+        await fixture.pass_to(after(5))
+        assert fixture.due == few
+        fixture.due.clear()
+        for one in many:
+            fixture.timers.set(one, after(10))
+        await fixture.pass_to(after(10))
+        assert 0 < len(fixture.due) < 20
+        await fixture.wait_for(100)
+        assert fixture.due == many
+
+
+async def test_timers_release_nothing_that_was_replaced_meanwhile() -> None:
+    refs = [ref(f"r{number:03}") for number in range(100)]
+    async with running() as fixture:
+        for one in refs:
+            fixture.timers.set(one, after(5))
+        await fixture.pass_to(after(5))
+        assert refs[-1] not in fixture.due
+        fixture.timers.set(refs[-1], None)
+        fixture.timers.set(refs[-2], after(9))
+        await fixture.wait_for(98)
+        await settle()
+        assert fixture.due == refs[:-2]
+        await fixture.pass_to(after(9))
+        assert fixture.due == refs[:-1]
