@@ -14,7 +14,17 @@ from tests.chaos.observers.target_reader import TargetReader
 from tests.chaos.observers.target_writes import TargetWrites
 from tests.chaos.observers.witness import Witness
 from tests.chaos.observers.write_log import WriteLog
-from tests.chaos.population import NAMESPACES, SECRET_PREFIX, Accounts, Member
+from tests.chaos.population import (
+    NAMESPACES,
+    SECRET_PREFIX,
+    SYSTEM_NAMESPACE,
+    UNSELECTED,
+    Accounts,
+    Fleet,
+    Member,
+    make_fleets,
+    users,
+)
 from tests.chaos.replicas import Replica, Replicas
 from tests.chaos.retry import Retrier
 from tests.support.api import Kube
@@ -23,14 +33,15 @@ from tests.support.audit import AuditLog
 from tests.support.chart import install_rights, service_account_token
 from tests.support.cluster import Cluster
 from tests.support.crd import install_crd
+from tests.support.documented import CLUSTER_PLURAL
 from tests.support.operator_process import Operator
+from tests.support.repository import CLUSTER_CRD
 from tests.support.token_endpoint import TOKEN_PREFIX, TokenEndpoint
 from tests.support.wall_clock import WallClock, can_be_set
 
 T = TypeVar("T")
 
 LIFETIME = 90
-SYSTEM_NAMESPACE = "chaos-system"
 LEASE = "pinecone-token-operator"
 REPLICAS = ("operator-0", "operator-1")
 
@@ -48,6 +59,7 @@ class Environment:
         proxy: what the replicas reach the API server through.
         endpoint: the token endpoint.
         members: the resources.
+        fleets: the cluster-scoped resources.
         accounts: their credentials.
         replicas: the operator.
         reader: reads the targets.
@@ -65,6 +77,7 @@ class Environment:
     proxy: ApiProxy
     endpoint: TokenEndpoint
     members: tuple[Member, ...]
+    fleets: tuple[Fleet, ...]
     accounts: Accounts
     replicas: Replicas
     reader: TargetReader
@@ -103,20 +116,26 @@ def open_environment(
         cluster = stack.enter_context(Cluster(directory / "cluster", controller_manager=True))
         kube = stack.enter_context(Kube(cluster))
         install_crd(cluster)
+        install_crd(cluster, CLUSTER_CRD, CLUSTER_PLURAL)
         proxy = stack.enter_context(
             ApiProxy(cluster.url, cluster.ca_file, directory / "proxy", REPLICAS)
         )
         endpoint = stack.enter_context(TokenEndpoint(LIFETIME, directory=directory / "endpoint"))
-        for namespace in (SYSTEM_NAMESPACE, *NAMESPACES):
+        fleets = make_fleets(selected=selected)
+        copies = [each for fleet in fleets for each in fleet.namespaces]
+        for namespace in (SYSTEM_NAMESPACE, UNSELECTED, *NAMESPACES, *copies):
             kube.create("/api/v1/namespaces", {"metadata": {"name": namespace}})
-        rights = {name: _install_rights(cluster, name, selected=selected) for name in REPLICAS}
+        # The namespace that no label selects is served, too.
+        served = (*NAMESPACES, UNSELECTED, *copies) if selected else ()
+        rights = {name: _install_rights(cluster, name, served) for name in REPLICAS}
         replicas = Replicas(
             [
-                _replica(name, cluster, proxy, endpoint, directory / name, selected=selected)
+                _replica(name, cluster, proxy, endpoint, directory / name, served)
                 for name in REPLICAS
             ]
         )
-        keys = [member.key for member in members]
+        targets = {member.key: member.key for member in members}
+        targets |= {copy: fleet.key for fleet in fleets for copy in fleet.copies}
         operators = {replica.name: replica.operator for replica in replicas.all}
         start, start_wall = time.monotonic(), time.time()
         yield Environment(
@@ -126,30 +145,33 @@ def open_environment(
             proxy=proxy,
             endpoint=endpoint,
             members=members,
-            accounts=Accounts(endpoint, members),
+            fleets=fleets,
+            accounts=Accounts(endpoint, users(members, fleets)),
             replicas=replicas,
-            reader=TargetReader(cluster, endpoint, keys, start),
-            target_writes=TargetWrites(cluster, endpoint, keys),
+            reader=TargetReader(cluster, endpoint, targets, start),
+            target_writes=TargetWrites(cluster, endpoint, targets, start),
             write_log=WriteLog(AuditLog(cluster.audit_log), _ACCOUNT_PREFIX, start_wall),
             leak_scanner=LeakScanner(kube, operators, (TOKEN_PREFIX, SECRET_PREFIX)),
             witness=Witness(),
-            rights=_by_namespace(rights.values()) if selected else {},
+            rights=_by_namespace(served, rights.values()),
             start=start,
         )
 
 
-def _install_rights(cluster: Cluster, name: str, *, selected: bool) -> list[dict[str, Any]]:
+def _install_rights(cluster: Cluster, name: str, served: Sequence[str]) -> list[dict[str, Any]]:
     """Apply a replica's ServiceAccount, by which the audit log tells it apart, and its rights."""
     options = ["--set", f"leaderElection.leaseName={LEASE}"]
-    if selected:
-        options += ["--set", f"watchNamespaces={{{','.join(NAMESPACES)}}}"]
+    options += ["--set", "clusterAccessTokens.enabled=true"]
+    if served:
+        options += ["--set", f"watchNamespaces={{{','.join(served)}}}"]
     return install_rights(cluster, SYSTEM_NAMESPACE, name, options)
 
 
 def _by_namespace(
+    served: Sequence[str],
     rights: Iterable[Sequence[dict[str, Any]]],
 ) -> Mapping[str, Sequence[Mapping[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in NAMESPACES}
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in served}
     for obj in itertools.chain.from_iterable(rights):
         if (namespace := obj["metadata"].get("namespace")) in found:
             found[namespace].append(obj)
@@ -162,8 +184,7 @@ def _replica(
     proxy: ApiProxy,
     endpoint: TokenEndpoint,
     directory: Path,
-    *,
-    selected: bool,
+    served: Sequence[str],
 ) -> Replica:
     directory.mkdir()
     token = service_account_token(cluster, SYSTEM_NAMESPACE, name)
@@ -173,8 +194,11 @@ def _replica(
         endpoint.url,
         endpoint.ca_bundle,
         directory,
-        namespaces=NAMESPACES if selected else (),
-        options=["--leader-elect", "--leader-election-namespace", SYSTEM_NAMESPACE],
+        namespaces=served,
+        options=[
+            *("--leader-elect", "--leader-election-namespace", SYSTEM_NAMESPACE),
+            *("--enable-cluster-access-tokens", "--cluster-resource-namespace", SYSTEM_NAMESPACE),
+        ],
         environ=clock.environ if clock else {},
     )
     return Replica(name, operator, clock)

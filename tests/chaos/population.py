@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.chaos.records import Key
-from tests.support.documented import GROUP, KIND, VERSION
+from tests.support.documented import CLUSTER_KIND, GROUP, KIND, VERSION
 from tests.support.encoding import encode
 from tests.support.token_endpoint import TokenEndpoint
 
@@ -17,6 +17,11 @@ NAMESPACES = tuple(f"chaos-{number}" for number in range(10))
 EXPENDABLE = NAMESPACES[:2]
 SECRET_PREFIX = "chaos-client-secret-"
 LABEL = "chaos.example/of"
+SYSTEM_NAMESPACE = "chaos-system"
+SHARED_LABEL = "chaos.example/token"
+SHARED_TARGET = "shared-token"
+# No label selects this one, and the Secret in it is someone else's.
+UNSELECTED = "fleet-other"
 
 _SHARED_BY = 5
 
@@ -60,6 +65,58 @@ class Member:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """One cluster-scoped resource and the namespaces that it selects.
+
+    Attributes:
+        name: of the resource, and the value of the label that selects its namespaces.
+        namespaces: where its copies are.
+    """
+
+    name: str
+    namespaces: tuple[str, ...]
+
+    @property
+    def key(self) -> Key:
+        return "", self.name
+
+    @property
+    def account_key(self) -> Key:
+        return SYSTEM_NAMESPACE, "shared-account"
+
+    @property
+    def copies(self) -> tuple[Key, ...]:
+        """Return the Secrets with its copies."""
+        return tuple((namespace, SHARED_TARGET) for namespace in self.namespaces)
+
+    def resource(self) -> dict[str, Any]:
+        """Return the resource as a cluster administrator would create it."""
+        return {
+            "apiVersion": f"{GROUP}/{VERSION}",
+            "kind": CLUSTER_KIND,
+            "metadata": {"name": self.name},
+            "spec": {
+                "credentialsSecretRef": {"name": self.account_key[1]},
+                "namespaceSelector": {"matchLabels": {SHARED_LABEL: self.name}},
+                "target": {"name": SHARED_TARGET},
+            },
+        }
+
+
+def make_fleets(*, selected: bool) -> tuple[Fleet, ...]:
+    """Return a resource with many namespaces and one with few.
+
+    Args:
+        selected: whether the operator watches a list of namespaces, each with watches of its own.
+    """
+    counts = {"wide": 8 if selected else 40, "narrow": 4}
+    return tuple(
+        Fleet(name, tuple(f"fleet-{name}-{number:02}" for number in range(count)))
+        for name, count in counts.items()
+    )
+
+
 def make_members(count: int) -> tuple[Member, ...]:
     """Return that many resources, spread over the namespaces.
 
@@ -78,12 +135,12 @@ def make_members(count: int) -> tuple[Member, ...]:
 class Accounts:
     """The service accounts: what the token endpoint accepts and what their Secrets hold."""
 
-    def __init__(self, endpoint: TokenEndpoint, members: Iterable[Member]) -> None:
+    def __init__(self, endpoint: TokenEndpoint, keys: Iterable[Key]) -> None:
         self._lock = threading.Lock()
         self._accepted: dict[str, str] = {}
         self._rotated_at: dict[Key, float] = {}
         endpoint.credentials = self._accepted  # the endpoint reads it at each request
-        self.keys = sorted({member.account_key for member in members})
+        self.keys = sorted(keys)
         for key in self.keys:
             self.rotate(key)
 
@@ -113,9 +170,11 @@ def new_secret() -> str:
     return SECRET_PREFIX + secrets.token_hex(12)
 
 
-def users(members: Iterable[Member]) -> Mapping[Key, frozenset[Key]]:
-    """Return the resources that use each account."""
+def users(members: Iterable[Member], fleets: Iterable[Fleet] = ()) -> Mapping[Key, frozenset[Key]]:
+    """Return the resources, and the copies, that use each account."""
     found: dict[Key, set[Key]] = {}
     for member in members:
         found.setdefault(member.account_key, set()).add(member.key)
+    for fleet in fleets:
+        found.setdefault(fleet.account_key, set()).update((fleet.key, *fleet.copies))
     return {account: frozenset(keys) for account, keys in found.items()}

@@ -26,6 +26,7 @@ class Lane(StrEnum):
     USERS = "users"
     WRITERS = "other writers"
     RIGHTS = "partial rights"
+    NAMESPACES = "namespaces of copies"
 
 
 # The lanes that can cut the operator off from the API server.
@@ -187,6 +188,34 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenChange:
+    """A change of the token in a target.
+
+    Attributes:
+        at: when it was seen.
+        issued_at: when the token was issued; None if the target was deleted.
+    """
+
+    at: float
+    issued_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unlabelling:
+    """A time in which a namespace lacked the label that selects it.
+
+    Attributes:
+        key: the copy.
+        began: when the label was removed.
+        ended: when it was set again.
+    """
+
+    key: Key
+    began: float
+    ended: float
+
+
+@dataclass(frozen=True, slots=True)
 class ProcessExit:
     """The end of a replica's process.
 
@@ -233,6 +262,9 @@ class Recording:
         fights: with other writers.
         belongings: what others put into the cluster.
         claims: of several resources on one target.
+        copies: by cluster-scoped resource, when the token in each copy changed.
+        unlabellings: of namespaces with copies.
+        requests: when a refresh of a resource was requested.
         exits: the ends of the replicas' processes.
         start: the monotonic time of the start of the run.
         not_converged: what was still wrong at the end, by resource.
@@ -265,6 +297,9 @@ class Recording:
     fights: Sequence[Fight]
     belongings: Sequence[Belonging]
     claims: Sequence[Claim]
+    copies: Mapping[Key, Mapping[Key, Sequence[TokenChange]]]
+    unlabellings: Sequence[Unlabelling]
+    requests: Mapping[Key, Sequence[float]]
     exits: Sequence[ProcessExit]
     start: float
     not_converged: Mapping[str, str]

@@ -11,11 +11,12 @@ from typing import Any
 import httpx
 
 from tests.chaos.analysis import report
-from tests.chaos.analysis.convergence import problem
+from tests.chaos.analysis.convergence import fleet_problem, problem
 from tests.chaos.analysis.plot import svg
 from tests.chaos.analysis.verdict import Verdict, judge
 from tests.chaos.environment import LIFETIME, Environment, open_environment
 from tests.chaos.faults.catalog import SELECTED_ONLY
+from tests.chaos.faults.namespaces import compare_unselected, populate_fleets
 from tests.chaos.faults.plan import make_plan
 from tests.chaos.faults.runner import Runner, Say
 from tests.chaos.faults.users import populate
@@ -26,7 +27,7 @@ from tests.chaos.retry import ChaosError
 from tests.chaos.settings import Settings
 from tests.support import wall_clock
 from tests.support.api import KubeError
-from tests.support.documented import GROUP, PLURAL, VERSION
+from tests.support.documented import CLUSTER_PLURAL, GROUP, PLURAL, VERSION
 
 MARGIN = LIFETIME / 3
 
@@ -56,10 +57,12 @@ def run(settings: Settings, directory: Path, say: Say) -> Verdict:
         say("Starting a control plane behind a proxy, a token endpoint and two replicas.")
         env = stack.enter_context(open_environment(directory, members, selected=settings.selected))
         populate(env, list(members))
+        populate_fleets(env)
         for part in (env.write_log, env.target_writes, env.replicas, env.reader):
             stack.enter_context(part)
         _wait_for_first_tokens(env)
-        say(f"All {len(members)} resources have a token. Injecting {len(plan)} faults.")
+        say(f"All {len(members)} resources and all copies have a token.")
+        say(f"Injecting {len(plan)} faults.")
         stack.enter_context(env.leak_scanner)
         runner = Runner(env, plan, settings.seed, _clocked(env, say))
         began = env.seconds()
@@ -68,6 +71,7 @@ def run(settings: Settings, directory: Path, say: Say) -> Verdict:
         _wait_for_plan(env, runner, _clocked(env, say))
         say("The last fault is over. Waiting until every resource has recovered.")
         not_converged, after = _converge(env, env.seconds())
+        compare_unselected(env)
         env.leak_scanner.scan_logs()
         seconds = env.seconds() - began
     verdict = judge(
@@ -87,11 +91,10 @@ def _clocked(env: Environment, say: Say) -> Say:
 
 def _wait_for_first_tokens(env: Environment) -> None:
     deadline = time.monotonic() + _FIRST_TOKENS_SECONDS
-    while env.reader.served < len(env.members):
+    targets = len(env.members) + sum(len(fleet.copies) for fleet in env.fleets)
+    while env.reader.served < targets:
         if time.monotonic() > deadline:
-            raise ChaosError(
-                f"Only {env.reader.served} of {len(env.members)} resources got a token."
-            )
+            raise ChaosError(f"Only {env.reader.served} of {targets} targets got a token.")
         time.sleep(_POLL_SECONDS)
 
 
@@ -129,6 +132,7 @@ def _converge(env: Environment, since: float) -> tuple[dict[str, str], float | N
 def _problems(env: Environment) -> dict[str, str]:
     try:
         resources = _by_key(env, f"/apis/{GROUP}/{VERSION}/{PLURAL}")
+        shared = _by_key(env, f"/apis/{GROUP}/{VERSION}/{CLUSTER_PLURAL}")
         secrets = _by_key(env, "/api/v1/secrets")
     except (httpx.HTTPError, KubeError) as error:
         return {"the API server": f"does not respond ({type(error).__name__})"}
@@ -146,12 +150,25 @@ def _problems(env: Environment) -> dict[str, str]:
         )
         if wrong:
             found["/".join(member.key)] = wrong
+    for fleet in env.fleets:
+        wrong = fleet_problem(
+            fleet,
+            shared.get(fleet.key),
+            secrets,
+            env.endpoint.issued,
+            env.accounts.rotated_at(fleet.account_key),
+            now,
+        )
+        if wrong:
+            found[fleet.name] = wrong
     return found
 
 
 def _by_key(env: Environment, path: str) -> dict[Key, Mapping[str, Any]]:
     items = (env.kube.get(path) or {}).get("items", ())
-    return {(item["metadata"]["namespace"], item["metadata"]["name"]): item for item in items}
+    return {
+        (item["metadata"].get("namespace", ""), item["metadata"]["name"]): item for item in items
+    }
 
 
 def _record(
@@ -184,10 +201,16 @@ def _record(
         issued=env.endpoint.exchanges,
         exchanges=_exchanges(env),
         writes=env.write_log.writes,
-        targets=frozenset(member.key for member in env.members) | env.witness.claimed,
+        targets=frozenset(env.target_writes.changes) | env.witness.claimed,
         fights=env.witness.fights,
         belongings=env.witness.belongings,
         claims=env.witness.claims,
+        copies={
+            fleet.key: {copy: env.target_writes.changes[copy] for copy in fleet.copies}
+            for fleet in env.fleets
+        },
+        unlabellings=env.witness.unlabellings,
+        requests=env.witness.requests,
         exits=env.replicas.exits,
         start=env.start,
         not_converged=not_converged,
@@ -199,7 +222,7 @@ def _record(
 
 
 def _exchanges(env: Environment) -> list[Exchange]:
-    by_client = {client_id(key): keys for key, keys in users(env.members).items()}
+    by_client = {client_id(key): keys for key, keys in users(env.members, env.fleets).items()}
     return [
         Exchange(
             at=issue.issued_at - env.start,

@@ -1,10 +1,11 @@
 """Whether a resource, its target and its status are as they should be."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from tests.chaos.population import LABEL, Member
+from tests.chaos.population import LABEL, Fleet, Member
+from tests.chaos.records import Key
 from tests.support.conditions import conditions
 from tests.support.documented import EXPIRES_AT, RESOURCE_UID
 from tests.support.encoding import text
@@ -43,6 +44,42 @@ def problem(
             secret.get("data") or {}, issued, rotated_at, now, wall_offset
         ) or _metadata_problem(member, resource, secret)
     return "; ".join(filter(None, (wrong, _status_problem(resource)))) or None
+
+
+def fleet_problem(
+    fleet: Fleet,
+    resource: Mapping[str, Any] | None,
+    secrets: Mapping[Key, Mapping[str, Any]],
+    issued: Mapping[str, Issue],
+    rotated_at: float,
+    now: float,
+) -> str | None:
+    """Return what is wrong with a cluster-scoped resource or its copies, without any secret.
+
+    Args:
+        fleet: what was asked for.
+        resource: the resource as it is.
+        secrets: all Secrets.
+        issued: the tokens that the endpoint issued.
+        rotated_at: when its credentials were rotated last, in monotonic seconds.
+        now: monotonic seconds.
+    """
+    if resource is None:
+        return "the resource does not exist"
+    uid, tokens = resource["metadata"]["uid"], set()
+    for key in fleet.copies:
+        secret = secrets.get(key)
+        if secret is None:
+            return f"{key[0]} has no copy"
+        if [each["uid"] for each in secret["metadata"].get("ownerReferences") or ()] != [uid]:
+            return f"the owner reference of the copy in {key[0]} is not the resource's"
+        tokens.add(text(secret.get("data"), "access_token"))
+    if len(tokens) > 1:
+        return f"the copies hold {len(tokens)} different tokens"
+    issue = issued.get(tokens.pop())
+    if issue is None or issue.expires_at <= now or issue.issued_at < rotated_at:
+        return "the token was not issued, has expired or is older than its credentials"
+    return _status_problem(resource, ("Ready", "Refreshed", "TargetsReady"))
 
 
 def _token_problem(
@@ -84,9 +121,11 @@ def _metadata_problem(
     return None
 
 
-def _status_problem(resource: Mapping[str, Any]) -> str | None:
+def _status_problem(
+    resource: Mapping[str, Any], types: Sequence[str] = ("Ready", "Refreshed")
+) -> str | None:
     found = conditions(resource)
-    for type_ in ("Ready", "Refreshed"):
+    for type_ in types:
         if type_ not in found:
             return f"the status has no condition {type_}"
         if found[type_]["status"] != "True":

@@ -44,6 +44,7 @@ def tally(
     faults: Sequence[Fault],
     exits: Sequence[float],
     earliest_refresh: float,
+    requests: Mapping[Key, Sequence[float]],
 ) -> Tally:
     """Count the exchanges by cause.
 
@@ -52,6 +53,7 @@ def tally(
         faults: what was injected.
         exits: when a replica's process ended.
         earliest_refresh: the youngest age at which a token can be due.
+        requests: when a refresh of a resource was requested; one exchange serves all before it.
     """
     needed: Counter[str] = Counter()
     beyond: Counter[str] = Counter()
@@ -64,10 +66,14 @@ def tally(
         else:
             before = latest.get(exchange.key)
             latest[exchange.key] = exchange.at
+            served = requests.get(exchange.key, ())
+            is_requested = any((before or 0.0) < at <= exchange.at for at in served)
             if before is None:
                 cause = "first"
             elif exchange.at - before >= earliest_refresh:
                 cause = "due"
+            elif is_requested:
+                cause = "requested"
             else:
                 cause = _why_early(exchange, before, faults)
             is_needed = cause not in (_UNEXPLAINED, _FOR_NOBODY) and not cause.startswith("clock")

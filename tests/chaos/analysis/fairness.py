@@ -52,9 +52,9 @@ def blocked(faults: Iterable[Fault], key: Key) -> list[Interval]:
         for fault in faults
         if fault.kind.blocks and (fault.affects is None or key in fault.affects)
     ]
-    outages = _merge(_blocks(fault) for fault in found if fault.kind.lane in API)
+    outages = merge(_blocks(fault) for fault in found if fault.kind.lane in API)
     late = (_late_failover(fault, outages) for fault in found if fault.kind.lane is Lane.REPLICAS)
-    return _merge([*map(_blocks, found), *filter(None, late)])
+    return merge([*map(_blocks, found), *filter(None, late)])
 
 
 def rewound(faults: Iterable[Fault], read: ExpiredRead) -> float:
@@ -104,7 +104,8 @@ def chance(
     return longest_gap(intervals, max(read.expired_at - margin, since), read.at)
 
 
-def _merge(intervals: Iterable[Interval]) -> list[Interval]:
+def merge(intervals: Iterable[Interval]) -> list[Interval]:
+    """Return the same times as disjoint intervals in order."""
     merged: list[Interval] = []
     for begin, end in sorted(intervals):
         if merged and begin <= merged[-1][1]:

@@ -22,6 +22,7 @@ def lines(verdict: Verdict) -> list[str]:
     shortest = "none seen" if run.minimum_lifetime is None else f"{run.minimum_lifetime:.1f} s"
     requested = sum(each.requested for each in run.exits)
     changes = sum(fight.changes for fight in run.fights)
+    copies = sum(map(len, run.copies.values()))
     overstated = f"{run.overstated_reads}, by up to {run.overstatement:.0f} s"
     text = [
         "",
@@ -44,6 +45,7 @@ def lines(verdict: Verdict) -> list[str]:
         *(f"    {count:>4}  {cause}" for cause, count in sorted(beyond.items())),
         f"  fights with other writers: {len(run.fights)}, {changes} changes by them",
         f"  things of others observed: {len(run.belongings)}; targets contested: {len(run.claims)}",
+        f"  copies of cluster-scoped tokens: {copies}; labels removed: {len(run.unlabellings)}",
         f"  converged: {_converged(verdict)}",
         "  failover, not counting the time when the API server was unreachable:",
         *(_failover(name, times) for name, times in verdict.failovers.items()),

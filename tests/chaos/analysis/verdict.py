@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tests.chaos.analysis.copies import late_copies, late_removals
 from tests.chaos.analysis.exchanges import Tally, tally
 from tests.chaos.analysis.fairness import JudgedReads, judge_reads
 from tests.chaos.analysis.leaders import NonLeaderWrite, failovers, non_leader_writes, tenures
@@ -38,6 +39,8 @@ class Verdict:
         fast_fights: a phrase for each fight with another writer that was not damped.
         losses: a phrase for each thing of someone else's that was changed.
         disputes: a phrase for each target without exactly one owner.
+        late_copies: a phrase for each copy that was older than the others for too long.
+        late_removals: a phrase for each copy that outlived the label of its namespace.
         spills: a phrase for each resource that a fault of another namespace cost its token.
     """
 
@@ -50,6 +53,8 @@ class Verdict:
     fast_fights: Sequence[str]
     losses: Sequence[str]
     disputes: Sequence[str]
+    late_copies: Sequence[str]
+    late_removals: Sequence[str]
     spills: Sequence[str]
 
     @property
@@ -77,6 +82,16 @@ class Verdict:
             Promise("repairs in fights with other writers were damped", self.fast_fights),
             Promise("nothing of others was changed or removed", self.losses),
             Promise("each contested target had exactly one owner", self.disputes),
+            Promise("no copy of a token was older than the others for long", self.late_copies),
+            Promise("copies were removed with the label", self.late_removals),
+            Promise(
+                "each refresh of a cluster-scoped token took one exchange",
+                [
+                    f"{one.key[1]} at {one.at:.0f} s"
+                    for one in self.tally.unexplained
+                    if one.key in self.run.copies and one.key
+                ],
+            ),
             Promise("faults of one namespace did not cost others their tokens", self.spills),
             Promise(
                 "no token and no client secret in a log, an Event, a status or a metric",
@@ -107,6 +122,7 @@ def judge(run: Recording) -> Verdict:
             run.faults,
             [each.at - run.start for each in run.exits],
             run.lifetime - run.margin - run.lifetime * _JITTER - _ROUNDING,
+            run.requests,
         ),
         failovers=failovers(run.faults, held),
         non_leader_writes=non_leader_writes(run.writes, held),
@@ -114,6 +130,8 @@ def judge(run: Recording) -> Verdict:
         fast_fights=fast_fights(run.fights, run.writes, held, run.faults),
         losses=[*losses(run.belongings), *strangers(run.writes, run.targets)],
         disputes=disputes(run.claims),
+        late_copies=late_copies(run.copies, run.faults, run.seconds),
+        late_removals=late_removals(run.copies, run.unlabellings, run.faults),
         spills=[
             f"{'/'.join(read.key)} at {read.at:.0f} s, during {fault.kind.name} ({fault.note})"
             for read, fault in spilled

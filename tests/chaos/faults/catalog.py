@@ -11,7 +11,7 @@ _ENDPOINT = (
 _HARMLESS = ("long-expires", "text-expires")
 # What the endpoint's Retry-After asks for, and the tenth or second of jitter.
 _RETRY_AFTER = 8.0
-_WRITERS, _RIGHTS = "other writers", "partial rights"
+_WRITERS, _RIGHTS, _FLEET = "other writers", "partial rights", "namespaces"
 # In the longest fight, the repairs after the first ones are 2, 4 and 8 s apart.
 _LONGEST_DELAY = 16.0
 _NAMESPACED = ("RoleBindings removed", "Secrets not readable")
@@ -83,6 +83,11 @@ KINDS = (
     Kind(f"{_WRITERS}: keys and metadata added", Lane.WRITERS, 4, 10, blocks=False),
     Kind(f"{_WRITERS}: target claimed by another", Lane.WRITERS, 1, 4, overhead=2, blocks=False),
     Kind(f"{_WRITERS}: two claims at once", Lane.WRITERS, 1, 4, overhead=3, blocks=False),
+    Kind(f"{_FLEET}: labels removed", Lane.NAMESPACES, 3, 12, aftermath=1),
+    Kind(f"{_FLEET}: labels flapping", Lane.NAMESPACES, overhead=2, aftermath=1),
+    Kind(f"{_FLEET}: deleted and recreated", Lane.NAMESPACES, overhead=10, aftermath=1),
+    Kind(f"{_FLEET}: copies deleted", Lane.NAMESPACES, aftermath=1),
+    Kind(f"{_FLEET}: copy replaced by another Secret", Lane.NAMESPACES, 3, 10, aftermath=1),
     # Retries are at most a quarter of the remaining lifetime apart.
     *(
         Kind(f"{_RIGHTS}: {name}", Lane.RIGHTS, 8, 18, overhead=3, aftermath=2)

@@ -38,7 +38,7 @@ def _fault(change: Change, undo: Change) -> Inject:
     def inject(env: Environment, rng: random.Random) -> Iterator[Injected]:
         accounts = [key for key in env.accounts.keys if key[0] not in EXPENDABLE]
         keys = rng.sample(accounts, rng.randint(1, _MOST))
-        by_account = users(env.members)
+        by_account = users(env.members, env.fleets)
         affects = frozenset[Key]().union(*(by_account[key] for key in keys))
         injected = Injected(env.seconds(), affects, ", ".join("/".join(key) for key in keys))
         for key in keys:

@@ -124,7 +124,7 @@ def _waves(decks: Mapping[Lane, _Deck], seconds: float, rng: random.Random) -> I
 
 
 def _elsewhere(decks: Mapping[Lane, _Deck], seconds: float, rng: random.Random) -> Iterator[Drawn]:
-    for lane in (Lane.CREDENTIALS, Lane.USERS, Lane.WRITERS, Lane.RIGHTS):
+    for lane in (Lane.CREDENTIALS, Lane.USERS, Lane.WRITERS, Lane.RIGHTS, Lane.NAMESPACES):
         at = rng.uniform(*_ELSEWHERE)
         while dealt := decks[lane].deal(at, seconds):
             kind, hold = dealt

@@ -2,17 +2,26 @@
 
 import random
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
+
+import httpx
 
 from tests.chaos.environment import Environment
 from tests.chaos.faults.injection import Inject, Injected
+from tests.chaos.population import SHARED_TARGET, Fleet
 from tests.chaos.replicas import Replica
 from tests.chaos.retry import Interrupted
+from tests.support.api import Kube, KubeError
+from tests.support.documented import CLUSTER_PLURAL, GROUP, REFRESH_REQUESTED_AT, VERSION
+from tests.support.encoding import text
 
 _LEADER_SECONDS = 40.0
 _POLL_SECONDS = 0.05
+_FIRST_COPY_SECONDS = 5.0
+_REQUEST_SECONDS = 3.0
 
 
 def _to_leader(do: Callable[[Replica], object]) -> Inject:
@@ -24,6 +33,43 @@ def _to_leader(do: Callable[[Replica], object]) -> Inject:
         yield injected
 
     return inject
+
+
+@contextmanager
+def _killed(env: Environment, rng: random.Random) -> Iterator[Injected]:
+    """Kill the leader between the first and the last copy of a refresh, if it makes one now."""
+    replica = _leader(env, rng)
+    fleet = max(env.fleets, key=lambda each: len(each.namespaces))
+    with Kube(env.cluster, _REQUEST_SECONDS) as kube:
+        _until_first_copy(env, kube, fleet)
+        began = env.seconds()
+        replica.kill()
+    yield Injected(began, note=replica.name)
+
+
+def _until_first_copy(env: Environment, kube: Kube, fleet: Fleet) -> None:
+    """Request a refresh, and wait a moment for a copy of its token."""
+    deadline = time.monotonic() + _FIRST_COPY_SECONDS
+    path = f"/apis/{GROUP}/{VERSION}/{CLUSTER_PLURAL}/{fleet.name}"
+    request = {"metadata": {"annotations": {REFRESH_REQUESTED_AT: uuid.uuid4().hex}}}
+    # An API server or a token endpoint that is down is what the run is about.
+    with suppress(httpx.HTTPError, KubeError):
+        before = _tokens(kube, fleet)
+        env.witness.requests.setdefault(fleet.key, []).append(env.seconds())
+        kube.patch(path, request)
+        while not _tokens(kube, fleet) - before and time.monotonic() < deadline:
+            if env.stop.wait(_POLL_SECONDS / 5):
+                raise Interrupted
+
+
+def _tokens(kube: Kube, fleet: Fleet) -> set[str]:
+    query = f"fieldSelector=metadata.name%3D{SHARED_TARGET}"
+    items = (kube.get(f"/api/v1/secrets?{query}") or {}).get("items", ())
+    return {
+        text(item.get("data"), "access_token")
+        for item in items
+        if item["metadata"]["namespace"] in fleet.namespaces
+    }
 
 
 @contextmanager
@@ -75,7 +121,7 @@ def _leader(env: Environment, rng: random.Random) -> Replica:
 
 
 FAULTS: Mapping[str, Inject] = {
-    "operator: leader killed": _to_leader(Replica.kill),
+    "operator: leader killed": _killed,
     "operator: leader terminated": _to_leader(Replica.terminate),
     "operator: leader frozen": _frozen,
     "operator: all replicas restarted": _all_restarted,

@@ -9,6 +9,7 @@ from tests.chaos.faults import (
     api_server,
     claims,
     credentials,
+    namespaces,
     other_writers,
     partial_rights,
     replicas,
@@ -29,6 +30,7 @@ FAULTS: Mapping[str, Inject] = {
     **other_writers.FAULTS,
     **claims.FAULTS,
     **partial_rights.FAULTS,
+    **namespaces.FAULTS,
 }
 
 Say = Callable[[str], None]

@@ -11,7 +11,7 @@ import httpx
 
 from tests.chaos.observers.periodic import Periodic
 from tests.support.api import Kube, KubeError
-from tests.support.documented import GROUP, PLURAL, VERSION
+from tests.support.documented import CLUSTER_PLURAL, GROUP, PLURAL, VERSION
 from tests.support.leaks import find_leaks
 from tests.support.operator_process import Operator, OperatorError
 
@@ -20,6 +20,7 @@ _BLOCK = 16 * 1024 * 1024
 _OVERLAP = 4096
 _PUBLIC = {
     "a resource": f"/apis/{GROUP}/{VERSION}/{PLURAL}",
+    "a cluster-scoped resource": f"/apis/{GROUP}/{VERSION}/{CLUSTER_PLURAL}",
     "an event": "/api/v1/events",
     "a Secret's metadata": "/api/v1/secrets",
 }

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tests.chaos.records import Belonging, Claim, Fight, Key
+from tests.chaos.records import Belonging, Claim, Fight, Key, Unlabelling
 
 
 class Witness:
@@ -16,6 +16,8 @@ class Witness:
         belongings: what others put into the cluster.
         claims: of several resources on one target.
         claimed: every target that is not a member's.
+        unlabellings: of namespaces with copies.
+        requests: when a refresh of a resource was requested.
         backups: targets as they were a while ago, by key.
     """
 
@@ -24,6 +26,8 @@ class Witness:
         self.belongings: list[Belonging] = []
         self.claims: list[Claim] = []
         self.claimed: set[Key] = set()
+        self.unlabellings: list[Unlabelling] = []
+        self.requests: dict[Key, list[float]] = {}
         self.backups: dict[Key, Mapping[str, Any]] = {}
 
     def compare(

@@ -148,6 +148,22 @@ def test_tally_counts_exchanges_by_cause(
     needed: dict[str, int],
     beyond: dict[str, int],
 ) -> None:
-    found = tally(exchanges, faults, exits, EARLIEST)
+    found = tally(exchanges, faults, exits, EARLIEST, {})
     assert (found.needed, found.beyond) == (needed, beyond)
     assert len(found.unexplained) == beyond.get("unexplained", 0)
+
+
+@pytest.mark.parametrize(
+    ("requested_at", "needed", "unexplained"),
+    [
+        pytest.param([19], {"first": 1, "requested": 1}, 1, id="one request"),
+        pytest.param([19, 29], {"first": 1, "requested": 2}, 0, id="two requests"),
+        pytest.param([18, 19], {"first": 1, "requested": 1}, 1, id="two before one exchange"),
+        pytest.param([31], {"first": 1}, 2, id="a later request"),
+    ],
+)
+def test_requested_refresh_needs_one_exchange(
+    requested_at: list[float], needed: dict[str, int], unexplained: int
+) -> None:
+    found = tally([seen(0), seen(20), seen(30)], [], [], EARLIEST, {KEY: requested_at})
+    assert (found.needed, len(found.unexplained)) == (needed, unexplained)

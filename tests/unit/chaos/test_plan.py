@@ -104,4 +104,5 @@ def as_injected(planned: Planned) -> Fault:
 
 def is_partial(planned: Planned) -> bool:
     """Return whether it affects only some resources."""
-    return planned.kind.lane in (Lane.CREDENTIALS, Lane.USERS, Lane.WRITERS, Lane.RIGHTS)
+    partial = (Lane.CREDENTIALS, Lane.USERS, Lane.WRITERS, Lane.RIGHTS, Lane.NAMESPACES)
+    return planned.kind.lane in partial

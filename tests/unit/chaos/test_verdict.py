@@ -19,11 +19,15 @@ from tests.chaos.records import (
     ProcessExit,
     Recording,
     Sample,
+    TokenChange,
+    Unlabelling,
     Write,
 )
 
 KEY = ("chaos-0", "token-000")
 USERS = frozenset({KEY})
+SHARED = ("", "shared")
+COPY = ("fleet-0", "shared-token")
 FAULT = Fault(BY_NAME["control plane: API server killed"], 10, 16, note="<&>")
 LONG_OUTAGE = Fault(BY_NAME["endpoint: down"], 15, 50)
 
@@ -54,6 +58,9 @@ GOOD = Recording(
     fights=[Fight(KEY, 20, 30, 8)],
     belongings=[Belonging("Secret a/b", {"key x": "1"}, {"key x": "1"})],
     claims=[Claim(KEY, frozenset({"one"}), "one")],
+    copies={SHARED: {COPY: [TokenChange(20, 20), TokenChange(41, None)]}},
+    unlabellings=[Unlabelling(COPY, 40, 50)],
+    requests={},
     exits=[ProcessExit("operator-0", 10.0, -9, requested=True, overdue=False)],
     start=0.0,
     not_converged={},
@@ -123,6 +130,18 @@ def test_crash_is_an_exit_that_nothing_explains(one: ProcessExit, *, crash: bool
             id="someone else's Secret written",
         ),
         pytest.param({"claims": [Claim(KEY, frozenset({"one", "two"}), "one")]}, id="two owners"),
+        pytest.param(
+            {"copies": {SHARED: {**GOOD.copies[SHARED], KEY: [TokenChange(60, 20)]}}},
+            id="a copy that is older than the others",
+        ),
+        pytest.param(
+            {"copies": {SHARED: {COPY: [TokenChange(20, 20)]}}, "faults": []},
+            id="a copy that outlives the label",
+        ),
+        pytest.param(
+            {"exchanges": [Exchange(at, SHARED, frozenset({SHARED})) for at in (0, 5)]},
+            id="two exchanges for one refresh",
+        ),
         pytest.param({"leaks": ["log of operator-0"]}, id="a leak"),
         pytest.param({"redirects_followed": 1}, id="a redirect"),
     ],
