@@ -164,7 +164,7 @@ def test_helm_waits_until_the_cluster_resource_is_ready(
     assert fleet.token(namespace)
 
 
-def test_helm_fails_at_once_when_cluster_credentials_are_rejected(
+def test_helm_fails_at_once_when_credentials_are_rejected(
     cluster: Cluster,
     fleet: Fleet,
     start: StartFleetOperator,

@@ -111,7 +111,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("given", "expected"), CASES)
-def test_conditions_tell_token_refresh_and_copies_apart(
+def test_conditions_separate_token_refresh_and_copies(
     given: dict[str, Any], expected: tuple[str, str, str]
 ) -> None:
     found = summary(status_of(**given))

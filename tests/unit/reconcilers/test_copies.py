@@ -82,7 +82,7 @@ def test_obstacle_is_a_failure_without_any_token() -> None:
     assert list(copies.failed) == ["b"]
 
 
-def test_copy_that_could_not_be_removed_is_failed_and_not_matched() -> None:
+def test_copy_that_could_not_be_removed_is_failed() -> None:
     assignment = make_copies_assignment(["a"])
     outcome = make_copies_outcome(assignment, make_copies_known(assignment))
     assert count_copies(outcome, {("c", TARGET): LEFT}, NOON) == Copies(1, 1, {"c": LEFT})
