@@ -72,6 +72,7 @@ class Cluster:
             collection, deletion of namespaces, default service accounts, aggregated roles.
         audit: keep a log of requests.
         flags: further flags of the API server, without the leading dashes.
+        address: that the API server listens on.
 
     Attributes:
         url: the API server's address; the same after a restart.
@@ -91,8 +92,10 @@ class Cluster:
         controller_manager: bool = False,
         audit: bool = True,
         flags: Mapping[str, str] | None = None,
+        address: str = "127.0.0.1",
     ) -> None:
         self._directory = directory.resolve()
+        self._address = address
         self._audit = audit
         self._has_controllers = controller_manager
         controllers = [self.CONTROLLERS] if controller_manager else []
@@ -102,7 +105,8 @@ class Cluster:
         # A process dies with the thread that started it, so one thread that lives on starts all.
         self._starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="cluster")
         self._etcd_port, self._peer_port, self._port = _free_ports(3)
-        self.url = f"https://127.0.0.1:{self._port}"
+        host = f"[{address}]" if ":" in address else address
+        self.url = f"https://{host}:{self._port}"
         self.kubeconfig = self._directory / "kubeconfig"
         self.audit_log = self._directory / "audit.log"
         self.ca_file = self._directory / "certificates" / "apiserver.crt"
@@ -153,8 +157,8 @@ class Cluster:
     def _apiserver_flags(self) -> dict[str, str]:
         flags = {
             "etcd-servers": f"http://127.0.0.1:{self._etcd_port}",
-            "bind-address": "127.0.0.1",
-            "advertise-address": "127.0.0.1",
+            "bind-address": self._address,
+            "advertise-address": self._address,
             "endpoint-reconciler-type": "none",  # loopback is no endpoint to publish
             "secure-port": str(self._port),
             "cert-dir": str(self.ca_file.parent),

@@ -179,7 +179,8 @@ class TokenEndpoint:
         )
         self._port = self._server.sockets[0].getsockname()[1]
         scheme = "https" if self._tls else "http"
-        self.url = f"{scheme}://{self._host}:{self._port}/oauth/token"
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        self.url = f"{scheme}://{host}:{self._port}/oauth/token"
         if self._control is None:
             self._control = await asyncio.start_server(self._serve, "127.0.0.1", 0)
             control_port = self._control.sockets[0].getsockname()[1]
