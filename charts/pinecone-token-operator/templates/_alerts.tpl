@@ -88,6 +88,19 @@ label, and every replica reports it, so the others are joined with it.
       missing permission, an admission policy or webhook, a quota, or the API server. The resource's
       Refreshed condition says which, and what to do.
 # Every replica watches. One that serves all namespaces reports them with an empty label.
+# The other copies are refreshed as usual, so that only this says which namespaces will lack a token.
+- alert: PineconeTokenCopiesFailing
+  expr: |-
+    max by (namespace, exported_namespace, name) (pinecone_token_copies{outcome="failed"}) > 0
+  for: 10m
+  labels:
+    severity: warning
+  annotations:
+    summary: Copies of a Pinecone access token cannot be written or removed.
+    description: >-
+      {{ `{{ $value }}` }} copies of the token of {{ $resource }} could not be written or removed for
+      10 minutes. Each copy that is not written expires with its token. The resource's status.targets.failed
+      names the namespaces, and says what to do.
 - alert: PineconeNamespaceNotServed
   expr: |-
     {{- if $sharded }}

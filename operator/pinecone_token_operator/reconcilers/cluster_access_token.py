@@ -37,7 +37,7 @@ from pinecone_token_operator.reconcilers.token_reconciler import Collaborators, 
 from pinecone_token_operator.targets import names
 from pinecone_token_operator.targets.secret import TargetSpec
 from pinecone_token_operator.targets.target import Owner
-from pinecone_token_operator.telemetry.metrics import TokenSample
+from pinecone_token_operator.telemetry.metrics import CopySample, TokenSample
 from pinecone_token_operator.watch.namespaces import Namespace, Namespaces
 
 # How soon to look for the list of namespaces again.
@@ -270,6 +270,7 @@ class ClusterAccessTokenReconciler(TokenReconciler[ClusterPineconeAccessToken]):
             expires_at=times.expires_at if times else None,
             refresh_at=times.refresh_at if times and not assignment.wanted.suspend else None,
             refreshed_at=times.refreshed_at if times else None,
+            copies=CopySample(copies.ready, copies.pending, len(copies.failed)),
         )
 
     def _status(

@@ -26,11 +26,13 @@ class Copies:
         matched: how many namespaces are selected.
         ready: how many hold the current token.
         failed: why a namespace's copy is not as it should be, by namespace.
+        pending: how many have yet to be written, without a failure.
     """
 
     matched: int
     ready: int
     failed: Mapping[str, Problem]
+    pending: int = 0
 
     def status(self) -> dict[str, Any]:
         """Return `status.targets`: a few kB at most, however many there are."""
@@ -65,16 +67,20 @@ def count_copies(outcome: Outcome, unremoved: Mapping[SecretKey, Problem], now: 
     """
     newest = outcome.known.times
     failed = {namespace: problem for (namespace, _), problem in unremoved.items()}
-    ready = 0
+    ready = pending = 0
     for target, plan in outcome.targets:
         problem = _find_problem(target, plan, now)
         if problem is not None:
             # Without any token, every copy lacks it for the same reason, which Ready gives.
             if newest is not None or target.obstacle:
                 failed[target.spec.key[0]] = problem
+            else:
+                pending += 1
         elif token_in(target) == newest:
             ready += 1
-    return Copies(len(outcome.targets), ready, failed)
+        else:
+            pending += 1
+    return Copies(len(outcome.targets), ready, failed, pending)
 
 
 def _find_problem(target: TargetInput, plan: TargetPlan, now: datetime) -> Problem | None:

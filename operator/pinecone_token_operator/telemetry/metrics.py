@@ -22,6 +22,21 @@ SUCCESS: Final = "success"
 
 
 @dataclass(frozen=True, slots=True)
+class CopySample:
+    """What is reported of the copies of one token.
+
+    Attributes:
+        ready: how many hold the current token.
+        pending: how many have yet to be written, without a failure.
+        failed: how many could not be written or removed.
+    """
+
+    ready: int
+    pending: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
 class TokenSample:
     """What is reported of one resource.
 
@@ -32,6 +47,7 @@ class TokenSample:
         expires_at: when the token expires; None if there is none.
         refresh_at: when it is to be refreshed; None if that is not scheduled.
         refreshed_at: when it was requested.
+        copies: of the token, if the resource has many targets.
     """
 
     ready: bool
@@ -40,6 +56,7 @@ class TokenSample:
     expires_at: datetime | None = None
     refresh_at: datetime | None = None
     refreshed_at: datetime | None = None
+    copies: CopySample | None = None
 
 
 _TOKEN_TIMES: Final[tuple[tuple[str, str, Callable[[TokenSample], datetime | None]], ...]] = (
@@ -59,6 +76,8 @@ _TOKEN_TIMES: Final[tuple[tuple[str, str, Callable[[TokenSample], datetime | Non
         attrgetter("refreshed_at"),
     ),
 )
+
+_OUTCOMES: Final = ("ready", "pending", "failed")
 
 # Each counter and histogram would get another series that nobody queries and linters reject.
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -191,6 +210,7 @@ class _TokenCollector(Collector):
             yield GaugeMetricFamily(name, documentation, labels=["namespace", "name"])
         yield _ready_family()
         yield _refreshed_family()
+        yield _copies_family()
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield each gauge with the samples of all resources."""
@@ -204,12 +224,16 @@ class _TokenCollector(Collector):
                 if moment is not None:
                     gauge.add_metric(labels, moment.timestamp())
             yield gauge
-        ready, refreshed = _ready_family(), _refreshed_family()
+        ready, refreshed, copies = _ready_family(), _refreshed_family(), _copies_family()
         for labels, sample in samples:
             ready.add_metric(labels, float(sample.ready))
             refreshed.add_metric((*labels, sample.reason), float(sample.refreshed))
+            if sample.copies is not None:
+                for outcome in _OUTCOMES:
+                    copies.add_metric((*labels, outcome), float(getattr(sample.copies, outcome)))
         yield ready
         yield refreshed
+        yield copies
 
 
 def _ready_family() -> GaugeMetricFamily:
@@ -225,4 +249,12 @@ def _refreshed_family() -> GaugeMetricFamily:
         "pinecone_token_refreshed",
         "1 if the latest refresh succeeded, 0 otherwise; the reason is that of the condition.",
         labels=["namespace", "name", "reason"],
+    )
+
+
+def _copies_family() -> GaugeMetricFamily:
+    return GaugeMetricFamily(
+        "pinecone_token_copies",
+        "Copies of the token of a ClusterPineconeAccessToken, by outcome.",
+        labels=["namespace", "name", "outcome"],
     )

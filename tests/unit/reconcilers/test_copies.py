@@ -64,7 +64,7 @@ def test_copy_counts_as_failed_for_its_own_reason(known: KnownTarget, reason: Re
 
 
 def test_copy_with_an_older_token_is_neither_ready_nor_failed() -> None:
-    assert counted({"b": OLDER}) == Copies(2, 1, {})
+    assert counted({"b": OLDER}) == Copies(2, 1, {}, pending=1)
 
 
 def test_target_of_a_rival_is_failed_though_it_holds_a_token() -> None:
@@ -74,12 +74,13 @@ def test_target_of_a_rival_is_failed_though_it_holds_a_token() -> None:
 
 
 def test_lack_of_any_token_is_no_failure_of_each_copy() -> None:
-    assert counted({"a": MISSING, "b": MISSING}) == Copies(2, 0, {})
+    assert counted({"a": MISSING, "b": MISSING}) == Copies(2, 0, {}, pending=2)
 
 
 def test_obstacle_is_a_failure_without_any_token() -> None:
     copies = counted({"a": MISSING, "b": MISSING}, {"b": "PineconeAccessToken b/own"})
     assert list(copies.failed) == ["b"]
+    assert copies.pending == 1
 
 
 def test_copy_that_could_not_be_removed_is_failed() -> None:

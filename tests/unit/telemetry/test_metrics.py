@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from pinecone_token_operator.telemetry.metrics import Metrics, TokenSample
-from tests.support.metrics import GOOD, REF, T0
+from pinecone_token_operator.telemetry.metrics import CopySample, Metrics, TokenSample
+from tests.support.metrics import GOOD, REF, SHARED, T0
 
 LABELS = '{name="app",namespace="team"}'
 
@@ -122,6 +122,21 @@ def test_token_reason_replaces_the_one_before() -> None:
     metrics.token(REF, replace(GOOD, refreshed=False, reason="Unavailable"))
     found = {name for name in samples(metrics) if name.startswith("pinecone_token_refreshed")}
     assert found == {'pinecone_token_refreshed{name="app",namespace="team",reason="Unavailable"}'}
+
+
+def test_copies_are_reported_by_outcome() -> None:
+    metrics = Metrics()
+    metrics.token(REF, GOOD)
+    assert "pinecone_token_copies" not in of_the_resource(metrics)
+    metrics.token(SHARED, replace(GOOD, copies=CopySample(ready=10, pending=1, failed=2)))
+    labels = 'name="shared",namespace="",outcome'
+    assert {name: value for name, value in samples(metrics).items() if "_copies" in name} == {
+        f'pinecone_token_copies{{{labels}="ready"}}': 10,
+        f'pinecone_token_copies{{{labels}="pending"}}': 1,
+        f'pinecone_token_copies{{{labels}="failed"}}': 2,
+    }
+    metrics.forget(SHARED)
+    assert not [name for name in samples(metrics) if "_copies" in name]
 
 
 def test_token_has_no_samples_when_forgotten() -> None:
