@@ -28,6 +28,10 @@ from tests.support.program import begin_clean_up, run_program, say
 from tests.support.token_endpoint import TokenEndpoint
 
 _LIFETIME = 60
+_CLUSTER_TOKENS = (
+    "--enable-cluster-access-tokens",
+    f"--cluster-resource-namespace={objects.NAMESPACE}",
+)
 _FIRST_TOKENS_SECONDS = 30.0
 _LONGEST_EXTENSION = 90.0
 _IDLE_POLL = 0.25
@@ -55,8 +59,8 @@ def main() -> int:
         operator.wait_ready()
         objects.apply_examples(env, say)
 
-        state = State(kube, endpoint)
-        faults = Faults(kube, endpoint, state, settings.seconds)
+        state = State(kube, endpoint, shared=env.own)
+        faults = Faults(kube, endpoint, state, settings.seconds, shared=env.own)
         with display.open_display(Console(), settings.seconds, _LIFETIME) as shown:
             elapsed = _watch(state, faults, operator, shown, settings.seconds)
         judged = summary.promises(state, faults, operator_ran=operator.running)
@@ -79,7 +83,10 @@ def _operator(env: Environment, endpoint: TokenEndpoint) -> Operator:
         env.directory / "operator",
         # On the reader's cluster it must not touch anything but the demo's own objects.
         namespaces=() if env.own else (objects.NAMESPACE,),
-        options=["--log-level", "info"],
+        options=[
+            *("--log-level", "info"),
+            *(_CLUSTER_TOKENS if env.own else ()),
+        ],
         environ=env.environ,
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from tests.demo.objects import NAMESPACE
+from tests.demo.objects import NAMESPACE, SHARED, SHARED_LABEL, SHARED_NAMESPACES
 from tests.demo.state import State
 from tests.support.api import Kube, secret_path
 from tests.support.documented import REFRESH_REQUESTED_AT
@@ -17,6 +17,8 @@ RECOVERY_SECONDS = 15.0
 
 _LONGEST_OUTAGE = 20.0
 _SPARE_SECONDS = 8.0
+# More than the shared token's refreshBefore and a tenth of the lifetime for jitter.
+_NO_REFRESH_SECONDS = 36.0
 _DELETED = "pinecone-access-token"
 _OVERWRITTEN = "search-ui"
 _ACCOUNT = "batch-service-account"
@@ -63,7 +65,15 @@ class Faults:
         outage: how many seconds the token endpoint is down.
     """
 
-    def __init__(self, kube: Kube, endpoint: TokenEndpoint, state: State, seconds: float) -> None:
+    def __init__(
+        self,
+        kube: Kube,
+        endpoint: TokenEndpoint,
+        state: State,
+        seconds: float,
+        *,
+        shared: bool,
+    ) -> None:
         self.injected: list[Fault] = []
         self.outage = min(_LONGEST_OUTAGE, seconds / 4)
         self._kube = kube
@@ -76,6 +86,8 @@ class Faults:
             (0.41 * seconds, self._overwrite_token),
             (0.54 * seconds, self._start_outage),
         ]
+        if shared:
+            self._plan.insert(3, (0.48 * seconds, self._label_namespace))
 
     @property
     def pending(self) -> bool:
@@ -107,7 +119,11 @@ class Faults:
     def _is_due(self, elapsed: float) -> bool:
         if not self._plan or elapsed < self._plan[0][0]:
             return False
-        if len(self._plan) > 1:
+        do = self._plan[0][1]
+        if do == self._label_namespace:
+            # Not while a refresh may replace the token that the copy is compared with.
+            return (self._state.rows[SHARED].remaining or 0) > _NO_REFRESH_SECONDS
+        if do != self._start_outage:
             return True
         # No operator can bridge an outage that is longer than a token's remaining lifetime. So the
         # outage starts when every token would outlive it, with time to fetch the next one.
@@ -151,6 +167,19 @@ class Faults:
             f"overwrote access_token in the Secret {row.target}",
             "it was repaired",
             lambda: row.genuine,
+            started,
+        )
+
+    def _label_namespace(self) -> Fault:
+        row, (*_, third) = self._state.rows[SHARED], SHARED_NAMESPACES
+        before, started = row.token, time.monotonic()
+        labels = {"labels": {SHARED_LABEL: "true"}}
+        self._kube.patch(f"/api/v1/namespaces/{third}", {"metadata": labels})
+
+        return Fault(
+            f"labelled the namespace {third}",
+            "it had a copy of the token that the others held already, without a token request,",
+            lambda: row.copies.get(third) == before,
             started,
         )
 

@@ -7,13 +7,18 @@ from pathlib import Path
 from tests.demo.environment import Environment
 from tests.demo.settings import DemoError
 from tests.support.crd import CRD_NAME, install_crd
-from tests.support.documented import PLURAL
-from tests.support.repository import ROOT
+from tests.support.documented import CLUSTER_PLURAL, PLURAL
+from tests.support.repository import CLUSTER_CRD, ROOT
 
 NAMESPACE = "pinecone-demo"
+SHARED = "shared"
+SHARED_LABEL = "pinecone.example/token"
+SHARED_TARGET = "shared-token"
+SHARED_NAMESPACES = tuple(f"{NAMESPACE}-team-{letter}" for letter in "abc")
 
 _EXAMPLES = ROOT / "examples"
 _MORE = Path(__file__).with_name("more-resources.yaml")
+_SHARED = Path(__file__).with_name("shared-token.yaml")
 _APPLIED = ("access-token-template.yaml", "access-token.yaml", "credentials.yaml")
 
 Say = Callable[[str], None]
@@ -29,6 +34,8 @@ def installed_crd(env: Environment, say: Say) -> Iterator[None]:
     say("Installing the CRD with kubectl.")
     try:
         install_crd(env)
+        if env.own:
+            install_crd(env, CLUSTER_CRD, CLUSTER_PLURAL)
         yield
     finally:
         if not env.own:
@@ -69,3 +76,7 @@ def apply_examples(env: Environment, say: Say) -> None:
     say("Skipping the other examples: they create pods, which the demo does not need.")
     files = [f"--filename={path}" for path in (*paths, _MORE)]
     env.kubectl("apply", f"--namespace={NAMESPACE}", *files)
+    # A resource for all namespaces is not for the reader's cluster, where others may use the kind.
+    if env.own:
+        say(f"Applying the demo's {_SHARED.name}: one token for several namespaces.")
+        env.kubectl("apply", f"--filename={_SHARED}")

@@ -6,13 +6,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.demo.objects import NAMESPACE
+from tests.demo.objects import NAMESPACE, SHARED, SHARED_NAMESPACES, SHARED_TARGET
 from tests.support.api import Kube, secret_path, token_path
 from tests.support.conditions import state
+from tests.support.documented import CLUSTER_PLURAL, GROUP, VERSION
 from tests.support.encoding import text
 from tests.support.token_endpoint import TokenEndpoint
 
 NONE = "-"
+_SHARED_PATH = f"/apis/{GROUP}/{VERSION}/{CLUSTER_PLURAL}/{SHARED}"
+_NO_SPEC = {"credentialsSecretRef": {"name": ""}}
 
 
 def fingerprint(token: str) -> str:
@@ -36,6 +39,7 @@ class Row:
         remaining: its remaining lifetime in seconds.
         shortest: the shortest remaining lifetime ever seen.
         seen: the fingerprints of all issued tokens that the target has ever held.
+        copies: of a token for several namespaces, the fingerprint in each that has one.
     """
 
     name: str
@@ -49,6 +53,7 @@ class Row:
     remaining: float | None = None
     shortest: float | None = None
     seen: set[str] = field(default_factory=set)
+    copies: dict[str, str] = field(default_factory=dict)
 
     @property
     def refreshes(self) -> int:
@@ -67,12 +72,19 @@ class Row:
 
 
 class State:
-    """All rows; `update` reads them again."""
+    """All rows; `update` reads them again.
 
-    def __init__(self, kube: Kube, endpoint: TokenEndpoint) -> None:
+    Args:
+        kube: the client.
+        endpoint: issued the tokens.
+        shared: whether there is a token for several namespaces.
+    """
+
+    def __init__(self, kube: Kube, endpoint: TokenEndpoint, *, shared: bool) -> None:
         self.rows: dict[str, Row] = {}
         self._kube = kube
         self._endpoint = endpoint
+        self._shared = shared
         self._issued: set[str] = set()
         self._known = 0
 
@@ -96,6 +108,7 @@ class State:
         """Read all resources and Secrets of the namespace."""
         tokens = self._items(token_path(NAMESPACE))
         secrets = self._items(secret_path(NAMESPACE))
+        copies = self._copies() if self._shared else {}
         now = datetime.now(UTC)
         # After the Secrets, so that every token in them is among those that were issued.
         issued = self._endpoint.tokens
@@ -105,6 +118,25 @@ class State:
             row = self.rows.setdefault(name, Row(name))
             _read_resource(row, resource)
             self._read_target(row, secrets.get(row.target, {}).get("data") or {}, now)
+        if self._shared:
+            row = self.rows.setdefault(SHARED, Row(SHARED))
+            _read_resource(row, self._kube.get(_SHARED_PATH) or {"spec": _NO_SPEC})
+            row.copies = {
+                name: fingerprint(text(data, "access_token")) for name, data in copies.items()
+            }
+            # The one that expires first counts; times in this format compare as texts.
+            first = min(copies.values(), key=lambda data: text(data, "expires_at"), default={})
+            self._read_target(row, first, now)
+            row.genuine = bool(copies) and set(row.copies.values()) <= self._issued
+
+    def _copies(self) -> dict[str, Mapping[str, str]]:
+        """Return the data of each copy by its namespace."""
+        found = {}
+        for name in SHARED_NAMESPACES:
+            data = (self._kube.get(secret_path(name, SHARED_TARGET)) or {}).get("data") or {}
+            if data:
+                found[name] = data
+        return found
 
     def _items(self, path: str) -> dict[str, dict[str, Any]]:
         found = self._kube.get(path) or {}

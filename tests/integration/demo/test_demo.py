@@ -41,12 +41,14 @@ def test_demo_shows_every_recovery_and_no_secret() -> None:
     assert not [secret for secret in CLIENT_SECRETS if secret in output]
     assert done.returncode == 0, output
     for line in (
-        "event: all 5 resources have a token",
+        "event: all 6 resources have a token",
         "event: deleted the target Secret pinecone-access-token",
         "event: rotated the credentials in batch-service-account",
         "event: overwrote access_token in the Secret search-ui",
+        "event: labelled the namespace pinecone-demo-team-c",
+        "event: it had a copy of the token that the others held already, without a token request,",
         "event: stopped the token endpoint for 6 s",
-        "of 5 resources could not be refreshed",
+        "of 6 resources could not be refreshed",
         "event: all resources were up to date after ",
         "  shortest remaining lifetime ever seen in a target: ",
         "    kept: no target ever held an expired token",
@@ -56,7 +58,7 @@ def test_demo_shows_every_recovery_and_no_secret() -> None:
         "Cleaning up.",
     ):
         assert line in output
-    assert "0 of 5 resources could not be refreshed" not in output  # the outage had an effect
+    assert "0 of 6 resources could not be refreshed" not in output  # the outage had an effect
     assert "BROKEN" not in output
     assert "Traceback" not in output
 
