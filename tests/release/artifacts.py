@@ -54,11 +54,17 @@ def package_chart(directory: Path, time: int) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         run(binaries("helm")["helm"], "package", CHART, "--destination", scratch)
         (archive,) = Path(scratch).glob("*.tgz")
-        _normalize(archive, directory / archive.name, time)
+        packed = gzip.compress(repack(archive, time), mtime=0)
+        (directory / archive.name).write_bytes(packed)
 
 
-def _normalize(source: Path, destination: Path, time: int) -> None:
-    """Copy an archive with a fixed order of its files, and one time and owner for all."""
+def repack(source: Path, time: int) -> bytes:
+    """Return a tar archive with its files in a fixed order, and one time and owner for all.
+
+    Args:
+        source: the archive, compressed or not.
+        time: of all files; Unix seconds.
+    """
     packed = io.BytesIO()
     with (
         tarfile.open(source) as before,
@@ -66,9 +72,10 @@ def _normalize(source: Path, destination: Path, time: int) -> None:
     ):
         for member in sorted(before, key=attrgetter("name")):
             plain = tarfile.TarInfo(member.name)
-            plain.size, plain.mode, plain.mtime = member.size, 0o644, time
+            plain.type, plain.size, plain.mtime = member.type, member.size, time
+            plain.mode = 0o755 if member.isdir() else 0o644
             after.addfile(plain, before.extractfile(member))
-    destination.write_bytes(gzip.compress(packed.getvalue(), mtime=0))
+    return packed.getvalue()
 
 
 def write_crds(directory: Path) -> None:

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 from tests.e2e.commands import CommandError, run
+from tests.release.artifacts import repack
 from tests.support.repository import ROOT
 
 ARCHIVE = "image.oci.tar"
@@ -25,18 +26,19 @@ def build(directory: Path, time: int, version: str, path: str | None = None) -> 
     """
     buildah = shutil.which("buildah", path=path)
     if buildah is None:
-        return "buildah is not installed"
+        return "buildah is not installed; Linux distributions have a package of that name"
     base = _base((ROOT / "Dockerfile").read_text("utf-8"))
     try:
         run(buildah, "pull", "--quiet", "--policy", "missing", base)
     except CommandError:
-        return f"buildah cannot pull the base image {base}"
+        return f"buildah cannot pull the base image {base}; pull it under this name from a mirror"
     name = f"localhost/pinecone-token-operator:{version}"
     run(buildah, "build", "--quiet", "--timestamp", str(time), "--tag", name, ROOT, timeout=3600)
-    with tempfile.TemporaryDirectory(dir=directory) as scratch:
+    with tempfile.TemporaryDirectory() as scratch:
         archive = Path(scratch) / ARCHIVE
         run(buildah, "push", "--quiet", name, f"oci-archive:{archive}:{version}")
-        archive.replace(directory / ARCHIVE)
+        # The same image gives the same bytes: buildah writes the current time into the archive.
+        (directory / ARCHIVE).write_bytes(repack(archive, time))
     return None
 
 

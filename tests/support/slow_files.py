@@ -17,6 +17,7 @@ SLOW_FILES: Final = (
     "tests/integration/other_writers/test_lost_rights.py",
     "tests/integration/reconcilers/test_cost.py",
     "tests/integration/demo/test_demo.py",
+    "tests/integration/release/test_image.py",
     "tests/unit/life/rules/test_fights.py",
 )
 """The longest first, relative to the repository."""

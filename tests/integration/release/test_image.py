@@ -1,0 +1,102 @@
+"""`make dist` builds the image as an OCI archive: the same bytes each time, and it runs.
+
+The base image is the substitute of the tests on a real node, if they have built it before.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e import base_image
+from tests.e2e.buildah import Buildah
+from tests.e2e.commands import run
+from tests.release import artifacts, image
+from tests.support.control_plane import cache_base
+from tests.support.repository import ROOT
+from tests.support.version import PLACES, found
+
+(VERSION,) = found()[PLACES[0]]
+TIME = 1764201600
+HAS_BASE = any((cache_base() / "e2e").glob(f"debian-{base_image.DEBIAN}-*.tar"))
+
+pytestmark = [
+    pytest.mark.skipif(shutil.which("buildah") is None, reason="buildah is not installed"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root can build the base image"),
+    pytest.mark.skipif(not HAS_BASE, reason="make e2e has not built the base image yet"),
+]
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Have buildah use a store of its own, with the base image in it."""
+    store = tmp_path / "store"
+    store.mkdir()
+    paths = {"graphroot": store / "root", "runroot": store / "run"}
+    lines = ["[storage]", 'driver = "vfs"', *(f'{key} = "{at}"' for key, at in paths.items())]
+    (store / "storage.conf").write_text("\n".join(lines), "utf-8")
+    # This machine's CA certificates and pip configuration, in case there is a proxy in between.
+    shared = [path for path in ("/etc/ssl/certs", "/etc/pip.conf") if Path(path).exists()]
+    volumes = json.dumps([f"{path}:{path}:ro" for path in shared])
+    (store / "containers.conf").write_text(f"[containers]\nvolumes = {volumes}\n", "utf-8")
+    monkeypatch.setenv("CONTAINERS_STORAGE_CONF", str(store / "storage.conf"))
+    monkeypatch.setenv("CONTAINERS_CONF", str(store / "containers.conf"))
+    monkeypatch.setenv("BUILDAH_ISOLATION", "chroot")
+    yield store
+    shutil.rmtree(store)
+
+
+class OwnStore(Buildah):
+    """buildah with the store that the environment names."""
+
+    def __init__(self) -> None:
+        super().__init__(Path())
+
+    def __call__(self, *arguments: str | Path, timeout: float = 1800.0) -> str:
+        return run("buildah", *arguments, timeout=timeout)
+
+
+@pytest.mark.usefixtures("store")
+def test_image_archive_is_the_same_when_built_again(tmp_path: Path) -> None:
+    base_image.make(OwnStore(), base_image.name(ROOT / "Dockerfile"))
+    archives = []
+    for name in ("first", "second"):
+        directory = tmp_path / name
+        directory.mkdir()
+        assert image.build(directory, TIME, VERSION) is None
+        artifacts.write_checksums(directory)
+        archives.append(directory / image.ARCHIVE)
+        checksum = hashlib.sha256(archives[-1].read_bytes()).hexdigest()
+        listed = (directory / artifacts.CHECKSUMS).read_text("utf-8")
+        assert listed == f"{checksum}  {image.ARCHIVE}\n"
+
+    assert archives[0].read_bytes() == archives[1].read_bytes()
+    config = configuration(archives[0])
+    assert config["config"]["Entrypoint"] == ["/opt/venv/bin/pinecone-token-operator"]
+    assert config["config"]["User"] == "65532:65532"
+    assert config["config"]["Labels"]["org.opencontainers.image.version"] == VERSION
+    # It is an image that tools can load again.
+    run("buildah", "pull", "--quiet", f"oci-archive:{archives[0]}")
+
+
+def configuration(archive: Path) -> dict[str, Any]:
+    """Return the configuration of the archive's only image."""
+
+    def read(name: str) -> dict[str, Any]:
+        file = opened.extractfile(name)
+        assert file is not None
+        content: dict[str, Any] = json.load(file)
+        return content
+
+    def blob(digest: str) -> dict[str, Any]:
+        return read(f"blobs/{digest.replace(':', '/')}")
+
+    with tarfile.open(archive) as opened:
+        (manifest,) = read("index.json")["manifests"]
+        return blob(blob(manifest["digest"])["config"]["digest"])
