@@ -3,9 +3,9 @@
     make e2e
 
 It needs root on Linux and leaves the machine as it found it, whatever happens. E2E_SHORT=1 takes
-less than half of the time, and E2E_STEPS=sidecar runs only the sidecar's steps. The report is
-printed and written to e2e-report/ as JSON. Exit status: 0 passed; 1 failed; 77 this machine cannot
-run it; 130, 143 stopped by a signal.
+less than half of the time, and E2E_STEPS=sidecar or E2E_STEPS=day-two runs only those steps. The
+report is printed and written to e2e-report/ as JSON. Exit status: 0 passed; 1 failed; 77 this
+machine cannot run it; 130, 143 stopped by a signal.
 """
 
 import contextlib

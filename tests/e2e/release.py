@@ -69,6 +69,12 @@ class Release:
         user.helm(*command, "--reset-then-reuse-values")
         self.roll_out()
 
+    def roll_out_with(self, *options: str) -> None:
+        """Upgrade to the same chart with changed values."""
+        command = ("upgrade", self.name, CHART, "--namespace", self.name)
+        self.stage.user.helm(*command, "--reset-then-reuse-values", *options)
+        self.roll_out()
+
     def roll_back(self) -> None:
         self.stage.user.helm("--namespace", self.name, "rollback", self.name)
         self.roll_out()

@@ -4,7 +4,7 @@ import os
 import time
 from datetime import UTC, datetime
 
-from tests.e2e import rights, sidecar
+from tests.e2e import day_two, rights, sidecar
 from tests.e2e.release import CONFINED, Release
 from tests.e2e.stage import Stage
 from tests.e2e.team import TARGET, Team
@@ -20,6 +20,9 @@ def run(stage: Stage) -> None:
     """Run all steps, or those that E2E_STEPS names."""
     if os.environ.get("E2E_STEPS") == "sidecar":
         sidecar.run(stage, stage.form.watch)
+        return
+    if os.environ.get("E2E_STEPS") == "day-two":
+        day_two.run(stage)
         return
     release, team = Release(stage, "pinecone-token-operator"), Team(stage, "team")
     mark = stage.audit.mark()
@@ -40,6 +43,7 @@ def run(stage: Stage) -> None:
     stage.found["rights, all namespaces"] = rights.compare(release, given, mark, removed_at)
     with stage.step("7. install for two namespaces"):
         _install_for_some(stage)
+    day_two.run(stage)
     sidecar.run(stage, min(stage.form.watch, _SIDECAR_SECONDS))
     stage.assert_no_leak("at the end")
 
@@ -90,7 +94,7 @@ def _uninstall(release: Release, team: Team) -> datetime:
     eventually(lambda: TARGET not in other.secrets(), "the target is deleted with its resource")
     assert "kept" in other.secrets()
     for each in (team, other):
-        user.kubectl("delete", "namespace", each.namespace, "--timeout=90s")
+        each.delete()
     return removed_at
 
 
@@ -128,5 +132,5 @@ def _install_for_some(stage: Stage) -> None:
         teams["b"].namespace,
     }
     for team in teams.values():
-        user.kubectl("delete", "namespace", team.namespace, "--timeout=90s")
+        team.delete()
     user.kubectl("delete", "crd", CRD, "--timeout=30s")

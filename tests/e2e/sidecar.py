@@ -4,21 +4,18 @@ import base64
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import yaml
 
+from tests.e2e.place import PYTHON, SCRIPT, SCRIPT_VOLUME, Place
 from tests.e2e.readings import Readings, fingerprint, parse, shortest_left
-from tests.e2e.release import LEVEL
 from tests.e2e.stage import CLIENT, ROTATED, SECRET, Stage, say
 from tests.e2e.user import eventually
 from tests.support.repository import ROOT
 
 CREDENTIALS = "pinecone-service-account"
-_PYTHON = "/opt/venv/bin/python"
 _CA = {"name": "endpoint-ca", "mountPath": "/var/run/endpoint", "readOnly": True}
-_SCRIPT = {"name": "script", "mountPath": "/reader", "readOnly": True}
 _LABEL = "app.kubernetes.io/name=pinecone-sidecar"
 
 
@@ -45,26 +42,18 @@ def run(stage: Stage, seconds: float) -> None:
         time.sleep(max(0.0, started + seconds - time.monotonic()))
         _judge(stage, team, before)
     stage.assert_no_leak("after the sidecars")
-    stage.user.kubectl("delete", "namespace", team.namespace, "--timeout=90s")
+    team.delete()
 
 
 @dataclass(frozen=True, slots=True)
-class SidecarTeam:
+class SidecarTeam(Place):
     """A team that uses the examples of the sidecar."""
 
-    stage: Stage
-    namespace: str
-
-    def kubectl(self, *arguments: str) -> str:
-        return self.stage.user.kubectl("--namespace", self.namespace, *arguments)
-
     def set_up(self) -> None:
-        self.stage.user.kubectl("create", "namespace", self.namespace)
-        self.stage.user.kubectl("label", "namespace", self.namespace, f"{LEVEL}=restricted")
+        """Create the namespace, the endpoint's CA and the credentials."""
+        self.create()
         ca = f"--from-file=ca.crt={self.stage.endpoint.ca_bundle}"
         self.kubectl("create", "configmap", "endpoint-ca", ca)
-        script = f"--from-file=reader.py={Path(__file__).with_name('reader.py')}"
-        self.kubectl("create", "configmap", "reader", script)
         self.write_credentials(SECRET)
 
     def write_credentials(self, secret: str) -> None:
@@ -99,9 +88,9 @@ class SidecarTeam:
         sidecar["args"] += endpoint
         sidecar["volumeMounts"].append(_CA)
         application |= replaced
-        application["volumeMounts"].append(_SCRIPT)
+        application["volumeMounts"].append(SCRIPT)
         pod["volumes"].append({"name": "endpoint-ca", "configMap": {"name": "endpoint-ca"}})
-        pod["volumes"].append({"name": "script", "configMap": {"name": "reader"}})
+        pod["volumes"].append(SCRIPT_VOLUME)
         self.stage.user.apply(self.namespace, found)
 
     def pod(self) -> dict[str, Any]:
@@ -128,7 +117,7 @@ class SidecarTeam:
 def _gate(stage: Stage, team: SidecarTeam) -> None:
     """The application waits while the endpoint is down, and starts with a token after it is up."""
     stage.endpoint.mode = "down"
-    command = [_PYTHON, "-I", "/reader/reader.py", "/var/run/pinecone"]
+    command = [PYTHON, "-I", "/reader/reader.py", "/var/run/pinecone"]
     team.deploy("sidecar-deployment.yaml", command=command, args=[])
     eventually(lambda: "running" in team.sidecar().get("state", {}), "the sidecar runs", 90.0)
     name = team.pod()["metadata"]["name"]
@@ -158,7 +147,7 @@ def _gate(stage: Stage, team: SidecarTeam) -> None:
 
 def _job(team: SidecarTeam) -> None:
     script = "import pathlib; print(pathlib.Path('/var/run/pinecone/expires_at').read_text())"
-    team.deploy("sidecar-job.yaml", command=[_PYTHON, "-I", "-c", script])
+    team.deploy("sidecar-job.yaml", command=[PYTHON, "-I", "-c", script])
     team.kubectl("wait", "--for=condition=Complete", "job/pinecone-sidecar", "--timeout=90s")
     assert team.kubectl("logs", "job/pinecone-sidecar", "--container", "job").startswith("20")
     (pod,) = team.stage.user.items(
@@ -177,7 +166,7 @@ def _restart(stage: Stage, team: SidecarTeam) -> None:
     before, exchanges = team.sidecar()["restartCount"], len(stage.endpoint.tokens)
     code = "import os, signal; os.kill(1, signal.SIGINT)"
     name = team.pod()["metadata"]["name"]
-    team.kubectl("exec", name, "--container", "pinecone-token", "--", _PYTHON, "-c", code)
+    team.kubectl("exec", name, "--container", "pinecone-token", "--", PYTHON, "-c", code)
     eventually(lambda: team.sidecar()["restartCount"] > before, "a restart", 90.0)
     eventually(lambda: "Found a token" in team.log(), "the sidecar has its token")
     assert len(stage.endpoint.tokens) == exchanges, "a restart caused an exchange"

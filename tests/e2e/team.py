@@ -2,42 +2,28 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import yaml
 
+from tests.e2e.place import PYTHON, SCRIPT, SCRIPT_VOLUME, Place
 from tests.e2e.readings import Readings, parse
-from tests.e2e.release import LEVEL
-from tests.e2e.stage import CLIENT, SECRET, Stage
+from tests.e2e.stage import CLIENT, SECRET
 from tests.e2e.user import eventually
 from tests.support.conditions import state
 from tests.support.repository import ROOT
 
 CREDENTIALS, TARGET = "pinecone-service-account", "pinecone-access-token"
-_PYTHON = "/opt/venv/bin/python"
 _GOOD, _BAD = ("reader",), ("subpath", "environment")
 
 
 @dataclass(frozen=True, slots=True)
-class Team:
-    """What a team does in its namespace.
-
-    Attributes:
-        stage: the cluster.
-        namespace: the team's.
-    """
-
-    stage: Stage
-    namespace: str
-
-    def kubectl(self, *arguments: str) -> str:
-        return self.stage.user.kubectl("--namespace", self.namespace, *arguments)
+class Team(Place):
+    """What a team does in its namespace."""
 
     def set_up(self) -> None:
-        """Create the namespace, with the strictest Pod Security, and the credentials."""
-        self.stage.user.kubectl("create", "namespace", self.namespace)
-        self.stage.user.kubectl("label", "namespace", self.namespace, f"{LEVEL}=restricted")
+        """Create the namespace and the credentials."""
+        self.create()
         self.create_credentials()
 
     def create_credentials(self) -> None:
@@ -74,12 +60,10 @@ class Team:
 
     def deploy(self) -> None:
         """Apply the example Deployment with three readers, two of them unsupported ways to read."""
-        script = f"--from-file=reader.py={Path(__file__).with_name('reader.py')}"
-        self.kubectl("create", "configmap", "reader", script)
         deployment = yaml.safe_load((ROOT / "examples" / "pod.yaml").read_text("utf-8"))
         deployment["spec"]["replicas"] = self.stage.form.readers
         pod = deployment["spec"]["template"]["spec"]
-        pod["volumes"].append({"name": "script", "configMap": {"name": "reader"}})
+        pod["volumes"].append(SCRIPT_VOLUME)
         (container,) = pod["containers"]
         pod["containers"] = [
             self._container(container, "reader", "/var/run/pinecone"),
@@ -87,11 +71,11 @@ class Team:
             self._container(container, "environment", "-") | {"env": _ENVIRONMENT},
         ]
         for each in pod["containers"]:
-            each["volumeMounts"] = [*each["volumeMounts"], _SCRIPT]
+            each["volumeMounts"] = [*each["volumeMounts"], SCRIPT]
         self.stage.user.apply(self.namespace, deployment)
 
     def _container(self, base: dict[str, Any], name: str, source: str) -> dict[str, Any]:
-        command = [_PYTHON, "-I", "/reader/reader.py", source]
+        command = [PYTHON, "-I", "/reader/reader.py", source]
         changed = {"name": name, "image": self.stage.image, "command": command, "args": []}
         return base | changed
 
@@ -124,7 +108,6 @@ class Team:
         return found
 
 
-_SCRIPT = {"name": "script", "mountPath": "/reader", "readOnly": True}
 _SUBPATH = [
     {
         "name": "pinecone-token",

@@ -15,9 +15,14 @@ T = TypeVar("T")
 
 
 class User:
-    """Runs helm and kubectl with all permissions."""
+    """Runs helm and kubectl with all permissions.
+
+    Attributes:
+        kubeconfig: the user's.
+    """
 
     def __init__(self, kubeconfig: Path, home: Path) -> None:
+        self.kubeconfig = kubeconfig
         self._programs = binaries("helm", "kubectl")
         self._environ = {"KUBECONFIG": str(kubeconfig), "HOME": str(home)}
 

@@ -1,10 +1,11 @@
 """Runs the kubectl plugin as a user does, and makes pods that use a target."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tests.support.api import Kube, KubeError, eventually
 
@@ -25,6 +26,11 @@ class Plugin:
     def __init__(self, kubeconfig: Path, home: Path, namespace: str) -> None:
         self._environ = {"KUBECONFIG": str(kubeconfig), "HOME": str(home), "PATH": "/usr/bin:/bin"}
         self._namespace = namespace
+
+    def with_path(self, *directories: str) -> Self:
+        """Return it with other directories of programs, such as kubectl's."""
+        self._environ["PATH"] = os.pathsep.join(directories)
+        return self
 
     def run(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         """Run a command in the namespace, and return its exit code and output."""
