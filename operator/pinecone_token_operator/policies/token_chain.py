@@ -48,7 +48,10 @@ def plan_token(given: TokenInput, now: datetime) -> TokenPlan:
         problem = Problem(Reason.SUSPENDED, "spec.suspend is true; set it to false to resume")
         return TokenPlan(problem=problem)
     if isinstance(given.credentials, Problem):
-        return TokenPlan(problem=given.credentials, wake_at=_recheck_at(given, now))
+        # Nothing new is needed to copy a token from one target to another.
+        deliver = given.pending if _is_held(given, now) else None
+        moments = [_recheck_at(given, now), *([deliver.expires_at] if deliver else [])]
+        return TokenPlan(deliver=deliver, problem=given.credentials, wake_at=min(moments))
     at_hand = _at_hand(given, now)
     if at_hand is not None:
         token, until = at_hand
@@ -71,7 +74,7 @@ def plan_token(given: TokenInput, now: datetime) -> TokenPlan:
         held = given.damping.fight()
         moments.append(fought_until)
     # Some targets have it: the others get it, too, and do not hold up the next refresh.
-    deliver = given.pending if _is_usable(given, now) else None
+    deliver = given.pending if _is_usable(given, now) or _is_held(given, now) else None
     if deliver:
         moments.append(deliver.expires_at)
     return TokenPlan(
@@ -117,6 +120,16 @@ def _is_usable(given: TokenInput, now: datetime) -> bool:
         and pending.credentials == given.credentials
         and pending.expires_at > now
     )
+
+
+def _is_held(given: TokenInput, now: datetime) -> bool:
+    """Return whether the pending token is one that some target holds, and is valid.
+
+    Whether it can be replaced, or was issued for other credentials, makes no difference: a target
+    that lacks it is not worse off with it.
+    """
+    pending = given.pending
+    return pending is not None and pending.times == given.times and pending.expires_at > now
 
 
 def _dues(given: TokenInput, now: datetime) -> list[_Due]:

@@ -56,7 +56,7 @@ class IssueStep:
         if plan.scheduled_at is not None:
             late = self._env.now() - plan.scheduled_at
             self._observe_lateness(max(0.0, late.total_seconds()))
-        known = replace(reading.known, pending=None)
+        known = reading.known.without_new_token()
         credentials = reading.credentials
         if credentials is None:
             read = await self._gatherer.read_credentials(assignment, known)

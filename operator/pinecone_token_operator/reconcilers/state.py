@@ -124,6 +124,16 @@ class Known:
         found = [known.times for known in self.targets.values() if known.times]
         return max(found, key=lambda times: times.expires_at, default=None)
 
+    def without_new_token(self) -> "Known":
+        """Return the same without a pending token that no target holds yet.
+
+        One that some target holds stays: others that lack it do not wait for the next one.
+        """
+        pending = self.pending
+        return (
+            self if pending is None or pending.times == self.times else replace(self, pending=None)
+        )
+
     def with_target(self, key: SecretKey, target: KnownTarget) -> "Known":
         """Return the same with another knowledge of one target."""
         return self.with_targets({key: target})

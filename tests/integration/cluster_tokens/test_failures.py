@@ -152,3 +152,26 @@ def test_new_namespace_gets_a_copy_while_the_endpoint_fails(
     second = fleet.add("second")
     fleet.until_copied(second, 5)
     assert fleet.token(second) == fleet.token(first)
+
+
+@pytest.mark.parametrize("broken", ["missing", "rejected"])
+def test_new_namespace_gets_a_copy_without_usable_credentials(
+    fleet: Fleet, start: StartFleetOperator, endpoint: TokenEndpoint, broken: str
+) -> None:
+    first = fleet.add("first")
+    start()
+    fleet.create()
+    fleet.until_ready("1/1")
+    token, path = fleet.token(first), secret_path(fleet.operators, "account")
+    if broken == "missing":
+        fleet.kube.delete(path)
+        fleet.until_condition("Refreshed", "False", "CredentialsNotFound")
+    else:
+        endpoint.mode = "401"
+        fleet.kube.patch(path, {"stringData": {"client_id": "another-client-id"}})
+        fleet.until_condition("Refreshed", "False", "Rejected")
+    second = fleet.add("second")
+    fleet.until_copied(second, 5)
+    fleet.until_ready("2/2")
+    assert fleet.token(second) == fleet.token(first) == token
+    assert endpoint.exchanges == 1

@@ -95,6 +95,23 @@ def test_flapping_of_the_only_namespace_damps_exchanges(
     assert endpoint.exchanges <= flaps // 2
 
 
+def test_only_namespace_gets_the_cached_token_back(
+    fleet: Fleet, start: StartFleetOperator, endpoint: TokenEndpoint
+) -> None:
+    only = fleet.add("only")
+    start("--keep-tokens=20m")
+    fleet.create()
+    fleet.until_ready("1/1")
+    token = fleet.token(only)
+    for _ in range(3):
+        fleet.unselect(only)
+        fleet.until_removed(only)
+        fleet.select(only)
+        fleet.until_copied(only)
+        assert fleet.token(only) == token
+    assert endpoint.exchanges == 1
+
+
 def test_recreated_namespace_gets_a_copy_without_an_exchange(
     fleet: Fleet, start: StartFleetOperator, endpoint: TokenEndpoint
 ) -> None:

@@ -235,6 +235,20 @@ def test_pending_token_is_delivered_before_another_is_requested(times: Any) -> N
 
 
 @pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"credentials": NO_CREDENTIALS, "unusable_since": NOON}, id="no credentials"),
+        pytest.param({"credentials": "another"}, id="credentials that were refused"),
+    ],
+)
+def test_token_of_one_target_is_for_all_whatever_the_credentials(changes: Any) -> None:
+    token = make_token()
+    one = failing(make_token_input(times=token.times, pending=token, **changes), after(29))
+    assert plan_token(one, after(25)).deliver == token
+    assert plan_token(one, after(30)).deliver is None
+
+
+@pytest.mark.parametrize(
     "token",
     [
         pytest.param(make_token(credentials="old"), id="of other credentials"),

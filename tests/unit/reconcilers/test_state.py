@@ -222,3 +222,10 @@ def test_newest_token_counts_when_targets_differ(minutes: list[int]) -> None:
 def is_to_be_read(known: KnownTarget) -> bool:
     """Return whether no version in the API server is the one that is known."""
     return known.target is None or not known.target.resource_version
+
+
+def test_failed_request_drops_only_a_token_that_no_target_holds() -> None:
+    held, new = make_token(), make_token(refreshed_at=after(5), expires_at=after(35))
+    assert make_known(pending=held).without_new_token().pending == held
+    assert make_known(pending=new).without_new_token().pending is None
+    assert make_known(target=None, pending=held).without_new_token().pending is None
