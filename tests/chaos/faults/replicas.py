@@ -38,38 +38,42 @@ def _to_leader(do: Callable[[Replica], object]) -> Inject:
 @contextmanager
 def _killed(env: Environment, rng: random.Random) -> Iterator[Injected]:
     """Kill the leader between the first and the last copy of a refresh, if it makes one now."""
-    replica = _leader(env, rng)
+    _leader(env, rng)  # there has to be one that makes it
     fleet = max(env.fleets, key=lambda each: len(each.namespaces))
     with Kube(env.cluster, _REQUEST_SECONDS) as kube:
-        _until_first_copy(env, kube, fleet)
-        began = env.seconds()
+        written = _until_first_copy(env, kube, fleet)
+        replica, began = _leader(env, rng), env.seconds()
         replica.kill()
-    yield Injected(began, note=replica.name)
+    yield Injected(began, note=f"{replica.name}, {written} of {len(fleet.namespaces)} copies seen")
 
 
-def _until_first_copy(env: Environment, kube: Kube, fleet: Fleet) -> None:
-    """Request a refresh, and wait a moment for a copy of its token."""
+def _until_first_copy(env: Environment, kube: Kube, fleet: Fleet) -> int:
+    """Request a refresh, and wait a moment for copies of its token; return how many there are."""
     deadline = time.monotonic() + _FIRST_COPY_SECONDS
     path = f"/apis/{GROUP}/{VERSION}/{CLUSTER_PLURAL}/{fleet.name}"
     request = {"metadata": {"annotations": {REFRESH_REQUESTED_AT: uuid.uuid4().hex}}}
     # An API server or a token endpoint that is down is what the run is about.
     with suppress(httpx.HTTPError, KubeError):
-        before = _tokens(kube, fleet)
+        before = set(_tokens(kube, fleet))
         env.witness.requests.setdefault(fleet.key, []).append(env.seconds())
         kube.patch(path, request)
-        while not _tokens(kube, fleet) - before and time.monotonic() < deadline:
+        while time.monotonic() < deadline:
+            written = sum(token not in before for token in _tokens(kube, fleet))
+            if written:
+                return written
             if env.stop.wait(_POLL_SECONDS / 5):
                 raise Interrupted
+    return 0
 
 
-def _tokens(kube: Kube, fleet: Fleet) -> set[str]:
+def _tokens(kube: Kube, fleet: Fleet) -> list[str]:
     query = f"fieldSelector=metadata.name%3D{SHARED_TARGET}"
     items = (kube.get(f"/api/v1/secrets?{query}") or {}).get("items", ())
-    return {
+    return [
         text(item.get("data"), "access_token")
         for item in items
         if item["metadata"]["namespace"] in fleet.namespaces
-    }
+    ]
 
 
 @contextmanager
