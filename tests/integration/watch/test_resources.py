@@ -18,7 +18,7 @@ import pytest
 from pinecone_token_operator.kube import client
 from pinecone_token_operator.kube.paths import ApiResource
 from pinecone_token_operator.watch.resources import ResourceWatch
-from tests.support.api import Kube, KubeError, token_path
+from tests.support.api import Kube, KubeError, eventually, token_path
 from tests.support.api_proxy import ApiProxy
 from tests.support.cluster import Cluster
 from tests.support.crd import install_crd
@@ -363,8 +363,9 @@ async def test_watch_names_the_versions_that_are_served_instead(
         [version] = crd["spec"]["versions"]
         newer = {**version, "name": "v1beta1", "storage": False}
         kube.patch(path, {"spec": {"versions": [{**version, "served": False}, newer]}})
+        # Discovery lags behind: a watch that is established before would go on for minutes.
+        eventually(lambda: kube.get(f"/apis/{GROUP}/{VERSION}") is None, "it is not served")
         async with watching(own.kubeconfig, fed) as (watch, _):
-            # Discovery lags behind.
             await until(
                 lambda: "serves v1beta1 instead" in str(watch.unserved), lambda: caplog.text
             )
