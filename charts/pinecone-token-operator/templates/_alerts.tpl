@@ -4,8 +4,8 @@ shard's suffix, and `shards`: as in "pinecone-token-operator.shards".
 
 Token metrics carry the namespace of their resource. If Prometheus overrides that label (honorLabels
 off, or an enforced namespace label), the resource's namespace is in exported_namespace instead and
-is empty otherwise. Grouping by both keeps two resources of one name apart either way. All other
-metrics carry the namespace of the operator.
+is empty otherwise. A cluster-scoped resource has none. Grouping by both and by the kind keeps two
+resources of one name apart either way. All other metrics carry the namespace of the operator.
 
 Only the leader reports tokens; during a failover two replicas may do so briefly, hence the max.
 
@@ -13,7 +13,7 @@ With several shards, alerts about the operator name the shard. Only pinecone_tok
 label, and every replica reports it, so the others are joined with it.
 */}}
 {{- define "pinecone-token-operator.alerts" -}}
-{{- $resource := "{{ with or $labels.exported_namespace $labels.namespace }}PineconeAccessToken {{ . }}/{{ else }}ClusterPineconeAccessToken {{ end }}{{ $labels.name }}" }}
+{{- $resource := "{{ $labels.kind }} {{ if eq $labels.kind \"PineconeAccessToken\" }}{{ or $labels.exported_namespace $labels.namespace }}/{{ end }}{{ $labels.name }}" }}
 {{- $sharded := gt (len .shards) 1 }}
 {{- $by := ternary ", shard" "" $sharded }}
 {{- $ofShard := ternary " of shard {{ $labels.shard }}" "" $sharded }}
@@ -22,8 +22,8 @@ label, and every replica reports it, so the others are joined with it.
 # A suspended resource has no scheduled refresh, and its token is meant to expire.
 - alert: PineconeTokenExpired
   expr: |-
-    max by (namespace, exported_namespace, name) (pinecone_token_expiry_timestamp_seconds) <= time()
-    and max by (namespace, exported_namespace, name) (pinecone_token_refresh_timestamp_seconds)
+    max by (kind, namespace, exported_namespace, name) (pinecone_token_expiry_timestamp_seconds) <= time()
+    and max by (kind, namespace, exported_namespace, name) (pinecone_token_refresh_timestamp_seconds)
   for: 1m
   labels:
     severity: critical
@@ -35,10 +35,10 @@ label, and every replica reports it, so the others are joined with it.
 # Follows the token's own schedule, so that it fits any lifetime: half of the time for retries is gone.
 - alert: PineconeTokenExpiringSoon
   expr: |-
-    max by (namespace, exported_namespace, name) (pinecone_token_expiry_timestamp_seconds) > time()
+    max by (kind, namespace, exported_namespace, name) (pinecone_token_expiry_timestamp_seconds) > time()
     and (
-      max by (namespace, exported_namespace, name) (pinecone_token_expiry_timestamp_seconds)
-      + max by (namespace, exported_namespace, name) (pinecone_token_refresh_timestamp_seconds)
+      max by (kind, namespace, exported_namespace, name) (pinecone_token_expiry_timestamp_seconds)
+      + max by (kind, namespace, exported_namespace, name) (pinecone_token_refresh_timestamp_seconds)
     ) / 2 < time()
   labels:
     severity: critical
@@ -51,9 +51,9 @@ label, and every replica reports it, so the others are joined with it.
 # Not only new resources: the expiry also disappears when the target Secret belongs to someone else.
 - alert: PineconeTokenMissing
   expr: |-
-    max by (namespace, exported_namespace, name) (pinecone_token_ready) == 0
-    unless max by (namespace, exported_namespace, name) (pinecone_token_expiry_timestamp_seconds)
-    unless max by (namespace, exported_namespace, name) (pinecone_token_refreshed{reason="Suspended"})
+    max by (kind, namespace, exported_namespace, name) (pinecone_token_ready) == 0
+    unless max by (kind, namespace, exported_namespace, name) (pinecone_token_expiry_timestamp_seconds)
+    unless max by (kind, namespace, exported_namespace, name) (pinecone_token_refreshed{reason="Suspended"})
   for: 10m
   labels:
     severity: warning
@@ -64,7 +64,7 @@ label, and every replica reports it, so the others are joined with it.
       mount it do not start. The resource's conditions say why.
 - alert: PineconeTokenContested
   expr: |-
-    max by (namespace, exported_namespace, name) (pinecone_token_refreshed{reason="TargetContested"}) == 0
+    max by (kind, namespace, exported_namespace, name) (pinecone_token_refreshed{reason="TargetContested"}) == 0
   for: 5m
   labels:
     severity: warning
@@ -75,7 +75,7 @@ label, and every replica reports it, so the others are joined with it.
       and the operator backs off from repairing it. The resource's Refreshed condition names the writer.
 - alert: PineconeTokenRefreshBlocked
   expr: |-
-    max by (namespace, exported_namespace, name) (
+    max by (kind, namespace, exported_namespace, name) (
       pinecone_token_refreshed{reason=~"AccessDenied|APIServerError|TargetNotWritable|TargetAltered|InternalError"}
     ) == 0
   for: 10m
@@ -91,7 +91,7 @@ label, and every replica reports it, so the others are joined with it.
 # The other copies are refreshed as usual, so that only this says which namespaces will lack a token.
 - alert: PineconeTokenCopiesFailing
   expr: |-
-    max by (namespace, exported_namespace, name) (pinecone_token_copies{outcome="failed"}) > 0
+    max by (kind, namespace, exported_namespace, name) (pinecone_token_copies{outcome="failed"}) > 0
   for: 10m
   labels:
     severity: warning

@@ -207,7 +207,7 @@ class _TokenCollector(Collector):
     def describe(self) -> Iterator[GaugeMetricFamily]:
         """Yield each gauge without samples."""
         for name, documentation, *_ in _TOKEN_TIMES:
-            yield GaugeMetricFamily(name, documentation, labels=["namespace", "name"])
+            yield GaugeMetricFamily(name, documentation, labels=["kind", "namespace", "name"])
         yield _ready_family()
         yield _refreshed_family()
         yield _copies_family()
@@ -216,9 +216,9 @@ class _TokenCollector(Collector):
         """Yield each gauge with the samples of all resources."""
         with self._lock:
             found = self._samples.copy()
-        samples = [((ref.namespace, ref.name), sample) for ref, sample in found.items()]
+        samples = [((ref.kind, ref.namespace, ref.name), sample) for ref, sample in found.items()]
         for name, documentation, read in _TOKEN_TIMES:
-            gauge = GaugeMetricFamily(name, documentation, labels=["namespace", "name"])
+            gauge = GaugeMetricFamily(name, documentation, labels=["kind", "namespace", "name"])
             for labels, sample in samples:
                 moment = read(sample)
                 if moment is not None:
@@ -240,7 +240,7 @@ def _ready_family() -> GaugeMetricFamily:
     return GaugeMetricFamily(
         "pinecone_token_ready",
         "1 if the target Secret holds a valid token, 0 otherwise.",
-        labels=["namespace", "name"],
+        labels=["kind", "namespace", "name"],
     )
 
 
@@ -248,7 +248,7 @@ def _refreshed_family() -> GaugeMetricFamily:
     return GaugeMetricFamily(
         "pinecone_token_refreshed",
         "1 if the latest refresh succeeded, 0 otherwise; the reason is that of the condition.",
-        labels=["namespace", "name", "reason"],
+        labels=["kind", "namespace", "name", "reason"],
     )
 
 
@@ -256,5 +256,5 @@ def _copies_family() -> GaugeMetricFamily:
     return GaugeMetricFamily(
         "pinecone_token_copies",
         "Copies of the token of a ClusterPineconeAccessToken, by outcome.",
-        labels=["namespace", "name", "outcome"],
+        labels=["kind", "namespace", "name", "outcome"],
     )

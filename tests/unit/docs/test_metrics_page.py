@@ -9,7 +9,7 @@ from tests.support.repository import ROOT
 
 PAGE = (ROOT / "docs" / "metrics.md").read_text("utf-8")
 ROWS = re.findall(r"^\| (`pinecone_\w+`) \| (\w+) \| (.*?) ?\| (.+) \|$", PAGE, re.MULTILINE)
-_LABELS = ("namespace", "name", "reason", "outcome", "result", "shard")
+_LABELS = ("kind", "namespace", "name", "reason", "outcome", "result", "shard")
 
 
 def expected_rows() -> list[tuple[str, str, str, str]]:

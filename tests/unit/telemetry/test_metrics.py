@@ -8,7 +8,7 @@ import pytest
 from pinecone_token_operator.telemetry.metrics import CopySample, Metrics, TokenSample
 from tests.support.metrics import GOOD, REF, SHARED, T0
 
-LABELS = '{name="app",namespace="team"}'
+LABELS = '{kind="PineconeAccessToken",name="app",namespace="team"}'
 
 
 def samples(metrics: Metrics) -> dict[str, float]:
@@ -121,7 +121,8 @@ def test_token_reason_replaces_the_one_before() -> None:
     metrics.token(REF, GOOD)
     metrics.token(REF, replace(GOOD, refreshed=False, reason="Unavailable"))
     found = {name for name in samples(metrics) if name.startswith("pinecone_token_refreshed")}
-    assert found == {'pinecone_token_refreshed{name="app",namespace="team",reason="Unavailable"}'}
+    labels = 'kind="PineconeAccessToken",name="app",namespace="team",reason="Unavailable"'
+    assert found == {f"pinecone_token_refreshed{{{labels}}}"}
 
 
 def test_copies_are_reported_by_outcome() -> None:
@@ -129,7 +130,7 @@ def test_copies_are_reported_by_outcome() -> None:
     metrics.token(REF, GOOD)
     assert "pinecone_token_copies" not in of_the_resource(metrics)
     metrics.token(SHARED, replace(GOOD, copies=CopySample(ready=10, pending=1, failed=2)))
-    labels = 'name="shared",namespace="",outcome'
+    labels = 'kind="ClusterPineconeAccessToken",name="shared",namespace="",outcome'
     assert {name: value for name, value in samples(metrics).items() if "_copies" in name} == {
         f'pinecone_token_copies{{{labels}="ready"}}': 10,
         f'pinecone_token_copies{{{labels}="pending"}}': 1,
@@ -168,7 +169,9 @@ def test_metrics_can_be_rendered_by_name() -> None:
     for name in ("pinecone_token_expiry_timestamp_seconds", "pinecone_token_ready"):
         assert f"{name}{LABELS}" in metrics.render([name]).decode()
     named = metrics.render(["pinecone_token_refreshed"]).decode()
-    assert 'pinecone_token_refreshed{name="app",namespace="team",reason="Succeeded"} 1.0' in named
+    assert (
+        'pinecone_token_refreshed{kind="PineconeAccessToken",name="app",namespace="team",' in named
+    )
 
 
 def test_scrape_succeeds_while_resources_come_and_go() -> None:
