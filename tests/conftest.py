@@ -8,6 +8,7 @@ A test needs a program if it uses the fixture `cluster`, or says so: `pytest.mar
 import gc
 import os
 import shutil
+import signal
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
@@ -37,6 +38,9 @@ settings.load_profile("busy")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell starts what runs in the background with SIGINT ignored, and so would be all programs
+    # that tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "programs(*names): the test runs these programs")
     shared = _workerinput(config).get("programs")
     config.stash[_SHARED] = Path(shared or tempfile.mkdtemp(prefix="test-programs-"))
