@@ -55,7 +55,7 @@ def test_wrong_pair_is_reported_and_the_token_kept(
     # The former pair is back, and the token is for it: nothing has to be fetched.
     write_credentials(credentials)
     one.wait(
-        lambda: 'refreshed{name="",namespace="",reason="Succeeded"} 1.0' in one.get("/metrics")[1],
+        lambda: 'namespace="",reason="Succeeded"} 1.0' in one.get("/metrics")[1],
         "recovery",
     )
     assert len(endpoint.requests) == 2

@@ -127,7 +127,10 @@ def test_endpoint_failure_keeps_the_current_token(
     one.wait(lambda: one.get("/readyz")[0] == 503, "expiry")
     assert one.get("/startup")[0] == 200
     one.wait_for_line("there is no valid token")
-    one.wait(lambda: 'token_ready{name="",namespace=""} 0.0' in one.get("/metrics")[1], "a sample")
+    one.wait(
+        lambda: 'token_ready{kind="",name="",namespace=""} 0.0' in one.get("/metrics")[1],
+        "a sample",
+    )
     endpoint.mode = "ok"
     one.wait(lambda: one.token() != first, "recovery")
 
