@@ -1,25 +1,12 @@
 """Which changes of namespaces are reported, and what a list says about those that it lacks."""
 
 import random
-from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 import pytest
 
 from pinecone_token_operator.watch.namespaces import Namespace, Namespaces
-
-
-class NoApi:
-    """An API server that is not called."""
-
-    async def request(self, method: str, path: str, **_: object) -> dict[str, Any]:
-        raise NotImplementedError(method, path)
-
-    def pages(self, path: str, **_: object) -> AsyncIterator[dict[str, Any]]:
-        raise NotImplementedError(path)
-
-    def watch(self, path: str, **_: object) -> AsyncGenerator[dict[str, Any], None]:
-        raise NotImplementedError(path)
+from tests.support.no_api import NoApi
 
 
 class Watched:

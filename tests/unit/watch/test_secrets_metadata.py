@@ -1,27 +1,14 @@
 """What a list means for Secrets that are noted while its pages are read."""
 
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Hashable
-from typing import Any
+from collections.abc import Collection, Hashable
 
 import pytest
 
 from pinecone_token_operator.watch.secrets_metadata import Key, SecretReflector
+from tests.support.no_api import NoApi
 
 KEY = "team-a", "app"
-
-
-class NoApi:
-    """An API server that is not called."""
-
-    async def request(self, method: str, path: str, **_: object) -> dict[str, Any]:
-        raise NotImplementedError(method, path)
-
-    def pages(self, path: str, **_: object) -> AsyncIterator[dict[str, Any]]:
-        raise NotImplementedError(path)
-
-    def watch(self, path: str, **_: object) -> AsyncGenerator[dict[str, Any], None]:
-        raise NotImplementedError(path)
 
 
 class Listing:
