@@ -77,6 +77,8 @@ _TOKEN_TIMES: Final[tuple[tuple[str, str, Callable[[TokenSample], datetime | Non
     ),
 )
 
+# The labels that name a resource.
+_RESOURCE: Final = ("kind", "namespace", "name")
 _OUTCOMES: Final = ("ready", "pending", "failed")
 
 # Each counter and histogram would get another series that nobody queries and linters reject.
@@ -207,7 +209,7 @@ class _TokenCollector(Collector):
     def describe(self) -> Iterator[GaugeMetricFamily]:
         """Yield each gauge without samples."""
         for name, documentation, *_ in _TOKEN_TIMES:
-            yield GaugeMetricFamily(name, documentation, labels=["kind", "namespace", "name"])
+            yield GaugeMetricFamily(name, documentation, labels=_RESOURCE)
         yield _ready_family()
         yield _refreshed_family()
         yield _copies_family()
@@ -218,7 +220,7 @@ class _TokenCollector(Collector):
             found = self._samples.copy()
         samples = [((ref.kind, ref.namespace, ref.name), sample) for ref, sample in found.items()]
         for name, documentation, read in _TOKEN_TIMES:
-            gauge = GaugeMetricFamily(name, documentation, labels=["kind", "namespace", "name"])
+            gauge = GaugeMetricFamily(name, documentation, labels=_RESOURCE)
             for labels, sample in samples:
                 moment = read(sample)
                 if moment is not None:
@@ -240,7 +242,7 @@ def _ready_family() -> GaugeMetricFamily:
     return GaugeMetricFamily(
         "pinecone_token_ready",
         "1 if the target Secret holds a valid token, 0 otherwise.",
-        labels=["kind", "namespace", "name"],
+        labels=_RESOURCE,
     )
 
 
@@ -248,7 +250,7 @@ def _refreshed_family() -> GaugeMetricFamily:
     return GaugeMetricFamily(
         "pinecone_token_refreshed",
         "1 if the latest refresh succeeded, 0 otherwise; the reason is that of the condition.",
-        labels=["kind", "namespace", "name", "reason"],
+        labels=[*_RESOURCE, "reason"],
     )
 
 
@@ -256,5 +258,5 @@ def _copies_family() -> GaugeMetricFamily:
     return GaugeMetricFamily(
         "pinecone_token_copies",
         "Copies of the token of a ClusterPineconeAccessToken, by outcome.",
-        labels=["kind", "namespace", "name", "outcome"],
+        labels=[*_RESOURCE, "outcome"],
     )
