@@ -87,7 +87,6 @@ label, and every replica reports it, so the others are joined with it.
       The token of {{ $resource }} could not be refreshed for 10 minutes because of a
       missing permission, an admission policy or webhook, a quota, or the API server. The resource's
       Refreshed condition says which, and what to do.
-# Every replica watches. One that serves all namespaces reports them with an empty label.
 # The other copies are refreshed as usual, so that only this says which namespaces will lack a token.
 - alert: PineconeTokenCopiesFailing
   expr: |-
@@ -101,6 +100,7 @@ label, and every replica reports it, so the others are joined with it.
       {{ `{{ $value }}` }} copies of the token of {{ $resource }} could not be written or removed for
       10 minutes. Each copy that is not written expires with its token. The resource's status.targets.failed
       names the namespaces, and says what to do.
+# Every replica watches. One that serves all namespaces reports them with an empty label.
 - alert: PineconeNamespaceNotServed
   expr: |-
     {{- if $sharded }}
@@ -117,8 +117,9 @@ label, and every replica reports it, so the others are joined with it.
     summary: The Pinecone token operator cannot list or watch a namespace.
     description: >-
       The operator{{ $ofShard }} has failed to list or watch
-      {{ `{{ or $labels.exported_namespace $labels.namespace "all namespaces" }}` }} for 10 minutes. Tokens there are not kept fresh reliably. Check that the namespace exists, and the
-      operator's Role and RoleBinding in it; the operator's logs have the cause.
+      {{ `{{ or $labels.exported_namespace $labels.namespace "all namespaces" }}` }} for 10 minutes.
+      Tokens there are not kept fresh reliably. Check that the namespace exists, and the operator's Role and
+      RoleBinding in it; the operator's logs have the cause.
 - alert: PineconeTokenRefreshFailing
   expr: |-
     sum by (namespace{{ $by }}) (
