@@ -83,6 +83,10 @@ class Damping:
         return self.last_at + min(_FIRST_HOLD * 2.0**doublings, _LONGEST_HOLD)
 
 
+UNDAMPED: Final = Damping()
+"""What is known while no other writer has caused anything."""
+
+
 def contested(what: str, writer: str, held_until: datetime | None = None) -> Problem:
     """Return the problem to report while another writer keeps changing something.
 

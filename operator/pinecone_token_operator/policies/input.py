@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import cached_property
 from typing import Final
 
 from pinecone_token_operator.api.conditions import Problem
 from pinecone_token_operator.errors import Hold
-from pinecone_token_operator.policies.contention import Damping
+from pinecone_token_operator.policies.contention import UNDAMPED, Damping
 from pinecone_token_operator.policies.ownership import find_obstacle
 from pinecone_token_operator.targets.secret import TargetSpec
 from pinecone_token_operator.targets.stored_token import StoredToken, TokenTimes
@@ -50,9 +49,8 @@ class Attempts:
         return self.retry_at if self.basis in (basis, UNKNOWN_BASIS) else None
 
 
-def is_reverted(times: TokenTimes | None, delivered: TokenTimes | None) -> bool:
-    """Return whether a token is older than the one that was written last."""
-    return bool(times and delivered and times.refreshed_at < delivered.refreshed_at)
+NO_FAILURES: Final = Attempts()
+"""What is known after an attempt that worked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +99,8 @@ class TokenInput:
     cached: StoredToken | None = None
     delivered: TokenTimes | None = None
     handled_request: str = ""
-    attempts: Attempts = field(default_factory=Attempts)
-    damping: Damping = field(default_factory=Damping)
+    attempts: Attempts = NO_FAILURES
+    damping: Damping = UNDAMPED
     deliverable: bool = True
     had_token: bool = False
     recreated: bool = False
@@ -111,17 +109,17 @@ class TokenInput:
     unusable_since: datetime | None = None
 
     @property
-    def is_reverted(self) -> bool:
-        """Return whether the target holds an older token than the one that was written last."""
-        return is_reverted(self.times, self.delivered)
-
-    @property
     def basis(self) -> object:
         """Return what a token request now would be made with."""
         return self.wanted.generation, self.wanted.request, self.credentials, self.times is None
 
+    @property
+    def blocked_until(self) -> datetime | None:
+        """Return until when a token request has to wait after one that failed, or None."""
+        return self.attempts.blocked_until(self.basis)
 
-@dataclass(frozen=True)  # without slots, for the cached property
+
+@dataclass(frozen=True, slots=True)
 class TargetInput:
     """What the decision about one target depends on.
 
@@ -137,6 +135,7 @@ class TargetInput:
         attempts: which deliveries of a token failed lately.
         repairs: which repairs of anything else failed lately.
         damping: repairs that another writer caused.
+        obstacle: why the target must not be written; None if it may be.
     """
 
     spec: TargetSpec
@@ -147,16 +146,22 @@ class TargetInput:
     unreadable: Problem | None = None
     had_token: bool = False
     reverted: bool = False
-    attempts: Attempts = field(default_factory=Attempts)
-    repairs: Attempts = field(default_factory=Attempts)
-    damping: Damping = field(default_factory=Damping)
+    attempts: Attempts = NO_FAILURES
+    repairs: Attempts = NO_FAILURES
+    damping: Damping = UNDAMPED
 
-    @cached_property
-    def obstacle(self) -> Problem | None:
-        """Return why the target must not be written; None if it may be."""
-        return find_obstacle(self)
+    obstacle: Problem | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Find the obstacle, once for all that ask."""
+        object.__setattr__(self, "obstacle", find_obstacle(self))
 
     @property
     def basis(self) -> object:
         """Return what a write now would be made with."""
         return self.spec, self.target.uid if self.target else None
+
+    def blocked_until(self, *failed: Attempts) -> datetime | None:
+        """Return until when a write has to wait after some that failed; None if it need not."""
+        waits = [attempts.blocked_until(self.basis) for attempts in failed]
+        return max((wait for wait in waits if wait is not None), default=None)

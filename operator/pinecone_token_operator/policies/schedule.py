@@ -1,8 +1,9 @@
 """When to refresh a token: pure functions in whole seconds."""
 
 from datetime import datetime, timedelta
+from typing import Final
 
-from pinecone_token_operator.backoff import whole_seconds
+_SECOND: Final = timedelta(seconds=1)
 
 
 def margin(lifetime: timedelta, refresh_before: timedelta | None) -> timedelta:
@@ -12,7 +13,7 @@ def margin(lifetime: timedelta, refresh_before: timedelta | None) -> timedelta:
     a changed Secret into a file, and the rest must hold all retries. Never more than half.
     """
     wanted = lifetime / 3 if refresh_before is None else refresh_before
-    return whole_seconds(min(wanted, lifetime / 2))
+    return min(wanted, lifetime / 2) // _SECOND * _SECOND
 
 
 def refresh_window(
@@ -21,7 +22,7 @@ def refresh_window(
     """Return the earliest and the latest time that `refresh_at` may return."""
     lifetime = expires_at - refreshed_at
     latest = expires_at - margin(lifetime, refresh_before)
-    return latest - whole_seconds(lifetime / 10), latest
+    return latest - lifetime / 10 // _SECOND * _SECOND, latest
 
 
 def refresh_at(
@@ -39,4 +40,4 @@ def refresh_at(
         fraction: a random number in [0, 1).
     """
     earliest, latest = refresh_window(refreshed_at, expires_at, refresh_before)
-    return latest - whole_seconds((latest - earliest) * fraction)
+    return latest - (latest - earliest) * fraction // _SECOND * _SECOND

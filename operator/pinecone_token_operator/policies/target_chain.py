@@ -1,13 +1,12 @@
 """The target chain: whether one target is to be written, and with what. No I/O, no clock."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from pinecone_token_operator.api.conditions import Problem, Reason
 from pinecone_token_operator.policies.contention import Cause, contested
-from pinecone_token_operator.policies.input import Attempts, TargetInput, Wanted
-from pinecone_token_operator.policies.plan import TargetPlan
+from pinecone_token_operator.policies.input import TargetInput, Wanted
 from pinecone_token_operator.policies.schedule import refresh_at, refresh_window
 from pinecone_token_operator.targets.rendering import MAX_SIZE, max_rendered_size
 from pinecone_token_operator.targets.secret import differs, ownership_differs
@@ -15,6 +14,29 @@ from pinecone_token_operator.targets.stored_token import StoredToken
 
 # Characters of an access token that a template must have room for; Pinecone's has about a thousand.
 _TYPICAL_TOKEN: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class TargetPlan:
+    """What to do about one target.
+
+    Attributes:
+        why: why the target is to be written, half a sentence for the log; empty if it is not.
+        write: the token to write.
+        set_ownership: whether only who deletes the token is to be set.
+        problem: why it is not written although it is not as it should be.
+        contested: whether another writer caused the write.
+        wake_at: when time alone changes this plan; None if it does not.
+        held_until: until when the write waits because of another writer; None if none does.
+    """
+
+    why: str = ""
+    write: StoredToken | None = None
+    set_ownership: bool = False
+    problem: Problem | None = None
+    contested: bool = False
+    wake_at: datetime | None = None
+    held_until: datetime | None = None
 
 
 def plan_target(
@@ -66,8 +88,10 @@ def _next_write(
 
 def _with_fight(given: TargetInput, plan: TargetPlan, now: datetime) -> TargetPlan:
     """Report a fight until the target was left alone for a while: each repair wins for a moment."""
+    if plan.why or plan.problem:
+        return plan
     until = given.damping.fought_until(now)
-    if plan.why or plan.problem or until is None:
+    if until is None:
         return plan
     wake_at = min(until, plan.wake_at or until)
     return replace(plan, problem=given.damping.fight(), wake_at=wake_at)
@@ -78,8 +102,8 @@ def _problem(given: TargetInput, token: StoredToken | None) -> Problem | None:
 
 
 def _delivery(given: TargetInput, token: StoredToken, now: datetime) -> TargetPlan:
-    blocked_until = _latest(given.attempts, Attempts(), given.basis, now)
-    if blocked_until is not None:
+    blocked_until = given.blocked_until(given.attempts)
+    if blocked_until is not None and blocked_until > now:
         return TargetPlan(wake_at=blocked_until)
     lost = (given.had_token and given.times is None) or given.reverted
     held = _held(given, now) if lost else None
@@ -99,8 +123,8 @@ def _repair(
     token = _within_schedule(token, wanted, fraction)
     if not differs(target, given.spec, token):
         return None
-    blocked_until = _latest(given.attempts, given.repairs, given.basis, now)
-    if blocked_until is not None:
+    blocked_until = given.blocked_until(given.attempts, given.repairs)
+    if blocked_until is not None and blocked_until > now:
         return TargetPlan(wake_at=blocked_until)
     return _held(given, now) or TargetPlan(why="repairing drift", write=token, contested=True)
 
@@ -120,8 +144,8 @@ def _ownership(given: TargetInput, now: datetime) -> TargetPlan:
     # Under Merge, what holds no token of ours has nothing to delete.
     if target is None or not ownership_differs(target, given.spec):
         return TargetPlan()
-    blocked_until = _latest(given.attempts, given.repairs, given.basis, now)
-    if blocked_until is not None:
+    blocked_until = given.blocked_until(given.attempts, given.repairs)
+    if blocked_until is not None and blocked_until > now:
         return TargetPlan(wake_at=blocked_until)
     if (held := _held(given, now)) is not None:
         return held
@@ -139,12 +163,6 @@ def _held(given: TargetInput, now: datetime) -> TargetPlan | None:
         f"{cause.what} {given.damping.count} times in quick succession", writer, held_until
     )
     return TargetPlan(problem=problem, wake_at=held_until, held_until=held_until)
-
-
-def _latest(first: Attempts, second: Attempts, basis: object, now: datetime) -> datetime | None:
-    """Return until when a write has to wait after some that failed; None if it need not."""
-    waits = (attempts.blocked_until(basis) for attempts in (first, second))
-    return max((wait for wait in waits if wait is not None and wait > now), default=None)
 
 
 def _too_large(given: TargetInput, token: StoredToken | None) -> Problem | None:

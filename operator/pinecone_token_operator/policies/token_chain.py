@@ -13,7 +13,6 @@ from pinecone_token_operator.api.conditions import Problem, Reason
 from pinecone_token_operator.backoff import recheck_delay
 from pinecone_token_operator.policies.contention import Cause, contested
 from pinecone_token_operator.policies.input import TokenInput
-from pinecone_token_operator.policies.plan import TokenPlan
 from pinecone_token_operator.policies.schedule import refresh_window
 from pinecone_token_operator.targets.stored_token import StoredToken, TokenTimes, format_time
 
@@ -23,6 +22,31 @@ _CHANGED: Final = "the credentials changed"
 _REQUESTED: Final = "a refresh was requested"
 _RECREATED: Final = "the resource was recreated"
 _ALWAYS: Final = datetime(1, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPlan:
+    """What to do about the token of one resource.
+
+    Attributes:
+        why: why a token is to be requested now, half a sentence for the log; empty if none is.
+        deliver: a token that is in memory and to be written to the targets.
+        problem: why no token is requested although one may be needed.
+        scheduled_at: when the schedule wanted the request; None if something else caused it.
+        contested: whether another writer caused the request.
+        wake_at: when time alone changes this plan; None if it does not.
+        outdated: whether the failed attempts say nothing any more, because nothing is due.
+        held_until: until when a request waits because of another writer; None if none does.
+    """
+
+    why: str = ""
+    deliver: StoredToken | None = None
+    problem: Problem | None = None
+    scheduled_at: datetime | None = None
+    contested: bool = False
+    wake_at: datetime | None = None
+    outdated: bool = False
+    held_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +69,8 @@ class _Due:
 def plan_token(given: TokenInput, now: datetime) -> TokenPlan:
     """Return what to do about the token now."""
     if given.wanted.suspend:
-        problem = Problem(Reason.SUSPENDED, "spec.suspend is true; set it to false to resume")
-        return TokenPlan(problem=problem)
+        suspended = Problem(Reason.SUSPENDED, "spec.suspend is true; set it to false to resume")
+        return TokenPlan(problem=suspended)
     if isinstance(given.credentials, Problem):
         # Nothing new is needed to copy a token from one target to another.
         deliver = given.pending if _is_held(given, now) else None
@@ -57,21 +81,24 @@ def plan_token(given: TokenInput, now: datetime) -> TokenPlan:
         token, until = at_hand
         return TokenPlan(deliver=token, wake_at=until)
     dues = _dues(given, now)
-    due = next((one for one in dues if _at(given, one) <= now), None)
+    blocked_until = given.blocked_until
+    held_until = given.damping.held_until if any(one.contested for one in dues) else None
+    moments = [_at(one, blocked_until, held_until) for one in dues]
+    due = next((one for one, at in zip(dues, moments, strict=True) if at <= now), None)
     if due is not None:
         return TokenPlan(
             why=due.why,
             scheduled_at=due.at if due.scheduled else None,
             contested=due.contested,
         )
-    moments = [_at(given, one) for one in dues]
-    held = _contested(given, dues, now)
-    held_until = given.damping.held_until if held else None
+    problem = _contested(given, dues, held_until, now)
+    if problem is None:
+        held_until = None
     if held_until:
         moments.append(held_until)  # a failed attempt may have to wait for longer
     fought_until = given.damping.fought_until(now)
-    if fought_until and not held:
-        held = given.damping.fight()
+    if fought_until and not problem:
+        problem = given.damping.fight()
         moments.append(fought_until)
     # Some targets have it: the others get it, too, and do not hold up the next refresh.
     deliver = given.pending if _is_usable(given, now) or _is_held(given, now) else None
@@ -79,11 +106,16 @@ def plan_token(given: TokenInput, now: datetime) -> TokenPlan:
         moments.append(deliver.expires_at)
     return TokenPlan(
         deliver=deliver,
-        problem=held,
+        problem=problem,
         held_until=held_until,
         wake_at=min(moments, default=None),
         outdated=_is_outdated(given, dues, now),
     )
+
+
+def is_reverted(times: TokenTimes | None, delivered: TokenTimes | None) -> bool:
+    """Return whether a token is older than the one that was written last."""
+    return bool(times and delivered and times.refreshed_at < delivered.refreshed_at)
 
 
 def request_cause(given: TokenInput, why: str) -> Cause:
@@ -103,7 +135,7 @@ def _at_hand(given: TokenInput, now: datetime) -> tuple[StoredToken, datetime] |
         return pending, pending.expires_at
     if (
         cached
-        and (given.times is None or given.is_reverted)
+        and (given.times is None or is_reverted(given.times, given.delivered))
         and cached.credentials == given.credentials
         and cached.refresh_at > now
         and not _is_requested(given, cached.times)
@@ -136,7 +168,7 @@ def _dues(given: TokenInput, now: datetime) -> list[_Due]:
     """Return what wants a new token, the first of those that are due being the one to report."""
     if not given.deliverable:
         return []
-    if given.is_reverted:
+    if is_reverted(given.times, given.delivered):
         # The times of an older token would request a new one each time it is restored.
         why = "another writer restored an older token"
         return [_Due(_ALWAYS, why, contested=True)]
@@ -201,17 +233,16 @@ _CHECKS: Final[tuple[Callable[[TokenInput, datetime], _Due | None], ...]] = (
 )
 
 
-def _at(given: TokenInput, due: _Due) -> datetime:
+def _at(due: _Due, blocked_until: datetime | None, held_until: datetime | None) -> datetime:
     """Return when a request may be made for this."""
-    waits = [given.attempts.blocked_until(given.basis)]
-    if due.contested:
-        waits.append(given.damping.held_until)
+    waits = (blocked_until, held_until if due.contested else None)
     return max([due.at, *(wait for wait in waits if wait is not None)])
 
 
-def _contested(given: TokenInput, dues: list[_Due], now: datetime) -> Problem | None:
+def _contested(
+    given: TokenInput, dues: list[_Due], held_until: datetime | None, now: datetime
+) -> Problem | None:
     """Return that a request waits because of another writer."""
-    held_until = given.damping.held_until
     if held_until is None or held_until <= now:
         return None
     why = next((one.why for one in dues if one.contested and one.at <= now), None)

@@ -8,8 +8,8 @@ from typing import Any, Final
 from pinecone_token_operator.api.conditions import Problem
 from pinecone_token_operator.keys import SecretKey
 from pinecone_token_operator.policies.input import TargetInput
-from pinecone_token_operator.policies.plan import TargetPlan
 from pinecone_token_operator.policies.readiness import find_unready, token_in
+from pinecone_token_operator.policies.target_chain import TargetPlan
 from pinecone_token_operator.reconcilers.outcome import Outcome
 
 MAX_LISTED: Final = 50

@@ -12,12 +12,16 @@ from pinecone_token_operator.backoff import retry_delay
 from pinecone_token_operator.env import Env
 from pinecone_token_operator.errors import ApiError, WriteFailed
 from pinecone_token_operator.keys import SecretKey
-from pinecone_token_operator.policies.input import Attempts, TargetInput
-from pinecone_token_operator.policies.plan import TargetPlan
-from pinecone_token_operator.policies.target_chain import is_deliverable, plan_target, repair_cause
+from pinecone_token_operator.policies.input import NO_FAILURES, TargetInput
+from pinecone_token_operator.policies.target_chain import (
+    TargetPlan,
+    is_deliverable,
+    plan_target,
+    repair_cause,
+)
 from pinecone_token_operator.reconcilers.assignment import Assignment
 from pinecone_token_operator.reconcilers.gather import CONCURRENT
-from pinecone_token_operator.reconcilers.state import Known, KnownTarget
+from pinecone_token_operator.reconcilers.state import UNREAD, Known, KnownTarget
 from pinecone_token_operator.targets.store import TargetStore
 from pinecone_token_operator.targets.stored_token import StoredToken
 
@@ -87,7 +91,7 @@ class DeliverStep:
                 key = given.spec.key
                 if len(results) >= LEAST and assignment.interrupted():
                     # What a repair takes from the target is not kept until then.
-                    before = known.targets.get(key, KnownTarget())
+                    before = known.targets.get(key, UNREAD)
                     results[key] = (before.uncertain() if given.stored else before), None
                 else:
                     results[key] = await self._write(assignment, known, given, plan)
@@ -112,7 +116,7 @@ class DeliverStep:
         lacking = [
             spec
             for spec in assignment.specs
-            if known.targets.get(spec.key, KnownTarget()).times != token.times
+            if known.targets.get(spec.key, UNREAD).times != token.times
         ]
         if len(lacking) == len(assignment.specs):
             return known
@@ -135,7 +139,7 @@ class DeliverStep:
         self, assignment: Assignment, known: Known, given: TargetInput, plan: TargetPlan
     ) -> tuple[KnownTarget, ApiError | None]:
         spec = given.spec
-        before = known.targets.get(spec.key, KnownTarget())
+        before = known.targets.get(spec.key, UNREAD)
         left_out = ""
         logger.log(
             logging.INFO if len(assignment.specs) == 1 else logging.DEBUG,
@@ -159,8 +163,8 @@ class DeliverStep:
                     stored=plan.write,
                     times=plan.write.times,
                     had_token=True,
-                    attempts=Attempts(),
-                    repairs=Attempts(),
+                    attempts=NO_FAILURES,
+                    repairs=NO_FAILURES,
                     delivered=plan.write.times,
                     spec=spec,
                     missing=False,
@@ -182,7 +186,7 @@ class DeliverStep:
             if before.spec not in (None, spec):
                 cause = replace(cause, is_fight=False)
             after = replace(after, damping=after.damping.after(self._env.now(), cause))
-        return replace(after, repairs=Attempts()), None
+        return replace(after, repairs=NO_FAILURES), None
 
     async def _with_ownership(
         self, known: KnownTarget, given: TargetInput

@@ -15,7 +15,7 @@ from pinecone_token_operator.kube import secret_types
 from pinecone_token_operator.kube.interfaces import Requests
 from pinecone_token_operator.kube.paths import SECRETS
 from pinecone_token_operator.reconcilers.assignment import Assignment
-from pinecone_token_operator.reconcilers.state import Known, KnownTarget
+from pinecone_token_operator.reconcilers.state import UNREAD, Known, KnownTarget
 from pinecone_token_operator.targets.secret_store import Versions
 from pinecone_token_operator.targets.store import TargetStore
 from pinecone_token_operator.targets.stored_token import StoredToken
@@ -176,7 +176,7 @@ class Gatherer:
         return Reading(known, credentials, error)
 
     def _is_stale(self, known: Known, key: SecretKey, now: datetime) -> bool:
-        one = known.targets.get(key, KnownTarget())
+        one = known.targets.get(key, UNREAD)
         if one.read_at is not None:
             return one.read_at <= now
         if one.target is None:
@@ -198,7 +198,7 @@ class Gatherer:
 
         async def read() -> None:
             for key in waiting:
-                before = known.targets.get(key, KnownTarget())
+                before = known.targets.get(key, UNREAD)
                 try:
                     target = await self._store.read(key, assignment.ref)
                 except ApiError as error:

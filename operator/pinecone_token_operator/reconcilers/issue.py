@@ -12,10 +12,9 @@ from pinecone_token_operator.errors import ExchangeError, ExchangeFailure
 from pinecone_token_operator.issuing.credentials import Credentials
 from pinecone_token_operator.issuing.failures import HANDLING, delay_after
 from pinecone_token_operator.issuing.issuer import Issuer
-from pinecone_token_operator.policies.input import Attempts
-from pinecone_token_operator.policies.plan import TokenPlan
+from pinecone_token_operator.policies.input import NO_FAILURES
 from pinecone_token_operator.policies.schedule import refresh_at
-from pinecone_token_operator.policies.token_chain import request_cause
+from pinecone_token_operator.policies.token_chain import TokenPlan, request_cause
 from pinecone_token_operator.reconcilers.assignment import Assignment
 from pinecone_token_operator.reconcilers.gather import Gatherer, Reading
 from pinecone_token_operator.reconcilers.state import Known
@@ -92,7 +91,7 @@ class IssueStep:
             credentials=str(known.credentials),
             request=assignment.wanted.request,
         )
-        return replace(known, pending=pending, attempts=Attempts())
+        return replace(known, pending=pending, attempts=NO_FAILURES)
 
     def _credentials_failed(self, assignment: Assignment, known: Known) -> Known:
         problem = known.credentials

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pinecone_token_operator.policies.input import TargetInput
-from pinecone_token_operator.policies.plan import TargetPlan, TokenPlan
 from pinecone_token_operator.policies.readiness import ready_until
-from pinecone_token_operator.policies.target_chain import plan_target
-from pinecone_token_operator.policies.token_chain import plan_token
+from pinecone_token_operator.policies.target_chain import TargetPlan, plan_target
+from pinecone_token_operator.policies.token_chain import TokenPlan, plan_token
 from pinecone_token_operator.reconcilers.assignment import Assignment
 from pinecone_token_operator.reconcilers.state import Known
 
@@ -41,8 +40,8 @@ def evaluate(
         fraction: a random number in [0, 1).
         keep: how long after its issue a token is kept in memory.
     """
-    inputs = known.target_inputs(assignment)
-    token_plan = plan_token(known.token_input(assignment, inputs), now)
+    given, inputs = known.inputs(assignment)
+    token_plan = plan_token(given, now)
     targets = []
     moments = [now if token_plan.why else token_plan.wake_at]
     for target in inputs:

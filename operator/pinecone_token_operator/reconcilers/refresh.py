@@ -10,14 +10,14 @@ from pinecone_token_operator.backoff import retry_delay
 from pinecone_token_operator.env import Env
 from pinecone_token_operator.errors import ApiError
 from pinecone_token_operator.keys import SecretKey
-from pinecone_token_operator.policies.input import Attempts
+from pinecone_token_operator.policies.input import NO_FAILURES
 from pinecone_token_operator.policies.token_chain import plan_token
 from pinecone_token_operator.reconcilers.assignment import Assignment
 from pinecone_token_operator.reconcilers.deliver import DeliverStep
 from pinecone_token_operator.reconcilers.gather import Gatherer, read_problem
 from pinecone_token_operator.reconcilers.issue import IssueStep
 from pinecone_token_operator.reconcilers.outcome import Outcome, evaluate
-from pinecone_token_operator.reconcilers.state import Known, KnownTarget
+from pinecone_token_operator.reconcilers.state import UNREAD, Known
 
 # Another writer wrote between our read and our write; it is read again, but not forever.
 _TRIES: Final = 4
@@ -83,8 +83,8 @@ class Refresher:
             known, error, failed = reading.known, reading.error, dict(reading.failed)
             if not self._is_wanted(assignment):
                 return None
-            targets = known.target_inputs(assignment)
-            plan = plan_token(known.token_input(assignment, targets), self._env.now())
+            given, targets = known.inputs(assignment)
+            plan = plan_token(given, self._env.now())
             acts = bool(plan.why or plan.deliver)
             try:
                 if acts and _has_vanished(known) and not await self._exists(assignment):
@@ -93,7 +93,7 @@ class Refresher:
                 error = failure
                 break
             if plan.outdated:
-                known = replace(known, attempts=Attempts())
+                known = replace(known, attempts=NO_FAILURES)
             if plan.why:
                 known = await self._issue.issue(assignment, replace(reading, known=known), plan)
             if not self._is_wanted(assignment):
@@ -131,7 +131,7 @@ class Refresher:
             error = failed.get(spec.key)
             if error is None:
                 continue
-            one = known.targets.get(spec.key, KnownTarget())
+            one = known.targets.get(spec.key, UNREAD)
             remaining = one.times.expires_at - now if one.times else timedelta()
             delay = retry_delay(one.attempts.failures + 1, remaining, self._env.rng.random())
             problem = one.unreadable or read_problem(error, spec.key)
@@ -142,7 +142,7 @@ class Refresher:
 
     def _with_trouble(self, known: Known, error: ApiError | None) -> Known:
         if error is None:
-            return replace(known, trouble=Attempts())
+            return replace(known, trouble=NO_FAILURES)
         if error.forbidden:
             problem = Problem(
                 Reason.ACCESS_DENIED,

@@ -3,20 +3,21 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from pinecone_token_operator.api.conditions import REFRESHED, Problem, Reason
 from pinecone_token_operator.api.moments import parse_moment
 from pinecone_token_operator.keys import SecretKey
-from pinecone_token_operator.policies.contention import Damping
+from pinecone_token_operator.policies.contention import UNDAMPED, Damping
 from pinecone_token_operator.policies.input import (
+    NO_FAILURES,
     UNKNOWN_BASIS,
     Attempts,
     TargetInput,
     TokenInput,
-    is_reverted,
 )
 from pinecone_token_operator.policies.target_chain import is_deliverable
+from pinecone_token_operator.policies.token_chain import is_reverted
 from pinecone_token_operator.reconcilers.assignment import Assignment
 from pinecone_token_operator.targets.secret import TargetSpec
 from pinecone_token_operator.targets.stored_token import StoredToken, TokenTimes
@@ -50,9 +51,9 @@ class KnownTarget:
     times: TokenTimes | None = None
     had_token: bool = False
     unreadable: Problem | None = None
-    attempts: Attempts = field(default_factory=Attempts)
-    repairs: Attempts = field(default_factory=Attempts)
-    damping: Damping = field(default_factory=Damping)
+    attempts: Attempts = NO_FAILURES
+    repairs: Attempts = NO_FAILURES
+    damping: Damping = UNDAMPED
     delivered: TokenTimes | None = None
     spec: TargetSpec | None = None
     missing: bool = False
@@ -77,6 +78,10 @@ class KnownTarget:
     def uncertain(self) -> "KnownTarget":
         """Return the same where the target has to be read again before its next use."""
         return replace(self, target=self.target and self.target.stale(), stored=None, missing=False)
+
+
+UNREAD: Final = KnownTarget()
+"""What is known of a target that was never read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +118,9 @@ class Known:
     handled_request: str = ""
     had_token: bool = False
     recreated: bool = False
-    attempts: Attempts = field(default_factory=Attempts)
-    damping: Damping = field(default_factory=Damping)
-    trouble: Attempts = field(default_factory=Attempts)
+    attempts: Attempts = NO_FAILURES
+    damping: Damping = UNDAMPED
+    trouble: Attempts = NO_FAILURES
     targets: Mapping[SecretKey, KnownTarget] = field(default_factory=dict)
 
     @property
@@ -164,18 +169,11 @@ class Known:
         )
         return token.expires_at if disputed else token.refreshed_at + keep
 
-    def token_input(
-        self, assignment: Assignment, targets: Sequence[TargetInput] | None = None
-    ) -> TokenInput:
-        """Return what the decision about the token depends on.
-
-        Args:
-            assignment: what the resource requests.
-            targets: what `target_inputs` returns, if that is at hand.
-        """
-        inputs = self.target_inputs(assignment) if targets is None else targets
-        writers = (known.target.writer for known in self.targets.values() if known.target)
-        return TokenInput(
+    def inputs(self, assignment: Assignment) -> tuple[TokenInput, Sequence[TargetInput]]:
+        """Return what the decisions about the token and about each target depend on."""
+        targets = [self.target_input(spec, assignment) for spec in assignment.specs]
+        writers = [known.target.writer for known in self.targets.values() if known.target]
+        token = TokenInput(
             wanted=assignment.wanted,
             credentials=self.credentials,
             times=self.times,
@@ -185,21 +183,23 @@ class Known:
             handled_request=self.handled_request,
             attempts=self.attempts,
             damping=self.damping,
-            deliverable=any(is_deliverable(one) for one in inputs),
+            deliverable=any(is_deliverable(one) for one in targets),
             had_token=self.had_token or any(known.had_token for known in self.targets.values()),
             recreated=self.recreated and self.delivered is None,
-            writer=next(writers, ""),
+            writer=writers[0] if writers else "",
             credentials_writer=self.credentials_writer,
             unusable_since=self.unusable_since,
         )
+        return token, targets
 
-    def target_inputs(self, assignment: Assignment) -> list[TargetInput]:
-        """Return what the decision about each target depends on."""
-        return [self.target_input(spec, assignment) for spec in assignment.specs]
+    def token_input(self, assignment: Assignment) -> TokenInput:
+        """Return what the decision about the token depends on."""
+        token, _ = self.inputs(assignment)
+        return token
 
     def target_input(self, spec: TargetSpec, assignment: Assignment) -> TargetInput:
         """Return what the decision about one target depends on."""
-        known = self.targets.get(spec.key) or KnownTarget()
+        known = self.targets.get(spec.key, UNREAD)
         owner_uid = known.target.owner_uid if known.target else None
         return TargetInput(
             spec=spec,
@@ -221,9 +221,9 @@ class Known:
         if len(assignment.specs) == 1 or self.pending or times is None or times.expires_at <= now:
             return False
         for spec in assignment.specs:
-            if self.targets.get(spec.key, KnownTarget()).times != times:
+            if self.targets.get(spec.key, UNREAD).times != times:
                 given = self.target_input(spec, assignment)
-                blocked_until = given.attempts.blocked_until(given.basis)
+                blocked_until = given.blocked_until(given.attempts)
                 if is_deliverable(given) and (blocked_until is None or blocked_until <= now):
                     return not assignment.wanted.suspend
         return False

@@ -13,9 +13,9 @@ from pinecone_token_operator.api.conditions import (
     Reason,
 )
 from pinecone_token_operator.policies.input import TargetInput, Wanted
-from pinecone_token_operator.policies.plan import TargetPlan
 from pinecone_token_operator.policies.readiness import find_unready, token_in
 from pinecone_token_operator.policies.schedule import margin
+from pinecone_token_operator.policies.target_chain import TargetPlan
 from pinecone_token_operator.reconcilers.outcome import Outcome
 from pinecone_token_operator.targets.stored_token import TokenTimes, format_time
 

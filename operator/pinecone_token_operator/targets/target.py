@@ -144,13 +144,10 @@ class Target:
         """Return the UID of the resource that it says it belongs to."""
         if self.is_copy:
             return None
-        ours = (
-            str(reference.get("uid"))
-            for reference in self.owner_references
-            if str(reference.get("apiVersion")).startswith(PREFIX)
-        )
-        recorded = self.annotations.get(names.RESOURCE_UID) or self.labels.get(names.RESOURCE_UID)
-        return next(ours, recorded)
+        for reference in self.owner_references:
+            if str(reference.get("apiVersion")).startswith(PREFIX):
+                return str(reference.get("uid"))
+        return self.annotations.get(names.RESOURCE_UID) or self.labels.get(names.RESOURCE_UID)
 
     def without_data(self) -> "Target":
         """Return what may be kept in memory: everything but the data."""

@@ -19,7 +19,7 @@ from pinecone_token_operator.issuing.oauth import AccessToken, parse_response
 from pinecone_token_operator.issuing.transport_errors import exchange_error
 from pinecone_token_operator.keys import ObjectRef
 from pinecone_token_operator.kube.interfaces import RequestOptions
-from pinecone_token_operator.policies.plan import TokenPlan
+from pinecone_token_operator.policies.token_chain import TokenPlan
 from pinecone_token_operator.reconcilers.gather import Audience, Gatherer, Reading, read_problem
 from pinecone_token_operator.reconcilers.issue import IssueStep
 from pinecone_token_operator.targets.secret_store import SecretStore

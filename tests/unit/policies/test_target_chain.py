@@ -10,8 +10,7 @@ from pinecone_token_operator.api.access_token import PineconeAccessToken
 from pinecone_token_operator.api.conditions import Problem, Reason
 from pinecone_token_operator.policies.contention import Damping
 from pinecone_token_operator.policies.input import Attempts, TargetInput, Wanted
-from pinecone_token_operator.policies.plan import TargetPlan
-from pinecone_token_operator.policies.target_chain import is_deliverable, plan_target
+from pinecone_token_operator.policies.target_chain import TargetPlan, is_deliverable, plan_target
 from pinecone_token_operator.targets import names
 from pinecone_token_operator.targets.secret import differs
 from pinecone_token_operator.targets.stored_token import StoredToken
