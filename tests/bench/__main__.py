@@ -3,11 +3,12 @@
     make bench
 
 N (1000) is the number of resources. BENCH_PARTS names the parts to run, out of changes, burst,
-steady, restart, growth, others, shards, namespaces. BENCH_LATENCY_MS (50) is the endpoint's
-response time, BENCH_SECONDS (60) how long steady refreshing is measured, BENCH_GROWTH
+steady, restart, growth, others, shards, namespaces, imports. BENCH_LATENCY_MS (50) is the
+endpoint's response time, BENCH_SECONDS (60) how long steady refreshing is measured, BENCH_GROWTH
 (100,1000,10000) the numbers of resources to compare, BENCH_FOREIGN (50000) the number of unrelated
 Secrets, BENCH_SHARDS (4) the number of operators that share the work on N resources each,
-BENCH_JSON the file for the figures.
+BENCH_PYTHON the interpreter of the operator, for example that of a virtual environment without the
+tools of development, BENCH_JSON the file for the figures.
 """
 
 import json
@@ -23,6 +24,7 @@ from tests.bench import (
     burst,
     changes,
     growth,
+    imports,
     machine,
     namespaces,
     other_secrets,
@@ -44,13 +46,14 @@ _PARTS: dict[str, Callable[[Settings], Iterator[Figure]]] = {
     "others": other_secrets.measure,
     "shards": shards.measure,
     "namespaces": namespaces.measure,
+    "imports": imports.measure,
 }
 
 
 def main() -> int:
     """Run the parts, and return the exit status."""
     settings = read_settings(os.environ)
-    about = {"machine": machine.describe(), "settings": asdict(settings)}
+    about = {"machine": machine.describe(settings.python), "settings": asdict(settings)}
     parts: dict[str, list[Figure]] = {}
     times: dict[str, dict[str, float]] = {}
     for part in settings.parts:

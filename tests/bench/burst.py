@@ -15,7 +15,7 @@ _MOST_ARRIVALS = 1000
 
 
 def measure(settings: Settings) -> Iterator[Figure]:
-    with environment(settings.latency) as env:
+    with environment(settings.latency, python=settings.python) as env:
         say(f"creating {settings.resources:,} resources")
         objects.create_resources(env.cluster, range(settings.resources))
         yield from first_tokens(env, settings.resources, arrivals=True)

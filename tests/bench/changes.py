@@ -17,7 +17,7 @@ _PAUSE = 0.2
 
 
 def measure(settings: Settings) -> Iterator[Figure]:
-    with environment(settings.latency) as env:
+    with environment(settings.latency, python=settings.python) as env:
         env.operator.start()
         env.operator.wait_ready()
         time.sleep(5.0)

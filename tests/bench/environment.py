@@ -1,6 +1,7 @@
 """The environment of a part of the benchmark: a cluster, a token endpoint and an operator."""
 
 import contextlib
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -16,10 +17,12 @@ from tests.support.audit import AuditLog
 from tests.support.cluster import Cluster
 from tests.support.crd import install_crd
 from tests.support.operator_process import Operator
+from tests.support.repository import ROOT
 
 LIFETIME = 1800  # of a real token, in seconds
 # A third of it is the margin, and the jitter is a twentieth on average.
 REFRESHED_AFTER = LIFETIME * (1 - 1 / 3 - 1 / 20)
+SOURCE = ROOT / "operator"
 _AUDIT_SECONDS = 1.0  # a request is logged a moment after its response
 _SETTLED_SECONDS = 0.5
 _QUIET_SECONDS = 3.0
@@ -60,12 +63,14 @@ class Environment:
         endpoint: BenchEndpoint,
         targets: TargetWatch,
         scratch: Path,
+        python: Path,
     ) -> None:
         self.cluster = cluster
         self.kube = kube
         self.endpoint = endpoint
         self.targets = targets
         self._scratch = scratch
+        self._python = python
         self._audit = AuditLog(cluster.audit_log)
         self._operators: list[Operator] = []
         self.operator = self.another_operator("operator")
@@ -83,6 +88,8 @@ class Environment:
             self.endpoint.ca_bundle,
             self._scratch / name,
             options=["--log-level", "info", *options],
+            environ={"PYTHONPATH": str(SOURCE)},
+            python=str(self._python),
         )
         self._operators.append(operator)
         return operator
@@ -149,8 +156,16 @@ def writes(requests: Counter[str]) -> int:
 
 
 @contextlib.contextmanager
-def environment(latency: float, lifetime: int = LIFETIME) -> Iterator[Environment]:
-    """Start everything but the operator; the cluster contains only the CRD and a namespace."""
+def environment(
+    latency: float, lifetime: int = LIFETIME, python: Path = Path(sys.executable)
+) -> Iterator[Environment]:
+    """Start everything but the operator; the cluster contains only the CRD and a namespace.
+
+    Args:
+        latency: the token endpoint's response time, in seconds.
+        lifetime: of its tokens, in seconds.
+        python: the interpreter of the operator.
+    """
     with contextlib.ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         cluster = stack.enter_context(Cluster(scratch / "cluster"))
@@ -159,6 +174,6 @@ def environment(latency: float, lifetime: int = LIFETIME) -> Iterator[Environmen
         kube.create("/api/v1/namespaces", {"metadata": {"name": objects.NAMESPACE}})
         endpoint = stack.enter_context(BenchEndpoint(lifetime, latency, scratch / "endpoint"))
         targets = stack.enter_context(TargetWatch(cluster))
-        env = Environment(cluster, kube, endpoint, targets, scratch)
+        env = Environment(cluster, kube, endpoint, targets, scratch, python)
         stack.callback(env.stop_operators)
         yield env

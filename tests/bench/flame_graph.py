@@ -31,7 +31,7 @@ def main() -> None:
     lifetime = LIFETIME
     if what == "steady":
         lifetime = max(6, round(LIFETIME * settings.resources / 10_000 / times))
-    with environment(settings.latency, lifetime) as env:
+    with environment(settings.latency, lifetime, python=settings.python) as env:
         objects.create_resources(env.cluster, range(settings.resources))
         if what == "restart":
             list(first_tokens(env, settings.resources))

@@ -51,7 +51,7 @@ def _a_million(found: dict[str, Figure], resources: int) -> Iterator[Figure]:
 
 def _at(settings: Settings, resources: int) -> Iterator[Figure]:
     lifetime = max(_SHORTEST, round(LIFETIME * resources / _LIKE))
-    with environment(settings.latency, lifetime) as env:
+    with environment(settings.latency, lifetime, python=settings.python) as env:
         say(f"creating {resources:,} resources whose tokens live {lifetime} s")
         objects.create_resources(env.cluster, range(resources))
         start_scattered(env, resources)

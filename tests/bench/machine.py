@@ -1,31 +1,40 @@
 """Describes the machine that the figures were measured on."""
 
-import importlib.metadata
+import json
 import os
 import platform
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from tests.support.control_plane import binaries
 
+_INTERPRETER = """
+import importlib.metadata, json, platform, sys
+versions = {name: importlib.metadata.version(name) for name in sys.argv[1:]}
+print(json.dumps({"python": platform.python_version(), "packages": versions}))
+"""
 _PACKAGES = ("aiohttp", "httpx", "kopf", "kubernetes", "pydantic")
 
 
-def describe() -> dict[str, Any]:
-    """Return the machine and the versions of everything that matters."""
+def describe(python: Path) -> dict[str, Any]:
+    """Return the machine and the versions of everything that matters to an operator."""
     return {
         "processor": _first("/proc/cpuinfo", "model name"),
         "processors": len(os.sched_getaffinity(0)),
         "memory": _first("/proc/meminfo", "MemTotal"),
         "system": platform.platform(),
-        "python": sys.version.split()[0],
-        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        **_describe_interpreter(python),
         "control plane": binaries("kube-apiserver")["kube-apiserver"].parent.name,
         "kubernetes": _version("kube-apiserver"),
         "etcd": _version("etcd"),
     }
+
+
+def _describe_interpreter(python: Path) -> dict[str, Any]:
+    done = subprocess.run([python, "-c", _INTERPRETER, *_PACKAGES], check=True, capture_output=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 def load() -> float:

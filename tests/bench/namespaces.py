@@ -30,7 +30,7 @@ def measure(settings: Settings) -> Iterator[Figure]:
     """Measure 1 resource with N copies, and a tenth of N resources with as many copies each."""
     many = max(10, settings.resources // 10)
     for resources, namespaces in ((1, settings.resources), (many, many)):
-        with environment(settings.latency) as env:
+        with environment(settings.latency, python=settings.python) as env:
             label = f"{resources:,} x {namespaces:,}: "
             for figure in _copies(env, resources, namespaces):
                 yield Figure(label + figure.name, figure.value, figure.unit, figure.goal)

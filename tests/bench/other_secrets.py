@@ -14,7 +14,7 @@ _RESOURCES = 100
 
 
 def measure(settings: Settings) -> Iterator[Figure]:
-    with environment(settings.latency) as env:
+    with environment(settings.latency, python=settings.python) as env:
         objects.create_resources(env.cluster, range(_RESOURCES))
         list(first_tokens(env, _RESOURCES))
         without = {figure.name: figure for figure in restart(env, _RESOURCES)}

@@ -12,7 +12,7 @@ from tests.bench.settings import Settings
 
 
 def measure(settings: Settings) -> Iterator[Figure]:
-    with environment(settings.latency) as env:
+    with environment(settings.latency, python=settings.python) as env:
         say(f"creating {settings.resources:,} resources")
         objects.create_resources(env.cluster, range(settings.resources))
         list(first_tokens(env, settings.resources))

@@ -1,12 +1,16 @@
 """Settings of the benchmark, from environment variables."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.variables import SettingsError, whole_number
 
-PARTS = ("changes", "burst", "steady", "restart", "growth", "others", "shards", "namespaces")
+PARTS = (
+    *("changes", "burst", "steady", "restart", "growth", "others", "shards", "namespaces"),
+    "imports",
+)
 MAX = 100_000
 
 
@@ -22,6 +26,7 @@ class Settings:
         growth: the numbers of resources that the part growth compares.
         foreign: how many unrelated Secrets the part others creates.
         shards: how many operators the part shards starts, each for `resources`.
+        python: the interpreter of the operator; it needs what requirements/run.txt names.
         json: the file for the figures as JSON; None prints them.
     """
 
@@ -32,6 +37,7 @@ class Settings:
     growth: tuple[int, ...]
     foreign: int
     shards: int
+    python: Path
     json: Path | None
 
 
@@ -56,6 +62,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         ),
         foreign=number("BENCH_FOREIGN", "50000", 0),
         shards=number("BENCH_SHARDS", "4", 2),
+        python=Path(environ.get("BENCH_PYTHON") or sys.executable),
         json=Path(environ["BENCH_JSON"]) if environ.get("BENCH_JSON") else None,
     )
 

@@ -14,7 +14,7 @@ from tests.support.operator_process import Operator
 
 def measure(settings: Settings) -> Iterator[Figure]:
     resources = settings.shards * settings.resources
-    with environment(settings.latency) as env:
+    with environment(settings.latency, python=settings.python) as env:
         say(f"creating {resources:,} resources")
         objects.create_resources(env.cluster, range(resources))
         yield from _first_tokens(env, settings.shards, resources)

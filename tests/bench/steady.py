@@ -26,7 +26,7 @@ def measure(settings: Settings) -> Iterator[Figure]:
     base = None
     for times in (1, 10):
         lifetime = max(_SHORTEST, round(LIFETIME * settings.resources / _LIKE / times))
-        with environment(settings.latency, lifetime) as env:
+        with environment(settings.latency, lifetime, python=settings.python) as env:
             if base is None:
                 base = floor.measure(env)
                 yield Figure("CPU of the same requests in a plain loop", base, "ms")

@@ -58,6 +58,7 @@ class Line:
         garbles_watches: each watch gets a page of HTML.
         held_lists: how many lists are being held.
         requests: how many requests were made.
+        watched_from: the resourceVersion of each watch that was requested.
         silent_watches: watches deliver nothing. Those that are open at any moment of this stay
             silent and open until the client ends them.
     """
@@ -77,6 +78,7 @@ class Line:
         self.fails_watches = False
         self.garbles_watches = False
         self.requests = 0
+        self.watched_from: list[str] = []
         self._silent_watches = False
         self._silences = 0
         self._expired = 0
@@ -197,6 +199,7 @@ class ApiProxy(LoopServer):
             is_watch = request.query.get("watch") in {"true", "1"}
             if is_watch:
                 self._watches[name][id(request)] = request
+                line.watched_from.append(request.query.get("resourceVersion", ""))
             try:
                 return await self._handle(line, request, is_watch=is_watch)
             # The client sees a broken connection, whichever of the two it was.

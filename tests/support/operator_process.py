@@ -56,11 +56,12 @@ class Operator:
         namespaces: Sequence[str] = (),
         options: Sequence[str] = (),
         environ: Mapping[str, str] | None = None,
+        python: str = sys.executable,
     ) -> None:
         self.log = directory / "operator.log"
         self.allow_errors = False
         self._directory = directory
-        self._command = [sys.executable, "-I", "-S", "-c", DIE_WITH_PARENT, sys.executable]
+        self._command = [sys.executable, "-I", "-S", "-c", DIE_WITH_PARENT, python]
         self._command += ["-m", "pinecone_token_operator", "run", "--kubeconfig", str(kubeconfig)]
         self._command += ["--token-url", endpoint_url, "--ca-bundle", str(ca_bundle)]
         self._command += ["--health-address", "127.0.0.1:0"]

@@ -2,7 +2,7 @@
 
 import logging
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Any, Final, Protocol
@@ -16,9 +16,6 @@ from pinecone_token_operator.watch.request_gate import RequestGate
 
 Feed = Callable[[str | None, dict[str, Any]], object]
 """Takes an event's type (ADDED, MODIFIED, DELETED) and its object."""
-
-Predicate = Callable[[str | None, Mapping[str, Any]], bool]
-"""Returns whether to forward such an event."""
 
 # The gate has its own limits, and waits for as long as a namespace cannot be served.
 REQUEST_TIMEOUT: Final = timedelta(hours=1)
@@ -61,8 +58,7 @@ class KopfAdapter:
         resource: the kind to watch.
         namespaces: the namespaces to watch; none means all, or a cluster-scoped kind.
         gate: the middleware around kopf's requests.
-        feed: takes each event that passes the predicate.
-        predicate: called before `feed`, because most events are caused by our own writes.
+        feed: takes each event that the gate passes on.
         inactivity: how long a watch may receive no event before kopf reopens it.
         watch_seconds: after how many seconds the API server ends a watch and kopf reopens it.
     """
@@ -75,7 +71,6 @@ class KopfAdapter:
         *,
         gate: RequestGate,
         feed: Feed,
-        predicate: Predicate,
         inactivity: timedelta,
         watch_seconds: int,
     ) -> None:
@@ -84,7 +79,6 @@ class KopfAdapter:
         self._namespaces = namespaces
         self._gate = gate
         self._feed = feed
-        self._predicate = predicate
         self._inactivity = inactivity
         self._watch_seconds = watch_seconds
 
@@ -101,13 +95,7 @@ class KopfAdapter:
             async def log_in(**_: object) -> kopf.AiohttpSession:
                 return kopf.AiohttpSession(server=self._api.server, aiohttp_session=session)
 
-            # As a filter, because calling a handler costs kopf as much as the rest of an event.
-            def passes(event: kopf.RawEvent, **_: object) -> bool:
-                return self._predicate(event["type"], event["object"])
-
-            @kopf.on.event(
-                resource.group, resource.version, resource.plural, registry=registry, when=passes
-            )
+            @kopf.on.event(resource.group, resource.version, resource.plural, registry=registry)
             async def forward(event: kopf.RawEvent, **_: object) -> None:
                 self._feed(event["type"], dict(event["object"]))
 

@@ -23,7 +23,7 @@ from pinecone_token_operator.kube.paths import ApiResource
 from pinecone_token_operator.kube.responses import error_from_reply, parse_object, version_of_list
 from pinecone_token_operator.kube.transport_errors import api_errors
 from pinecone_token_operator.kube.versions import is_newer
-from pinecone_token_operator.watch.event_stream import EventStream
+from pinecone_token_operator.watch.event_stream import EventStream, Predicate
 from pinecone_token_operator.watch.health import Namespace
 
 REQUEST_TIMEOUT: Final = timedelta(seconds=30)
@@ -69,6 +69,7 @@ class RequestGate:
         established: called with a namespace whose watch works.
         failed: called with a namespace whose list or watch failed, and why.
         progress: called whenever the API server replies or sends something.
+        is_relevant: returns whether kopf needs an event.
         monotonic: seconds of a clock that never goes back.
         rng: jitters the delays.
 
@@ -85,6 +86,7 @@ class RequestGate:
         established: Callable[[Namespace], object],
         failed: Callable[[Namespace, ApiError], object],
         progress: Callable[[], object],
+        is_relevant: Predicate,
         monotonic: Callable[[], float],
         rng: random.Random,
     ) -> None:
@@ -95,6 +97,7 @@ class RequestGate:
         self._established = established
         self._failed = failed
         self._progress = progress
+        self._is_relevant = is_relevant
         self._monotonic = monotonic
         self._rng = rng
         self.session: aiohttp.ClientSession | None = None
@@ -182,6 +185,7 @@ class RequestGate:
             response.content,
             progress=self._progress,
             failed=lambda error: self._fail(collection, error),
+            is_relevant=self._is_relevant,
         )
         response.content = stream
 

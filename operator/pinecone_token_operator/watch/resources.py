@@ -20,9 +20,10 @@ from pinecone_token_operator.backoff import backoff
 from pinecone_token_operator.errors import ApiError
 from pinecone_token_operator.kube.paths import ApiResource
 from pinecone_token_operator.watch.discovery import find_problem
+from pinecone_token_operator.watch.event_stream import Predicate
 from pinecone_token_operator.watch.health import Namespace, WatchHealth
 from pinecone_token_operator.watch.isolated_loop import IsolatedLoop
-from pinecone_token_operator.watch.kopf_adapter import Feed, KopfAdapter, Predicate, WatchApi
+from pinecone_token_operator.watch.kopf_adapter import Feed, KopfAdapter, WatchApi
 from pinecone_token_operator.watch.request_gate import RequestGate
 
 INACTIVITY: Final = timedelta(seconds=70)
@@ -154,6 +155,7 @@ class ResourceWatch:
             established=lambda namespace: loop.call_soon_threadsafe(self._established, namespace),
             failed=lambda *failure: loop.call_soon_threadsafe(self._failed, *failure),
             progress=self._progress,
+            is_relevant=self._predicate,
             monotonic=self._monotonic,
             rng=self._rng,
         )
@@ -163,7 +165,6 @@ class ResourceWatch:
             self._namespaces,
             gate=gate,
             feed=lambda *event: loop.call_soon_threadsafe(self._take, *event),
-            predicate=self._predicate,
             inactivity=self._inactivity,
             watch_seconds=self._rng.randint(*WATCH_SECONDS),  # the server takes no fractions
         )

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import random
 import time
 from collections.abc import AsyncIterator, Callable
@@ -49,6 +50,7 @@ class World:
             established=self.established.append,
             failed=lambda *failure: self.failures.append(failure),
             progress=lambda: None,
+            is_relevant=lambda event_type, _: event_type != "MODIFIED",
             monotonic=time.monotonic,
             rng=random.Random(1),
         )
@@ -100,6 +102,19 @@ async def test_gate_reports_lists_and_lasting_watches(world: World) -> None:
     await asyncio.sleep(ESTABLISHED.total_seconds() * 1.2)
     assert world.established == ["good"]
     assert world.failures == []
+
+
+async def test_gate_passes_only_relevant_events_on(world: World) -> None:
+    events = [
+        {"type": event_type, "object": {"metadata": {"resourceVersion": version}}}
+        for event_type, version in (("ADDED", "101"), ("MODIFIED", "102"))
+    ]
+    lines = "".join(json.dumps(event) + "\n" for event in events)
+    world.answer = lambda request: web.Response(text=lines) if "watch" in request.query else None
+    passed = [json.loads(line) for line in (await world.watch(BAD)).splitlines()]
+    assert passed[0] == events[0]
+    assert [event["type"] for event in passed[1:]] == ["BOOKMARK"]
+    assert passed[1]["object"]["metadata"]["resourceVersion"] == "102"
 
 
 @pytest.mark.parametrize(

@@ -156,6 +156,25 @@ async def test_watch_forwards_changes_but_not_what_exists(
     assert getattr(record, "resource", None) == (space, "poison")
 
 
+async def test_watch_resumes_after_what_it_did_not_forward(
+    cluster: Cluster, kube: Kube, namespace: str, proxy: ApiProxy
+) -> None:
+    fed, line = Fed(), proxy.lines["operator"]
+    kubeconfig = proxy.kubeconfig("operator", cluster.token)
+    async with watching(kubeconfig, fed, namespace) as (watch, _):
+        await asyncio.wait_for(watch.begun.wait(), DEADLINE)
+        await asyncio.to_thread(kube.create_token, namespace, "new")
+        await fed.until(("ADDED", namespace, "new"))
+        before = watch.last_progress
+        created = await asyncio.to_thread(kube.create_token, namespace, "filtered")
+        await until(lambda: watch.last_progress > before, lambda: "nothing arrived")
+        watches = len(line.watched_from)
+        proxy.cut_watches("operator")
+        await until(lambda: len(line.watched_from) > watches, lambda: line.watched_from)
+    assert line.watched_from[-1] == created["metadata"]["resourceVersion"]
+    assert fed.events == [("ADDED", namespace, "new")]
+
+
 async def test_watch_needs_permissions_on_the_resource_only(
     cluster: Cluster,
     kube: Kube,
