@@ -241,15 +241,17 @@ class Known:
 
 @dataclass(slots=True)
 class State:
-    """One resource's state; only its reconciler changes it, and only by `apply`.
+    """One resource's state; only its reconciler changes it.
 
     Attributes:
-        known: what is known of the resource.
+        known: what is known of the resource; changed by `apply`.
         status: the status that the API server has.
+        unwritten: how many writes of the status have failed in a row.
     """
 
     known: Known
     status: Mapping[str, Any]
+    unwritten: int = 0
 
     @classmethod
     def of(cls, status: Mapping[str, Any], generation: int) -> "State":

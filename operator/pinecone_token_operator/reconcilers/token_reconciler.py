@@ -6,11 +6,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from pinecone_token_operator.api.conditions import Problem, Reason
 from pinecone_token_operator.api.group import Kind
 from pinecone_token_operator.api.moments import parse_moment
+from pinecone_token_operator.backoff import retry_delay
 from pinecone_token_operator.controller.index import Index
 from pinecone_token_operator.controller.reconciler import Object, Resource
 from pinecone_token_operator.env import Env
@@ -142,14 +143,16 @@ class TokenReconciler(ABC, Generic[R]):
         state.apply(known, self._uses.env.now())
         outcome = self._refresher.evaluate(assignment, known)
         self._uses.metrics.reconciled(_result(outcome))
-        if not await self._report(resource, assignment, outcome, state):
-            known = self._refresher.with_trouble(known, _STATUS_NOT_WRITTEN)
-            state.apply(known, self._uses.env.now())
-            outcome = self._refresher.evaluate(assignment, known)
+        wake_at = outcome.wake_at
+        if await self._report(resource, assignment, outcome, state):
+            state.unwritten = 0
+        else:
+            retry_at = self._retry_status_at(state)
+            wake_at = min(retry_at, wake_at) if wake_at else retry_at
         if not self._is_wanted(assignment):
             self._forget_gone(resource)
             return None
-        return outcome.wake_at
+        return wake_at
 
     async def reject(self, obj: Object, message: str) -> None:
         """Report that a resource cannot be used; see `Reconciler.reject`."""
@@ -257,10 +260,12 @@ class TokenReconciler(ABC, Generic[R]):
             return False
         return True
 
-
-_STATUS_NOT_WRITTEN: Final = Problem(
-    Reason.API_SERVER_ERROR, "the API server failed to store the status; retrying"
-)
+    def _retry_status_at(self, state: State) -> datetime:
+        """Count a failed write of the status, and return when to try again."""
+        env = self._uses.env
+        state.unwritten += 1
+        remaining = state.known.remaining(env.now())
+        return env.now() + retry_delay(state.unwritten, remaining, env.rng.random())
 
 
 def _result(outcome: Outcome) -> str:

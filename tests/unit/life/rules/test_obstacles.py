@@ -92,6 +92,18 @@ def test_token_is_refreshed_when_the_status_cannot_be_written(lab: Lab) -> None:
     assert lab.exchanges <= 8
 
 
+@pytest.mark.parametrize("outage", [HOUR, MINUTE])
+def test_status_is_retried_rarely_and_written_at_last(lab: Lab, outage: float) -> None:
+    lab.api.rights.revoked.add(Permission("patch", "pineconeaccesstokens/status"))
+    lab.create("a")
+    lab.run(outage)
+
+    assert len(lab.connection.requests) <= 20 + outage / MINUTE  # three an exchange among them
+    lab.api.rights.revoked.clear()
+    lab.run(6 * MINUTE)
+    assert lab.is_ready("a")
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 409, 422, 500])
 def test_refusal_that_quotes_the_secret_is_not_logged(lab: Lab, status: int) -> None:
     lab.api.admission.append(denying_webhook(status, quotes=True))
