@@ -50,7 +50,8 @@ chaos: .venv/.synced ## inject faults around the operator and check its promises
 	$(bin)/python -m tests.chaos
 
 .PHONY: fuzz
-fuzz: .venv/.synced ## fuzz the parsers and add crashing inputs to the corpus (FUZZ_SECONDS)
+fuzz: .venv/.synced ## try 1,000 random inputs of each property, then fuzz the parsers (FUZZ_SECONDS)
+	$(bin)/pytest -q -n $(TEST_WORKERS) -m hypothesis --hypothesis-profile=search tests/unit
 	$(bin)/python -m tests.fuzz
 
 .PHONY: e2e
