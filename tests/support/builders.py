@@ -11,8 +11,9 @@ from pinecone_token_operator.api.conditions import Problem, Reason
 from pinecone_token_operator.policies.input import Attempts, TargetInput, TokenInput, Wanted
 from pinecone_token_operator.reconcilers.access_token import assign
 from pinecone_token_operator.reconcilers.assignment import Assignment
+from pinecone_token_operator.reconcilers.known_target import KnownTarget
 from pinecone_token_operator.reconcilers.outcome import Outcome, evaluate
-from pinecone_token_operator.reconcilers.state import Known, KnownTarget
+from pinecone_token_operator.reconcilers.state import Known
 from pinecone_token_operator.targets.secret import TargetSpec, desire, secret_to_create
 from pinecone_token_operator.targets.stored_token import StoredToken
 from pinecone_token_operator.targets.target import Target, read_target, stored_token

@@ -13,8 +13,9 @@ from pinecone_token_operator.api.cluster_access_token import (
 from pinecone_token_operator.api.common import CreationPolicy, DeletionPolicy
 from pinecone_token_operator.api.conditions import Problem, Reason
 from pinecone_token_operator.reconcilers.assignment import Assignment, make_assignment
+from pinecone_token_operator.reconcilers.known_target import KnownTarget
 from pinecone_token_operator.reconcilers.outcome import Outcome, evaluate
-from pinecone_token_operator.reconcilers.state import Known, KnownTarget
+from pinecone_token_operator.reconcilers.state import Known
 from pinecone_token_operator.targets.secret import TargetSpec, desire, secret_to_create
 from pinecone_token_operator.targets.stored_token import StoredToken
 from pinecone_token_operator.targets.target import Owner, read_target

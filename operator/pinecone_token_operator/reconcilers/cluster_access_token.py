@@ -29,9 +29,10 @@ from pinecone_token_operator.reconcilers.cluster_status import (
 )
 from pinecone_token_operator.reconcilers.copies import count_copies
 from pinecone_token_operator.reconcilers.copy_removal import CopyRemoval, Leaving
+from pinecone_token_operator.reconcilers.known_target import KnownTarget
 from pinecone_token_operator.reconcilers.outcome import Outcome
 from pinecone_token_operator.reconcilers.refresh import MakeRefresher
-from pinecone_token_operator.reconcilers.state import KnownTarget, State
+from pinecone_token_operator.reconcilers.state import State
 from pinecone_token_operator.reconcilers.status import Status
 from pinecone_token_operator.reconcilers.token_reconciler import Collaborators, TokenReconciler
 from pinecone_token_operator.targets import names

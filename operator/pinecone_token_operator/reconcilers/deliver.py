@@ -12,16 +12,16 @@ from pinecone_token_operator.backoff import retry_delay
 from pinecone_token_operator.env import Env
 from pinecone_token_operator.errors import ApiError, WriteFailed
 from pinecone_token_operator.keys import SecretKey
-from pinecone_token_operator.policies.input import NO_FAILURES, TargetInput
+from pinecone_token_operator.policies.input import TargetInput
 from pinecone_token_operator.policies.target_chain import (
     TargetPlan,
-    is_deliverable,
     plan_target,
     repair_cause,
 )
 from pinecone_token_operator.reconcilers.assignment import Assignment
 from pinecone_token_operator.reconcilers.gather import CONCURRENT
-from pinecone_token_operator.reconcilers.state import UNREAD, Known, KnownTarget
+from pinecone_token_operator.reconcilers.known_target import UNREAD, KnownTarget
+from pinecone_token_operator.reconcilers.state import Known
 from pinecone_token_operator.targets.store import TargetStore
 from pinecone_token_operator.targets.stored_token import StoredToken
 
@@ -76,7 +76,7 @@ class DeliverStep:
             results = await self._write_several(assignment, known, plans)
         known = known.with_targets({key: written for key, (written, _) in results.items()})
         if token is not None:
-            known = self._after_delivery(assignment, known, token)
+            known = known.delivered_to(assignment, token, keep=self._keep, now=self._env.now())
         return known, {key: error for key, (_, error) in results.items() if error is not None}
 
     async def _write_several(
@@ -108,39 +108,11 @@ class DeliverStep:
                 group.create_task(write())
         return results
 
-    def _after_delivery(self, assignment: Assignment, known: Known, token: StoredToken) -> Known:
-        """Note that all targets hold the token that can, or which request it has served if some do.
-
-        A target that cannot be written gets the token from another one, once it can be.
-        """
-        lacking = [
-            spec
-            for spec in assignment.specs
-            if known.targets.get(spec.key, UNREAD).times != token.times
-        ]
-        if len(lacking) == len(assignment.specs):
-            return known
-        if any(is_deliverable(known.target_input(spec, assignment)) for spec in lacking):
-            return replace(known, handled_request=token.request or known.handled_request)
-        known = replace(
-            known,
-            pending=None,
-            cached=token,
-            delivered=token.times,
-            handled_request=token.request or known.handled_request,
-        )
-        return (
-            known
-            if known.cached_until(self._keep) > self._env.now()
-            else replace(known, cached=None)
-        )
-
     async def _write(
         self, assignment: Assignment, known: Known, given: TargetInput, plan: TargetPlan
     ) -> tuple[KnownTarget, ApiError | None]:
         spec = given.spec
         before = known.targets.get(spec.key, UNREAD)
-        left_out = ""
         logger.log(
             logging.INFO if len(assignment.specs) == 1 else logging.DEBUG,
             "Writing Secret %s: %s",
@@ -149,68 +121,34 @@ class DeliverStep:
             extra={"resource": assignment.ref},
         )
         try:
-            if plan.write is None:
-                after = before
-            else:
+            if plan.write is not None:
                 delivery = await self._store.deliver(spec, given.target, plan.write)
-                if delivery.altered:
-                    problem = Problem(Reason.TARGET_ALTERED, delivery.altered)
-                    after = replace(before, target=delivery.target, times=None).uncertain()
-                    return self._delivery_failed(assignment, after, given, problem), None
-                after = replace(
-                    before,
-                    target=delivery.target,
-                    stored=plan.write,
-                    times=plan.write.times,
-                    had_token=True,
-                    attempts=NO_FAILURES,
-                    repairs=NO_FAILURES,
-                    delivered=plan.write.times,
-                    spec=spec,
-                    missing=False,
-                )
-                left_out = delivery.left_out
+            elif given.target is not None:
+                delivery = await self._store.set_ownership(spec, given.target)
+            else:
+                raise AssertionError("nobody owns a target that does not exist")
         except WriteFailed as failure:
-            return self._write_failed(assignment, before, given, failure), None
+            problem = Problem(Reason.TARGET_NOT_WRITABLE, str(failure))
+            # What the API server failed to write may have been stored.
+            return self._delivery_failed(assignment, before.uncertain(), given, problem), None
         except ApiError as error:
             return before.uncertain(), error
-        after, refused, failed = await self._with_ownership(after, given)
-        if failed is not None:
-            return after, failed
-        if left_out or refused:
-            message = "; ".join(one for one in (left_out, refused) if one)
-            return self._incomplete(assignment, after, given, message), None
+        if delivery.altered:
+            problem = Problem(Reason.TARGET_ALTERED, delivery.altered)
+            after = replace(before, target=delivery.target, times=None).uncertain()
+            return self._delivery_failed(assignment, after, given, problem), None
+        after = before.written(spec, delivery, plan.write)
+        if delivery.error is not None:
+            return after.uncertain(), delivery.error
+        if delivery.left_out:
+            return self._incomplete(assignment, after, given, delivery.left_out), None
         if plan.contested:
             # Only what was stored: what is refused backs off by itself.
             cause = repair_cause(given)
             if before.spec not in (None, spec):
                 cause = replace(cause, is_fight=False)
             after = replace(after, damping=after.damping.after(self._env.now(), cause))
-        return replace(after, repairs=NO_FAILURES), None
-
-    async def _with_ownership(
-        self, known: KnownTarget, given: TargetInput
-    ) -> tuple[KnownTarget, str, ApiError | None]:
-        """Set who deletes the token: apart from it, so that a refusal does not hold it up.
-
-        Also return what was refused, and why the target is not as it had been read.
-        """
-        if known.target is None:
-            return known, "", None
-        try:
-            delivery = await self._store.set_ownership(given.spec, known.target)
-        except WriteFailed as failure:
-            return known, str(failure), None
-        except ApiError as error:
-            return known.uncertain(), "", error
-        return replace(known, target=delivery.target), delivery.left_out, None
-
-    def _write_failed(
-        self, assignment: Assignment, known: KnownTarget, given: TargetInput, failure: WriteFailed
-    ) -> KnownTarget:
-        problem = Problem(Reason.TARGET_NOT_WRITABLE, str(failure))
-        # What the API server failed to write may have been stored.
-        return self._delivery_failed(assignment, known.uncertain(), given, problem)
+        return after, None
 
     def _delivery_failed(
         self, assignment: Assignment, known: KnownTarget, given: TargetInput, problem: Problem

@@ -15,7 +15,8 @@ from pinecone_token_operator.kube import secret_types
 from pinecone_token_operator.kube.interfaces import Requests
 from pinecone_token_operator.kube.paths import SECRETS
 from pinecone_token_operator.reconcilers.assignment import Assignment
-from pinecone_token_operator.reconcilers.state import UNREAD, Known, KnownTarget
+from pinecone_token_operator.reconcilers.known_target import UNREAD, KnownTarget
+from pinecone_token_operator.reconcilers.state import Known
 from pinecone_token_operator.targets.secret_store import Versions
 from pinecone_token_operator.targets.store import TargetStore
 from pinecone_token_operator.targets.stored_token import StoredToken

@@ -16,8 +16,9 @@ from pinecone_token_operator.reconcilers.assignment import Assignment
 from pinecone_token_operator.reconcilers.deliver import DeliverStep
 from pinecone_token_operator.reconcilers.gather import Gatherer, read_problem
 from pinecone_token_operator.reconcilers.issue import IssueStep
+from pinecone_token_operator.reconcilers.known_target import UNREAD
 from pinecone_token_operator.reconcilers.outcome import Outcome, evaluate
-from pinecone_token_operator.reconcilers.state import UNREAD, Known
+from pinecone_token_operator.reconcilers.state import Known
 
 # Another writer wrote between our read and our write; it is read again, but not forever.
 _TRIES: Final = 4
@@ -142,7 +143,7 @@ class Refresher:
 
     def _with_trouble(self, known: Known, error: ApiError | None) -> Known:
         if error is None:
-            return replace(known, trouble=NO_FAILURES)
+            return replace(known, trouble=NO_FAILURES) if known.trouble.failures else known
         if error.forbidden:
             problem = Problem(
                 Reason.ACCESS_DENIED,

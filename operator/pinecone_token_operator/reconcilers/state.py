@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
 from pinecone_token_operator.api.conditions import REFRESHED, Problem, Reason
 from pinecone_token_operator.api.moments import parse_moment
@@ -19,69 +19,11 @@ from pinecone_token_operator.policies.input import (
 from pinecone_token_operator.policies.target_chain import is_deliverable
 from pinecone_token_operator.policies.token_chain import is_reverted
 from pinecone_token_operator.reconcilers.assignment import Assignment
+from pinecone_token_operator.reconcilers.known_target import UNREAD, KnownTarget
 from pinecone_token_operator.targets.secret import TargetSpec
 from pinecone_token_operator.targets.stored_token import StoredToken, TokenTimes
-from pinecone_token_operator.targets.target import Target
 
 _NO_CREDENTIALS = Problem(Reason.API_SERVER_ERROR, "the credentials were not read yet")
-
-
-@dataclass(frozen=True, slots=True)
-class KnownTarget:
-    """What is known of one target.
-
-    Attributes:
-        target: as it was read or written last; its data during a reconcile only.
-        stored: the intact token in it; during a reconcile only.
-        times: the times of the intact token in it.
-        had_token: whether it held one before.
-        unreadable: why it could not be read, if it could not.
-        attempts: which deliveries of a token failed lately.
-        repairs: which repairs of anything else failed lately.
-        damping: repairs that another writer caused.
-        delivered: the times of the token that was written to it last.
-        spec: what was wanted when it was written last; None if that is unknown.
-        missing: whether it can be created without a read, because no version of it is known.
-        read_at: when to read it again after a failed request; until then it is left alone. Only of
-            one target among several.
-    """
-
-    target: Target | None = None
-    stored: StoredToken | None = None
-    times: TokenTimes | None = None
-    had_token: bool = False
-    unreadable: Problem | None = None
-    attempts: Attempts = NO_FAILURES
-    repairs: Attempts = NO_FAILURES
-    damping: Damping = UNDAMPED
-    delivered: TokenTimes | None = None
-    spec: TargetSpec | None = None
-    missing: bool = False
-    read_at: datetime | None = None
-
-    def settled(self, now: datetime, *, keep: bool) -> "KnownTarget":
-        """Return what may be kept in memory, without any secret.
-
-        Args:
-            now: the time.
-            keep: whether the metadata is kept; else the target is read again next time.
-        """
-        held_until = self.damping.held_until
-        # A repair that is still to be made needs the data, which is read again then and not kept.
-        pending = self.attempts.problem or self.repairs.problem or (held_until and held_until > now)
-        if not keep or pending:
-            return self.uncertain()
-        if self.stored is None and (self.target is None or self.target.data is None):
-            return self  # it was not touched: most of many targets are not
-        return replace(self, target=self.target and self.target.without_data(), stored=None)
-
-    def uncertain(self) -> "KnownTarget":
-        """Return the same where the target has to be read again before its next use."""
-        return replace(self, target=self.target and self.target.stale(), stored=None, missing=False)
-
-
-UNREAD: Final = KnownTarget()
-"""What is known of a target that was never read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +88,32 @@ class Known:
     def with_targets(self, targets: Mapping[SecretKey, KnownTarget]) -> "Known":
         """Return the same with another knowledge of some targets."""
         return replace(self, targets={**self.targets, **targets})
+
+    def delivered_to(
+        self, assignment: Assignment, token: StoredToken, *, keep: timedelta, now: datetime
+    ) -> "Known":
+        """Return the same after a token was written to the targets.
+
+        A target that cannot be written gets the token from another one, once it can be. If others
+        are still to be written, only the request that the token has served is noted.
+
+        Args:
+            assignment: what the resource requests.
+            token: the token.
+            keep: how long after its issue it is kept in memory.
+            now: the time.
+        """
+        times = token.times
+        lacking = [
+            spec for spec in assignment.specs if self.targets.get(spec.key, UNREAD).times != times
+        ]
+        if len(lacking) == len(assignment.specs):
+            return self
+        handled = token.request or self.handled_request
+        if any(is_deliverable(self.target_input(spec, assignment)) for spec in lacking):
+            return replace(self, handled_request=handled)
+        known = replace(self, pending=None, cached=token, delivered=times, handled_request=handled)
+        return known if known.cached_until(keep) > now else replace(known, cached=None)
 
     def remaining(self, now: datetime) -> timedelta:
         """Return the remaining lifetime of the current token; zero or less without a valid one."""

@@ -1,6 +1,7 @@
 """Stores tokens in Secrets."""
 
 from collections.abc import Hashable
+from dataclasses import replace
 from typing import Any, Protocol
 
 from pinecone_token_operator.errors import ApiError, WriteFailed
@@ -72,8 +73,21 @@ class SecretStore:
     ) -> Delivery:
         """Store a token; see `TargetStore.deliver`.
 
-        Where admission refuses the whole, the token is written without what may be refused.
+        Where admission refuses the whole, the token is written without what may be refused. Who
+        deletes it is set apart from it, so that a refusal does not hold it up.
         """
+        delivery = await self._deliver_token(spec, target, token)
+        if delivery.altered:
+            return delivery
+        return await self._set_ownership(spec, delivery)
+
+    async def set_ownership(self, spec: TargetSpec, target: Target) -> Delivery:
+        """Set who deletes the token with its resource; see `TargetStore.set_ownership`."""
+        return await self._set_ownership(spec, Delivery(target))
+
+    async def _deliver_token(
+        self, spec: TargetSpec, target: Target | None, token: StoredToken
+    ) -> Delivery:
         desired = desire(spec, token)
         try:
             stored = await self._write(spec, target, desired)
@@ -112,20 +126,27 @@ class SecretStore:
         created = not left_out and spec.owner_reference is not None
         return _verified(spec, stored, desired, "; ".join(left_out) or ("" if created else refusal))
 
-    async def set_ownership(self, spec: TargetSpec, target: Target) -> Delivery:
-        """Set who deletes the token with its resource; see `TargetStore.set_ownership`."""
-        patch = ownership_patch(target, spec)
+    async def _set_ownership(self, spec: TargetSpec, before: Delivery) -> Delivery:
+        patch = ownership_patch(before.target, spec)
         if patch is None:
-            return Delivery(target)
+            return before
         what = "" if spec.merges else "owner reference"
-        stored = await self._patch(spec, target, patch, what)
-        if not ownership_differs(stored, spec):
-            return Delivery(stored)
-        explanation = (
-            f"admission changed Secret {'/'.join(spec.key)}: {what or 'deletion policy'} differs "
-            "from what was written; exempt this Secret from the admission policy or webhook"
-        )
-        return Delivery(stored, left_out=explanation)
+        stored, refused = before.target, ""
+        try:
+            stored = await self._patch(spec, before.target, patch, what)
+        except WriteFailed as failure:
+            refused = str(failure)
+        except ApiError as error:
+            return replace(before, error=error)
+        else:
+            if ownership_differs(stored, spec):
+                refused = (
+                    f"admission changed Secret {'/'.join(spec.key)}: {what or 'deletion policy'} "
+                    "differs from what was written; exempt this Secret from the admission policy "
+                    "or webhook"
+                )
+        left_out = "; ".join(one for one in (before.left_out, refused) if one)
+        return Delivery(stored, left_out=left_out)
 
     async def _write(
         self,

@@ -4,6 +4,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Protocol
 
+from pinecone_token_operator.errors import ApiError
 from pinecone_token_operator.keys import SecretKey
 from pinecone_token_operator.targets.secret import TargetSpec
 from pinecone_token_operator.targets.stored_token import StoredToken
@@ -18,11 +19,14 @@ class Delivery:
         target: what is stored now, as the reply says.
         altered: why the token that is stored is not the one that was written; empty if it is.
         left_out: why other parts were left out or changed; empty if they were not.
+        error: why it is unknown whether all parts were written: the target is not as it was read,
+            or there was no reply. The token was written before.
     """
 
     target: Target
     altered: str = ""
     left_out: str = ""
+    error: ApiError | None = None
 
 
 class TargetStore(Protocol):
@@ -47,7 +51,7 @@ class TargetStore(Protocol):
     async def deliver(
         self, spec: TargetSpec, target: Target | None, token: StoredToken
     ) -> Delivery:
-        """Store a token, and compare what was stored with what was written.
+        """Store a token, compare what was stored with what was written, and set the ownership.
 
         Raises:
             WriteFailed: the write was refused or failed; the message says why and what to do.
@@ -58,8 +62,6 @@ class TargetStore(Protocol):
     async def set_ownership(self, spec: TargetSpec, target: Target) -> Delivery:
         """Set who deletes the token with its resource; see `secret.ownership_patch`.
 
-        Raises:
-            WriteFailed: as for `deliver`.
-            ApiError: as for `deliver`.
+        What is refused is left out: nothing is raised.
         """
         ...

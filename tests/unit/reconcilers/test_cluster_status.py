@@ -14,7 +14,7 @@ from pinecone_token_operator.reconcilers.cluster_status import (
     compute_cluster_status,
 )
 from pinecone_token_operator.reconcilers.copies import count_copies
-from pinecone_token_operator.reconcilers.state import Known, KnownTarget
+from pinecone_token_operator.reconcilers.known_target import KnownTarget
 from tests.support.builders import NOON, after
 from tests.support.copies import (
     make_cluster_resource,
@@ -45,7 +45,7 @@ def status_of(
 ) -> dict[str, Any]:
     resource = SUSPENDED if suspended else make_cluster_resource()
     assignment = make_copies_assignment(namespaces, resource, rivals)
-    known: Known = make_copies_known(assignment, changed, **fields)
+    known = make_copies_known(assignment, changed, **fields)
     outcome = make_copies_outcome(assignment, known, now)
     copies = count_copies(outcome, {}, now)
     return compute_cluster_status(outcome, copies, assignment.wanted, previous or {}, now)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pinecone_token_operator.api.conditions import Problem, Reason
 from pinecone_token_operator.policies.input import Attempts
 from pinecone_token_operator.reconcilers.copies import MAX_LISTED, Copies, count_copies
-from pinecone_token_operator.reconcilers.state import KnownTarget
+from pinecone_token_operator.reconcilers.known_target import KnownTarget
 from tests.support.builders import NOON, after, make_token
 from tests.support.copies import (
     BLOCKED,

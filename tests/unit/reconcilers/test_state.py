@@ -11,7 +11,8 @@ from pinecone_token_operator.policies.contention import Damping
 from pinecone_token_operator.policies.input import Attempts
 from pinecone_token_operator.policies.ownership import find_obstacle
 from pinecone_token_operator.policies.token_chain import plan_token
-from pinecone_token_operator.reconcilers.state import Known, KnownTarget, State
+from pinecone_token_operator.reconcilers.known_target import KnownTarget
+from pinecone_token_operator.reconcilers.state import Known, State
 from pinecone_token_operator.reconcilers.status import compute_status
 from pinecone_token_operator.targets import names
 from tests.support.builders import (

@@ -10,7 +10,8 @@ from pinecone_token_operator.api.access_token import PineconeAccessToken
 from pinecone_token_operator.api.conditions import Problem, Reason
 from pinecone_token_operator.policies.contention import Damping
 from pinecone_token_operator.policies.input import Attempts
-from pinecone_token_operator.reconcilers.state import Known, KnownTarget
+from pinecone_token_operator.reconcilers.known_target import KnownTarget
+from pinecone_token_operator.reconcilers.state import Known
 from pinecone_token_operator.reconcilers.status import (
     compute_status,
     invalid_status,
