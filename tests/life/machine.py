@@ -38,6 +38,8 @@ TAMPERING: dict[str, Mapping[str, Any]] = {
     "a later expiry": {"metadata": {"annotations": {documented.EXPIRES_AT: FAR_FUTURE}}},
     "a later refresh": {"metadata": {"annotations": {documented.REFRESH_AT: FAR_FUTURE}}},
     "another checksum": {"metadata": {"annotations": {documented.CHECKSUM: 32 * "0"}}},
+    "another source": {"metadata": {"annotations": {documented.CREDENTIALS_SOURCE: 32 * "0"}}},
+    "no source": {"metadata": {"annotations": {documented.CREDENTIALS_SOURCE: None}}},
     "other credentials": {"metadata": {"annotations": {documented.CREDENTIALS: 32 * "0"}}},
     "an invalid refresh time": {"metadata": {"annotations": {documented.REFRESH_AT: "soon"}}},
     "invalid managed names": {"metadata": {"annotations": {documented.MANAGED: "[[["}}},
@@ -235,6 +237,17 @@ class Simulation(RuleBasedStateMachine):
     @rule()
     def restart(self) -> None:
         self.world.crash()
+
+    @rule(account=accounts, secret=st.sampled_from([*GOOD_SECRETS, BAD_SECRET, None]))
+    def change_credentials_while_none_runs(self, account: str, secret: str | None) -> None:
+        def change() -> None:
+            if secret is None:
+                self.world.delete_secret(account)
+            else:
+                data = {"client_id": account, "client_secret": secret}
+                self.world.put_credentials(account, data)
+
+        self.world.crash(change)
 
     @rule(passing=seconds)
     def wait(self, passing: int) -> None:

@@ -17,7 +17,7 @@ The promise that it judges:
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from tests.life.endpoint import GOOD_SECRETS, Account, Asker, Endpoint, Issue
@@ -64,12 +64,17 @@ class Oracle:
         self._attempts: dict[str, tuple[datetime, Account]] = {}
         self._sealed: dict[tuple[str, str], Mapping[str, str]] = {}  # by resource UID and token
         self._changed_at: dict[str, datetime] = {}  # of Secrets, by path
+        self._reconfigured_at = datetime.min.replace(tzinfo=UTC)
 
     # What it notes
 
     def others_acted(self) -> None:
         """Note that someone else did something: whatever was tried may be tried again."""
         self._attempts.clear()
+
+    def reconfigured(self) -> None:
+        """Note that earlier tokens are not what the operator's new settings ask for."""
+        self._reconfigured_at = self._now()
 
     def memory_lost(self) -> None:
         """Note that the operator's process was restarted."""
@@ -118,7 +123,8 @@ class Oracle:
         target = self.target(resource)
         assert target is not None
         is_due = now >= self._due(resource, target)
-        if issue.account == account and not is_due and not _is_requested(resource, target):
+        is_right = issue.account == account and issue.at >= self._reconfigured_at
+        if is_right and not is_due and not _is_requested(resource, target):
             yield f"{asker} requests a token without a reason"
 
     def untruths(self, resource: Resource) -> Iterator[str]:

@@ -40,8 +40,6 @@ from tests.support.documented import KIND
 
 LOGGER: Final = "pinecone_token_operator"
 RESYNC: Final = timedelta(minutes=10)
-_AUDIENCE: Final = "audience"
-_TOKEN_URL: Final = "https://token-endpoint/"
 _WORKERS: Final = 3
 # How long the manager waits for the Secrets before it starts to work.
 _SECRETS_FIRST: Final = timedelta(seconds=10)
@@ -57,6 +55,8 @@ class Process:
         connection: to the API server.
         endpoint: the token endpoint.
         namespaces: those that it serves.
+        audience: the audience of tokens.
+        token_url: the token endpoint's address.
         now: the clock.
         monotonic: seconds of the same clock.
         record: called with the message of each Event.
@@ -72,6 +72,8 @@ class Process:
         endpoint: Endpoint,
         namespaces: Sequence[str],
         *,
+        audience: str,
+        token_url: str,
         now: Callable[[], datetime],
         monotonic: Callable[[], float],
         record: Callable[[str], None],
@@ -84,7 +86,7 @@ class Process:
             writable=api,
             endpoint=_TokenEndpoint(endpoint, now),
             record=lambda _ref, _uid, transition: record(transition.message),
-            audience=Audience(_AUDIENCE, _TOKEN_URL),
+            audience=Audience(audience, token_url),
             namespaces=list(namespaces),
             shard=Shard(),
             keep_tokens=timedelta(),

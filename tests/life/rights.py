@@ -18,17 +18,20 @@ class Permission:
         verb: such as get, list, watch, create or patch.
         resource: plural, with a subresource if any, such as `pineconeaccesstokens/status`.
         namespace: where.
+        name: of the object.
     """
 
     verb: str = ANY
     resource: str = ANY
     namespace: str = ANY
+    name: str = ANY
 
     def covers(self, verb: str, target: Target) -> bool:
         return (
             self.verb in (verb, ANY)
             and self.resource in (target.resource, ANY)
             and self.namespace in (target.namespace, ANY)
+            and self.name in (target.name, ANY)
         )
 
 

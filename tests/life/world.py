@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 
@@ -40,6 +40,8 @@ class World:
         api: the cluster.
         connection: the operator's connection to it.
         endpoint: the token endpoint.
+        audience: of tokens, as the next process is told.
+        token_url: the token endpoint's address, as the next process is told.
         oracle: judges.
         process: the operator.
         violations: what the operator must not do but did.
@@ -64,6 +66,7 @@ class World:
         self.connection = Connection(self.api, self._received)
         self._moment = -1.0
         self._at_once = 0
+        self.audience, self.token_url = "audience", "https://token-endpoint/"
         self.endpoint = Endpoint(self.now, self._asked, self._gave)
         self.oracle = Oracle(self.api, self.endpoint, self.now, self.namespaces)
         self.events_lost = False
@@ -144,6 +147,12 @@ class World:
         moment = f"{self.now() + after:%Y-%m-%dT%H:%M:%SZ}"
         self.patch_resource(name, {"metadata": {"annotations": {REFRESH_REQUESTED_AT: moment}}})
 
+    def configure(self, *, audience: str | None = None, token_url: str | None = None) -> None:
+        """Change the operator's settings; they take effect when its process starts again."""
+        self.oracle.reconfigured()
+        self.audience = audience or self.audience
+        self.token_url = token_url or self.token_url
+
     def delete_resource(self, name: str, namespace: str = NAMESPACE) -> None:
         self.ask("DELETE", f"{tokens_path(namespace)}/{name}")
 
@@ -192,11 +201,16 @@ class World:
 
     # The process
 
-    def crash(self) -> None:
-        """Kill the process and start it again."""
+    def crash(self, meanwhile: Callable[[], object] = lambda: None) -> None:
+        """Kill the process and start it again.
+
+        Args:
+            meanwhile: what happens while no process runs.
+        """
         self.disturbed_at = self.now()
         self._stop()
         self.oracle.memory_lost()
+        meanwhile()
         self._start()
 
     def close(self) -> None:
@@ -212,6 +226,8 @@ class World:
             self.connection,
             self.endpoint,
             self.namespaces,
+            audience=self.audience,
+            token_url=self.token_url,
             now=self.now,
             monotonic=self.loop.time,
             record=self._record,

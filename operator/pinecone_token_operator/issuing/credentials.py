@@ -4,12 +4,15 @@ import base64
 import binascii
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from pinecone_token_operator.errors import CredentialsInvalid
 
-_FINGERPRINT_DIGITS = 32
+_DIGITS: Final = 32
+# To be raised when the same Secret starts to give another fingerprint.
+_FORMAT: Final = "1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +48,29 @@ def fingerprint(credentials: Credentials, uid: str, audience: str, token_url: st
 
     Keyed by the resource's UID, so that equal credentials can't be recognized across resources.
     """
+    return _digest(uid, (credentials.client_id, credentials.client_secret, audience, token_url))
+
+
+def fingerprint_source(fingerprint: str, uid: str, source: Iterable[str]) -> str:
+    """Return 32 hex digits that say from what a fingerprint was computed.
+
+    Only that very fingerprint, resource and source have them. They contain no secret beyond the
+    fingerprint.
+
+    Args:
+        fingerprint: the fingerprint.
+        uid: the resource's UID.
+        source: everything that the fingerprint depends on, with the UID and the resourceVersion of
+            the Secret in place of its data.
+    """
+    return _digest(uid, (_FORMAT, fingerprint, *source))
+
+
+def _digest(uid: str, parts: Iterable[str]) -> str:
     # A length before each part keeps ("ab", "c") apart from ("a", "bc").
-    parts = [
-        part.encode()
-        for part in (credentials.client_id, credentials.client_secret, audience, token_url)
-    ]
-    message = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
-    return hmac.new(uid.encode(), message, hashlib.sha256).hexdigest()[:_FINGERPRINT_DIGITS]
+    encoded = [part.encode() for part in parts]
+    message = b"".join(len(part).to_bytes(8, "big") + part for part in encoded)
+    return hmac.new(uid.encode(), message, hashlib.sha256).hexdigest()[:_DIGITS]
 
 
 def _parse_key(data: Mapping[str, str], key: str) -> str:

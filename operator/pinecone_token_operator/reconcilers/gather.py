@@ -9,7 +9,12 @@ from typing import Any, Final
 from pinecone_token_operator.api.conditions import Problem, Reason
 from pinecone_token_operator.env import Env
 from pinecone_token_operator.errors import ApiError, CredentialsInvalid
-from pinecone_token_operator.issuing.credentials import Credentials, fingerprint, read_credentials
+from pinecone_token_operator.issuing.credentials import (
+    Credentials,
+    fingerprint,
+    fingerprint_source,
+    read_credentials,
+)
 from pinecone_token_operator.keys import SecretKey
 from pinecone_token_operator.kube import secret_types
 from pinecone_token_operator.kube.interfaces import Requests
@@ -46,12 +51,14 @@ class Reading:
     Attributes:
         known: the same knowledge with what was found.
         credentials: the credentials; None if they are unusable or were not read.
+        source: what `fingerprint_source` says of their fingerprint; empty without credentials.
         error: why the credentials could not be read, if they could not.
         failed: the targets that could not be read, and why.
     """
 
     known: Known
     credentials: Credentials | None = None
+    source: str = ""
     error: ApiError | None = None
     failed: Mapping[SecretKey, ApiError] = field(default_factory=dict)
 
@@ -59,7 +66,8 @@ class Reading:
 class Gatherer:
     """Reads credentials and targets.
 
-    A Secret whose resourceVersion is the one that was read or written last is not read again.
+    A Secret whose resourceVersion is the one that was read or written last is not read again. Nor
+    are credentials of which a target says that its token was issued for that very version.
 
     Args:
         api: the API server.
@@ -105,7 +113,8 @@ class Gatherer:
         if stale:
             reading = await self._read_targets(assignment, known, stale)
         if not self._has_current_credentials(assignment, known):
-            read = await self.read_credentials(assignment, reading.known)
+            noted = self._with_noted_credentials(assignment, reading.known)
+            read = noted or await self.read_credentials(assignment, reading.known)
             reading = replace(read, failed=reading.failed)
         if reading.known.lagging(assignment, now):
             source = await self._find_source(assignment, reading.known)
@@ -138,7 +147,7 @@ class Gatherer:
     async def read_credentials(self, assignment: Assignment, known: Known) -> Reading:
         """Read the credentials."""
         namespace, name = key = assignment.credentials_key
-        error, version, credentials, writer = None, None, None, ""
+        error, version, credentials, writer, source = None, None, None, "", ""
         found: str | Problem
         try:
             secret = await self._api.request("GET", SECRETS.item(namespace, name))
@@ -164,6 +173,7 @@ class Gatherer:
             found = fingerprint(
                 credentials, assignment.uid, self._audience.audience, self._audience.token_url
             )
+            source = self._source(assignment, found, metadata["uid"], version)
         unusable_since = None
         if isinstance(found, Problem):
             unusable_since = known.unusable_since or self._env.now()
@@ -174,7 +184,42 @@ class Gatherer:
             credentials_writer=writer or known.credentials_writer,
             unusable_since=unusable_since,
         )
-        return Reading(known, credentials, error)
+        return Reading(known, credentials, source, error)
+
+    def _with_noted_credentials(self, assignment: Assignment, known: Known) -> Reading | None:
+        """Return the knowledge with the fingerprint that a target has of the current credentials.
+
+        None if no target has it, so that the credentials have to be read. Whoever may write the
+        target may make this say anything, as the fingerprint itself: the next refresh, which always
+        reads the credentials, corrects it.
+        """
+        identity, times = self._versions.identity(assignment.credentials_key), known.times
+        # What could not be read or used is read again, however much time that takes.
+        if identity is None or times is None or known.unusable_since is not None:
+            return None
+        source = self._source(assignment, times.credentials, *identity)
+        if not any(
+            one.times == times and one.target and one.target.credentials_source == source
+            for one in known.targets.values()
+        ):
+            return None
+        _, version = identity
+        return Reading(replace(known, credentials=times.credentials, credentials_version=version))
+
+    def _source(self, assignment: Assignment, found: str, uid: str, version: str) -> str:
+        """Return what `fingerprint_source` says of a fingerprint of one version of a Secret."""
+        return fingerprint_source(
+            found,
+            assignment.uid,
+            (
+                uid,
+                version,
+                assignment.client_id_key,
+                assignment.client_secret_key,
+                self._audience.audience,
+                self._audience.token_url,
+            ),
+        )
 
     def _is_stale(self, known: Known, key: SecretKey, now: datetime) -> bool:
         one = known.targets.get(key, UNREAD)

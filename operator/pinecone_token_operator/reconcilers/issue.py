@@ -56,15 +56,14 @@ class IssueStep:
             late = self._env.now() - plan.scheduled_at
             self._observe_lateness(max(0.0, late.total_seconds()))
         known = reading.known.without_new_token()
-        credentials = reading.credentials
-        if credentials is None:
+        read = reading
+        if reading.credentials is None:
             read = await self._gatherer.read_credentials(assignment, known)
-            known, credentials = read.known, read.credentials
-            if credentials is None:
-                return self._credentials_failed(assignment, known)
-        remaining = known.remaining(self._env.now())
+            known = read.known
+        if read.credentials is None:
+            return self._credentials_failed(assignment, known)
         try:
-            known = await self._request(assignment, known, credentials, remaining)
+            known = await self._request(assignment, known, read.credentials, read.source)
         except ExchangeError as error:
             return self._issue_failed(assignment, known, error)
         if plan.contested:
@@ -78,8 +77,9 @@ class IssueStep:
         assignment: Assignment,
         known: Known,
         credentials: Credentials,
-        remaining: timedelta,
+        source: str,
     ) -> Known:
+        remaining = known.remaining(self._env.now())
         token = await self._issuer.issue(credentials, remaining, assignment.ref)
         times = token.requested_at, token.expires_at, assignment.wanted.refresh_before
         pending = StoredToken(
@@ -90,6 +90,7 @@ class IssueStep:
             refresh_at=refresh_at(*times, self._env.rng.random()),
             credentials=str(known.credentials),
             request=assignment.wanted.request,
+            source=source,
         )
         return replace(known, pending=pending, attempts=NO_FAILURES)
 

@@ -19,6 +19,11 @@ REFRESH_AT: Final = f"{PREFIX}refresh-at"
 REFRESHED_AT: Final = f"{PREFIX}refreshed-at"
 CREDENTIALS: Final = f"{PREFIX}credentials"
 """An annotation: the fingerprint of the credentials that the token was issued for."""
+CREDENTIALS_SOURCE: Final = f"{PREFIX}credentials-source"
+"""An annotation: from which version of the credentials Secret that fingerprint was computed.
+
+It saves a read after a restart, and is never the reason for a write: without it, or with another
+value, the credentials are read."""
 CHECKSUM: Final = f"{PREFIX}checksum"
 """An annotation: detects an accidental change of the token or its times."""
 LEGACY_CHECKSUM: Final = f"{PREFIX}data"

@@ -5,7 +5,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Any
+from typing import Any, Final
 
 from pinecone_token_operator.api.common import CreationPolicy, DeletionPolicy, Template
 from pinecone_token_operator.api.group import GROUP
@@ -17,6 +17,9 @@ from pinecone_token_operator.targets.target import Owner, Target
 
 Patch = dict[str, Any]
 """A JSON merge patch (RFC 7396)."""
+
+# What not every token has: it must not stay from an earlier one.
+_OPTIONAL: Final = (names.REFRESH_REQUEST, names.CREDENTIALS_SOURCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +196,7 @@ def content_patch(target: Target, desired: Desired, *, prune: bool = True) -> Pa
     managed = target.managed if prune else {}
     data = _changes(target.data, desired.data, managed.get("data", ()))
     labels = _changes(target.labels, desired.labels, managed.get("labels", ()))
-    ours = (*managed.get("annotations", ()), *((names.REFRESH_REQUEST,) if prune else ()))
+    ours = (*managed.get("annotations", ()), *(_OPTIONAL if prune else ()))
     annotations = _changes(target.annotations, desired.annotations, ours)
     if target.is_legacy:
         # Not yet written by this version: no reason to write it before its time.
@@ -202,7 +205,7 @@ def content_patch(target: Target, desired: Desired, *, prune: bool = True) -> Pa
         if intact and not data and not labels and annotations.keys() <= new:
             return None
         annotations[names.LEGACY_CHECKSUM] = None
-    if not data and not labels and not annotations:
+    if not data and not labels and annotations.keys() <= {names.CREDENTIALS_SOURCE}:
         return None
     for name, value in desired.defaults.items():
         if annotations.get(name, target.annotations.get(name)) is None:
@@ -287,7 +290,8 @@ def _token_annotations(spec: TargetSpec, token: StoredToken) -> dict[str, str]:
         names.CREDENTIALS: token.credentials,
         names.CHECKSUM: checksum(token, spec.owner.uid),
     }
-    return annotations | ({names.REFRESH_REQUEST: token.request} if token.request else {})
+    optional = {names.REFRESH_REQUEST: token.request, names.CREDENTIALS_SOURCE: token.source}
+    return annotations | {name: value for name, value in optional.items() if value}
 
 
 def _preconditions(target: Target) -> dict[str, Any]:

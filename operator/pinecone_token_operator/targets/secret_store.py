@@ -35,6 +35,10 @@ class Versions(Protocol):
         """Return a Secret's resourceVersion as last seen; None if it is not there."""
         ...
 
+    def identity(self, key: SecretKey) -> tuple[str, str] | None:
+        """Return a Secret's UID and resourceVersion as last seen; None if it is not there."""
+        ...
+
     def note(
         self, key: SecretKey, uid: str, resource_version: str, *, by: Hashable | None = None
     ) -> None:

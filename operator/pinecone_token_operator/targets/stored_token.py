@@ -35,7 +35,11 @@ class TokenTimes:
 
 @dataclass(frozen=True, slots=True)
 class StoredToken:
-    """A token and its times; see `TokenTimes`."""
+    """A token and its times; see `TokenTimes`.
+
+    Attributes:
+        source: what `fingerprint_source` says of the fingerprint; empty if that is unknown.
+    """
 
     access_token: str = field(repr=False)
     token_type: str
@@ -44,6 +48,7 @@ class StoredToken:
     refresh_at: datetime
     credentials: str
     request: str | None = ""
+    source: str = ""
 
     @property
     def times(self) -> TokenTimes:

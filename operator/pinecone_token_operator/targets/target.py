@@ -101,6 +101,11 @@ class Target:
             return None
 
     @property
+    def credentials_source(self) -> str:
+        """Return what `fingerprint_source` says of its fingerprint; empty if that is unknown."""
+        return self.annotations.get(names.CREDENTIALS_SOURCE, "")
+
+    @property
     def access_token(self) -> str | None:
         """Return what is stored as the token, intact or not; None without the data."""
         return _text((self.data or {}).get("access_token"))
@@ -228,6 +233,7 @@ def stored_token(target: Target, uid: str) -> StoredToken | None:
         refresh_at=times.refresh_at,
         credentials=times.credentials,
         request=times.request,
+        source=target.credentials_source,
     )
     name = names.LEGACY_CHECKSUM if target.is_legacy else names.CHECKSUM
     written = target.annotations.get(name, "").encode()

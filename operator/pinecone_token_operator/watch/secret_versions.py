@@ -21,6 +21,11 @@ class SecretVersions:
         reflector = self._of(key)
         return reflector.resource_version(key) if reflector else None
 
+    def identity(self, key: SecretKey) -> tuple[str, str] | None:
+        """Return a Secret's UID and resourceVersion as last seen; None if no watch reports it."""
+        reflector = self._of(key)
+        return reflector.identity(key) if reflector else None
+
     def note(
         self, key: SecretKey, uid: str, resource_version: str, *, by: Hashable | None = None
     ) -> None:

@@ -96,8 +96,13 @@ class SecretReflector:
 
         Of a deleted Secret it is the version of its deletion.
         """
+        identity = self.identity(key)
+        return identity[1] if identity else None
+
+    def identity(self, key: Key) -> tuple[str, str] | None:
+        """Return a Secret's UID and version as seen last; see `resource_version`."""
         known = self._known.get(key)
-        return known.version if known and self._reflector.is_current else None
+        return (known.uid, known.version) if known and self._reflector.is_current else None
 
     def note(
         self, key: Key, uid: str, resource_version: str, *, by: Hashable | None = None

@@ -6,7 +6,7 @@ from tests.integration.cluster_tokens.conftest import StartFleetOperator
 from tests.support.api import eventually
 from tests.support.audit import AuditLog
 from tests.support.cluster import Cluster
-from tests.support.fleet import Fleet
+from tests.support.fleet import TARGET, Fleet
 from tests.support.token_endpoint import TokenEndpoint
 
 pytestmark = pytest.mark.programs(*Cluster.PROGRAMS)
@@ -44,6 +44,10 @@ def test_restart_costs_no_exchange_or_write(
     )
     writes = [one for one in audit.since(mark) if one.verb in ("create", "patch", "delete")]
     assert {one.namespace for one in writes if one.resource == "secrets"} == {fleet.namespaces[-1]}
+    reads = {
+        one.name for one in audit.since(mark) if (one.verb, one.resource) == ("get", "secrets")
+    }
+    assert reads == {TARGET}  # not the credentials
     assert endpoint.exchanges == 1
 
 

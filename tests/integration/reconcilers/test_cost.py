@@ -8,6 +8,7 @@ from tests.support.api import Kube, eventually, secret_path, token_path
 from tests.support.audit import AuditLog, Request
 from tests.support.cluster import Cluster
 from tests.support.documented import PLURAL
+from tests.support.encoding import encode
 from tests.support.operator_process import StartOperator
 from tests.support.token_endpoint import TokenEndpoint
 
@@ -49,7 +50,7 @@ def test_refresh_costs_one_exchange_one_read_and_two_writes(
 
 
 @pytest.mark.parametrize("change", ["restart", "failover"])
-def test_takeover_of_fresh_tokens_costs_no_exchange_or_write(
+def test_takeover_of_fresh_tokens_costs_one_read_each(
     cluster: Cluster,
     kube: Kube,
     endpoint: TokenEndpoint,
@@ -100,6 +101,54 @@ def test_takeover_of_fresh_tokens_costs_no_exchange_or_write(
     )
     assert {one.name for one in writes(audit, mark, namespace)} == {"last"}
     assert endpoint.exchanges == FRESH
+    # Each target once, and the credentials never.
+    assert reads(audit, mark, namespace) == {
+        "absent": 1,
+        "last": 1,
+        **{f"token-{number}": 1 for number in range(FRESH)},
+    }
+
+
+def test_credentials_changed_while_none_ran_are_exchanged(
+    cluster: Cluster,
+    kube: Kube,
+    endpoint: TokenEndpoint,
+    namespace: str,
+    start_operator: StartOperator,
+) -> None:
+    audit = AuditLog(cluster.audit_log)
+    accounts = ("untouched", "labelled", "changed", "recreated")
+    for account in accounts:
+        kube.create_credentials(namespace, account)
+        kube.create_token(namespace, f"of-{account}", credentialsSecretRef={"name": account})
+    operator = start_operator()
+    for account in accounts:
+        kube.until(namespace, "Ready", "TokenValid", f"of-{account}")
+    before = {account: access_token(kube, namespace, account) for account in accounts}
+    assert operator.stop() == 0
+
+    mark = audit.mark()
+    labels = {"metadata": {"labels": {"touched": "yes"}}}
+    kube.patch(secret_path(namespace, "labelled"), labels)
+    other = {"data": {"client_id": encode("another")}}
+    kube.patch(secret_path(namespace, "changed"), other)
+    kube.delete(secret_path(namespace, "recreated"))
+    kube.create_credentials(namespace, "recreated", client_id="another")
+    operator.start()
+
+    for account in ("changed", "recreated"):
+        eventually(
+            lambda account=account: (  # type: ignore[misc]
+                access_token(kube, namespace, account) != before[account]
+            ),
+            f"{account} has another token",
+        )
+    eventually(lambda: reads(audit, mark, namespace)["labelled"], "the touched one was read")
+    eventually(lambda: reads(audit, mark, namespace)["of-untouched"], "its target was read")
+    assert not reads(audit, mark, namespace)["untouched"]
+    for account in ("untouched", "labelled"):
+        assert access_token(kube, namespace, account) == before[account]
+    assert endpoint.exchanges == len(accounts) + 2
 
 
 def test_startup_lists_resources_once_and_misses_none(
@@ -148,6 +197,19 @@ def count(requests: list[Request]) -> Counter[tuple[str, str]]:
         (one.verb, f"{one.resource}/{one.subresource}".rstrip("/"))
         for one in requests
         if one.verb != "watch"
+    )
+
+
+def access_token(kube: Kube, namespace: str, account: str) -> str:
+    return (kube.secret(namespace, f"of-{account}") or {})["access_token"]
+
+
+def reads(audit: AuditLog, mark: int, namespace: str) -> Counter[str]:
+    """Return how often each Secret was read."""
+    return Counter(
+        one.name
+        for one in audit.since(mark, namespace=namespace)
+        if (one.verb, one.resource) == ("get", "secrets")
     )
 
 

@@ -50,6 +50,10 @@ class _Versions:
         del key
         return None
 
+    def identity(self, key: tuple[str, str]) -> tuple[str, str] | None:
+        del key
+        return None
+
     def note(self, *_: object, **__: object) -> None:
         pass
 

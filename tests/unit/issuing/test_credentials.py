@@ -5,7 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pinecone_token_operator.errors import CredentialsInvalid
-from pinecone_token_operator.issuing.credentials import Credentials, fingerprint, read_credentials
+from pinecone_token_operator.issuing.credentials import (
+    Credentials,
+    fingerprint,
+    fingerprint_source,
+    read_credentials,
+)
 
 
 def encode(value: str | bytes) -> str:
@@ -83,3 +88,24 @@ def test_fingerprint_is_stable_across_releases() -> None:
     assert len(found) == 32
     assert int(found, 16) >= 0
     assert found == "12a34fbe74b10fb5ddaf81380711d88a"
+
+
+sources = st.lists(st.text(alphabet="ab:", max_size=3), max_size=4)
+
+
+@given(parts, sources, parts, sources)
+def test_fingerprint_sources_are_equal_only_for_equal_inputs(
+    one: tuple[str, str, str, str, str],
+    source: list[str],
+    other: tuple[str, str, str, str, str],
+    other_source: list[str],
+) -> None:
+    found = fingerprint_source(one[0], "u" + one[1], source)
+    other_found = fingerprint_source(other[0], "u" + other[1], other_source)
+    assert (found == other_found) == ((one[:2], source) == (other[:2], other_source))
+
+
+def test_fingerprint_source_is_stable_across_releases() -> None:
+    """It may change together with what a Secret's fingerprint is; that costs reads."""
+    found = fingerprint_source("12a34fbe74b10fb5ddaf81380711d88a", "uid", ("shop", "account", "7"))
+    assert found == "35bbfea057b2e6bf348f5cbd9ff955a1"

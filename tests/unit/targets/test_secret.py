@@ -32,6 +32,7 @@ from tests.support.documented import (
     ALLOW_MERGE,
     CHECKSUM,
     CREDENTIALS,
+    CREDENTIALS_SOURCE,
     DELETION_POLICY,
     EXPIRES_AT,
     MANAGED,
@@ -270,6 +271,24 @@ def test_content_patch_removes_a_request_not_served_by_the_token() -> None:
     patch = content_patch(target, desired, prune=False)
     assert patch is not None
     assert REFRESH_REQUEST not in patch["metadata"]["annotations"]
+
+
+@pytest.mark.parametrize("source", ["", "another"], ids=["none", "another"])
+def test_content_patch_is_none_when_only_the_source_differs(source: str) -> None:
+    """It is written with the next token: a write of its own would cost more than it saves."""
+    target = make_target(token=make_token(source="5ec"))
+    assert content_patch(target, desire(SPEC, make_token(source=source))) is None
+    assert content_patch(make_target(), desire(SPEC, make_token(source="5ec"))) is None
+
+
+@pytest.mark.parametrize(("source", "written"), [("", None), ("another", "another")])
+def test_content_patch_of_a_refresh_brings_its_source(source: str, written: str | None) -> None:
+    target = make_target(token=make_token(source="5ec"))
+    desired = desire(SPEC, make_token(access_token="new", source=source))
+    patch = content_patch(target, desired)
+    assert patch is not None
+    assert patch["metadata"]["annotations"].keys() == {CHECKSUM, CREDENTIALS_SOURCE}
+    assert patch["metadata"]["annotations"][CREDENTIALS_SOURCE] == written
 
 
 def test_content_patch_writes_all_data_when_it_is_unknown() -> None:

@@ -306,7 +306,7 @@ def test_owner_reference_has_what_the_garbage_collector_needs() -> None:
 
 
 def test_stored_token_is_read_as_it_was_written() -> None:
-    for token in (make_token(), make_token(request="now")):
+    for token in (make_token(), make_token(request="now"), make_token(source="5ec")):
         target = make_target(make_resource(), token)
         assert stored_token(target, UID) == token
         assert target.times == token.times
