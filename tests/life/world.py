@@ -45,6 +45,7 @@ class World:
         oracle: judges.
         process: the operator.
         violations: what the operator must not do but did.
+        errors_expected: whether it may log errors, without an exception.
         output: what the operator logged and recorded as Events.
         events: the messages of the Events that the operator recorded, in order.
         writers: others that react to every change.
@@ -59,6 +60,7 @@ class World:
         self.loop = TimeTravel()
         self.loop.set_exception_handler(lambda _, context: self.violations.append(str(context)))
         self.violations: list[str] = []
+        self.errors_expected = False
         self.output: list[str] = []
         self.events: list[str] = []
         self.writers: list[Sees] = []
@@ -296,5 +298,6 @@ class _Log(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._world.output.append(record.getMessage())
-        if record.exc_info or record.levelno >= logging.ERROR:
+        error = record.levelno >= logging.ERROR and not self._world.errors_expected
+        if record.exc_info or error:
             self._world.violations.append(f"{record.getMessage()}: {record.exc_info}")

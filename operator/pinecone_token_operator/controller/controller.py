@@ -319,25 +319,25 @@ class Controller:
     def _clean_up(self, target: SecretKey, removal: Callable[[], Awaitable[None]]) -> None:
         """Clean up a target after a deleted resource, once this process is the leader."""
         if self._workers.working:
-            self._start(removal)
+            self._start(removal, "clean up")
         else:
             self._postponed[target] = removal
 
     def _reject(self, ref: ObjectRef, report: Callable[[], Awaitable[None]]) -> None:
         """Report that a resource cannot be used, once this process is the leader."""
         if self._workers.working:
-            self._start(report)
+            self._start(report, "report an invalid resource")
         else:
             self._rejections[ref] = report
 
-    def _start(self, work: Callable[[], Awaitable[None]]) -> None:
+    def _start(self, work: Callable[[], Awaitable[None]], what: str) -> None:
         """Run something concurrently with the workers; a failure of the API server is logged."""
 
         async def attempt() -> None:
             try:
                 await work()
             except ApiError as error:
-                logger.warning("Failed to clean up (%s); retrying at the next resync", error)
+                logger.warning("Failed to %s (%s); retrying at the next resync", what, error)
 
         task = asyncio.create_task(attempt())
         self._tasks.add(task)
@@ -348,8 +348,10 @@ class Controller:
     async def run(self, workers: int) -> NoReturn:
         """Reconcile with so many workers until cancelled."""
         self._workers.start()
-        for work in (*self._postponed.values(), *self._rejections.values()):
-            self._start(work)
+        for removal in self._postponed.values():
+            self._start(removal, "clean up")
+        for report in self._rejections.values():
+            self._start(report, "report an invalid resource")
         self._rejections.clear()
         if self._env.monotonic() - self._listed_at > FRESH.total_seconds():
             # A former leader may have left what no event reported.

@@ -113,3 +113,15 @@ def test_refusal_that_quotes_the_secret_is_not_logged(lab: Lab, status: int) -> 
     texts = {text: text for text in [*lab.output, *lab.complaints("a")]}
     assert lab.exchanges
     assert not find_leaks(texts, lab.endpoint.issued)
+
+
+def test_invalid_resource_is_reported_after_a_refused_status(lab: Lab) -> None:
+    lab.errors_expected = True
+    lab.api.rights.revoked.add(Permission("patch", "pineconeaccesstokens/status"))
+    lab.create("a", refreshBefore="soon")
+    lab.run(MINUTE)
+    assert any("Failed to report an invalid resource (403" in line for line in lab.output)
+    lab.api.rights.revoked.clear()
+    lab.run(HOUR)
+
+    assert any("spec.refreshBefore" in text for text in lab.complaints("a"))
