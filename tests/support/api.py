@@ -14,6 +14,7 @@ from tests.support.cluster import Cluster
 from tests.support.conditions import conditions
 from tests.support.documented import GROUP, KIND, PLURAL, VERSION
 from tests.support.encoding import decode, encode
+from tests.support.polling import poll_interval
 
 T = TypeVar("T")
 
@@ -24,7 +25,7 @@ CLIENT_ID = "test-client-id"
 CLIENT_SECRET = "test-client-secret-5b0c8f6e"
 
 _REQUEST_SECONDS = 30.0
-_POLL_SECONDS = 0.02
+_RETRY_SECONDS = 0.02
 _LISTED_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _WATCHED_METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
@@ -225,7 +226,7 @@ class Kube:
             # The API server answers so until it can store a kind, for example when it starts.
             if response.status_code != httpx.codes.TOO_MANY_REQUESTS or time.monotonic() > deadline:
                 break
-            time.sleep(_POLL_SECONDS)
+            time.sleep(_RETRY_SECONDS)
         if response.is_error:
             raise KubeError(response.status_code, f"{method} {path}: {_message(response)}")
         answer: dict[str, Any] = response.json()
@@ -243,23 +244,30 @@ def token_path(namespace: str, name: str = "") -> str:
 
 
 def eventually(
-    check: Callable[[], T | None], what: str, timeout: float = 60, *, poll: float = _POLL_SECONDS
+    check: Callable[[], T | None], what: str, timeout: float = 60, *, poll: float | None = None
 ) -> T:
     """Call a check until it returns something true, and return that.
+
+    Args:
+        check: what to call.
+        what: what should become true.
+        timeout: after how many seconds to give up.
+        poll: how many seconds to wait between calls; by default, longer the longer it takes.
 
     Raises:
         AssertionError: it timed out; the message says what should have become true.
     """
-    deadline = time.monotonic() + timeout
+    started = time.monotonic()
     while True:
         # The clock is read first, so that the last check never starts before the deadline.
-        late = time.monotonic() > deadline
+        waited = time.monotonic() - started
+        late = waited > timeout
         if value := check():
             return value
         if late:
             # Nothing that is false can be secret.
             raise AssertionError(f"not within {timeout:g} s: {what}; the last value was {value!r}")
-        time.sleep(poll)
+        time.sleep(poll_interval(waited) if poll is None else poll)
 
 
 def _message(response: httpx.Response) -> str:

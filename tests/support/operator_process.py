@@ -21,11 +21,11 @@ from typing import Protocol, Self
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.cluster import DIE_WITH_PARENT
+from tests.support.polling import poll_interval
 from tests.support.token_endpoint import TokenEndpoint
 
 _STOP_SECONDS = 10.0
 _REQUEST_SECONDS = 5.0
-_POLL_SECONDS = 0.02
 _TAIL_LINES = 40
 _ERROR_LEVELS = ("error", "critical")
 _SERVING = re.compile(r"Serving probes and metrics on 127\.0\.0\.1:(\d+)")
@@ -117,7 +117,7 @@ class Operator:
         Raises:
             OperatorError: it exited or was not ready in time; the message has the end of the log.
         """
-        deadline = time.monotonic() + timeout
+        started = time.monotonic()
         answer = "it is not listening yet"
         while True:
             if (code := self._running().poll()) is not None:
@@ -130,9 +130,10 @@ class Operator:
                 else:
                     if status == 200:
                         return
-            if time.monotonic() > deadline:
+            waited = time.monotonic() - started
+            if waited > timeout:
                 raise OperatorError(f"The operator is not ready: {answer}\n{self._tail()}")
-            time.sleep(_POLL_SECONDS)
+            time.sleep(poll_interval(waited))
 
     def stop(self) -> int:
         """Send SIGTERM and return the exit code, even if the process exited before.

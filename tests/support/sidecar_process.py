@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from tests.support.polling import poll_interval
 from tests.support.repository import ROOT
 from tests.support.token_endpoint import TokenEndpoint
 
@@ -91,11 +92,12 @@ class Sidecar:
 
     def wait(self, condition: Callable[[], bool], what: str) -> None:
         """Wait for something while the process runs."""
-        deadline = time.monotonic() + _WAIT_SECONDS
+        started = time.monotonic()
         while not condition():
+            waited = time.monotonic() - started
             assert self.process is None or self.process.poll() is None, f"it exited: {self.text()}"
-            assert time.monotonic() < deadline, f"{what} did not happen: {self.text()}"
-            time.sleep(0.01)
+            assert waited < _WAIT_SECONDS, f"{what} did not happen: {self.text()}"
+            time.sleep(poll_interval(waited))
 
     def wait_for_line(self, words: str) -> None:
         """Wait for a log line of this run."""
