@@ -15,6 +15,7 @@ from pinecone_token_operator.api.common import (
 )
 from pinecone_token_operator.api.group import ACCESS_TOKEN
 from pinecone_token_operator.api.parsing import parse
+from pinecone_token_operator.api.stored_status import StatusField, StoredStatus
 from pinecone_token_operator.keys import ObjectRef, SecretKey
 
 KIND: Final = ACCESS_TOKEN
@@ -36,7 +37,12 @@ class PineconeAccessToken:
 
     metadata: Metadata
     spec: Spec
-    status: dict[str, Any] = Field(default_factory=dict)
+    stored_status: StatusField = Field(default_factory=lambda: StoredStatus({}), alias="status")
+
+    @property
+    def status(self) -> Mapping[str, Any]:
+        """Return the status that the API server has."""
+        return self.stored_status.read()
 
     @property
     def ref(self) -> ObjectRef:

@@ -16,6 +16,7 @@ from pinecone_token_operator.api.common import (
 from pinecone_token_operator.api.group import CLUSTER_ACCESS_TOKEN
 from pinecone_token_operator.api.label_selector import LabelSelector
 from pinecone_token_operator.api.parsing import parse
+from pinecone_token_operator.api.stored_status import StatusField, StoredStatus
 from pinecone_token_operator.keys import ObjectRef, SecretKey
 
 KIND: Final = CLUSTER_ACCESS_TOKEN
@@ -47,7 +48,7 @@ class ClusterSpec:
 class _Parsed:
     metadata: Metadata
     spec: ClusterSpec
-    status: dict[str, Any] = Field(default_factory=dict)
+    stored_status: StatusField = Field(default_factory=lambda: StoredStatus({}), alias="status")
 
 
 @dataclass(config=CONFIG, frozen=True, slots=True)
@@ -61,7 +62,12 @@ class ClusterPineconeAccessToken:
     metadata: Metadata
     spec: ClusterSpec
     credentials_namespace: str
-    status: dict[str, Any] = Field(default_factory=dict)
+    stored_status: StatusField = Field(default_factory=lambda: StoredStatus({}), alias="status")
+
+    @property
+    def status(self) -> Mapping[str, Any]:
+        """Return the status that the API server has."""
+        return self.stored_status.read()
 
     @property
     def ref(self) -> ObjectRef:
@@ -98,5 +104,5 @@ def parse_cluster_resource(
     """
     found = parse(_RESOURCE, obj, KIND)
     return ClusterPineconeAccessToken(
-        found.metadata, found.spec, credentials_namespace, found.status
+        found.metadata, found.spec, credentials_namespace, found.stored_status
     )

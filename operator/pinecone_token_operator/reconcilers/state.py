@@ -7,6 +7,7 @@ from typing import Any
 
 from pinecone_token_operator.api.conditions import REFRESHED, Problem, Reason
 from pinecone_token_operator.api.moments import parse_moment
+from pinecone_token_operator.api.stored_status import StoredStatus
 from pinecone_token_operator.keys import SecretKey
 from pinecone_token_operator.policies.contention import UNDAMPED, Damping
 from pinecone_token_operator.policies.input import (
@@ -213,22 +214,23 @@ class State:
 
     Attributes:
         known: what is known of the resource; changed by `apply`.
-        status: the status that the API server has.
+        stored_status: the status that the API server has; the resource shares it.
         unwritten: how many writes of the status have failed in a row.
     """
 
     known: Known
-    status: Mapping[str, Any]
+    stored_status: StoredStatus
     unwritten: int = 0
 
     @classmethod
-    def of(cls, status: Mapping[str, Any], generation: int) -> "State":
+    def of(cls, stored_status: StoredStatus, generation: int) -> "State":
         """Return what a status says about earlier reconciles, for example before a restart.
 
         Args:
-            status: the status that the API server has.
+            stored_status: the status that the API server has.
             generation: the resource's; what failed with an earlier one is not waited for.
         """
+        status = stored_status.read()
         failures = status.get("failedAttempts") or 0
         attempts = Attempts()
         # What a rate limit held back was no attempt, and has to wait all the same.
@@ -238,7 +240,7 @@ class State:
             retry_at = _reported_retry_at(status) if current else None
             attempts = Attempts(failures, retry_at, problem, UNKNOWN_BASIS)
         handled = str(status.get("lastHandledRefreshRequest") or "")
-        return cls(Known(attempts=attempts, handled_request=handled), status)
+        return cls(Known(attempts=attempts, handled_request=handled), stored_status)
 
     def apply(self, known: Known, now: datetime) -> None:
         """Take over what a reconcile has found and done."""

@@ -58,8 +58,9 @@ class StatusWriter:
         """
         path = api_resource(self._kind).item(ref.namespace or None, ref.name)
         for tries_left in reversed(range(_STATUS_TRIES)):
-            status = compute(state.status)
-            patch = status_patch(status, state.status, uid)
+            previous = state.stored_status.read()
+            status = compute(previous)
+            patch = status_patch(status, previous, uid)
             if patch is None:
                 return
             try:
@@ -76,9 +77,9 @@ class StatusWriter:
                 if found["metadata"]["uid"] != uid:
                     self._missed()
                     return
-                state.status = found.get("status") or {}
+                state.stored_status.write(found.get("status") or {})
             else:
-                for transition in find_transitions(status, state.status):
+                for transition in find_transitions(status, previous):
                     self._record(ref, uid, transition)
-                state.status = status
+                state.stored_status.write(status)
                 return

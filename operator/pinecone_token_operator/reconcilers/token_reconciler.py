@@ -11,6 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from pinecone_token_operator.api.conditions import Problem, Reason
 from pinecone_token_operator.api.group import Kind
 from pinecone_token_operator.api.moments import parse_moment
+from pinecone_token_operator.api.stored_status import StoredStatus
 from pinecone_token_operator.backoff import retry_delay
 from pinecone_token_operator.controller.index import Index
 from pinecone_token_operator.controller.reconciler import Object, Resource
@@ -35,8 +36,8 @@ class TokenResource(Requester, Protocol):
     """A resource that requests a token and reports on it."""
 
     @property
-    def status(self) -> Mapping[str, Any]:
-        """Its status when it was last read."""
+    def stored_status(self) -> StoredStatus:
+        """The status that the API server has."""
         ...
 
 
@@ -159,7 +160,7 @@ class TokenReconciler(ABC, Generic[R]):
         metadata, env = obj["metadata"], self._uses.env
         ref = ObjectRef(self.kind.name, metadata.get("namespace") or "", metadata["name"])
         problem = Problem(Reason.RESOURCE_INVALID, message)
-        state = State.of(obj.get("status") or {}, metadata.get("generation", 0))
+        state = State.of(StoredStatus(obj.get("status") or {}), metadata.get("generation", 0))
 
         def compute(previous: Status) -> dict[str, Any]:
             return invalid_status(problem, metadata.get("generation", 0), previous, env.now())
@@ -174,7 +175,7 @@ class TokenReconciler(ABC, Generic[R]):
     def status_seen(self, resource: Resource, status: Mapping[str, Any]) -> None:
         """Take over the status that the API server has."""
         if isinstance(resource, self.resource_type):
-            self._state(resource).status = status
+            self._state(resource).stored_status.write(status)
 
     def urgency(self, resource: Resource) -> tuple[float, ...]:
         """No token and no failure yet first, the newest resource foremost; then by expiry.
@@ -190,7 +191,7 @@ class TokenReconciler(ABC, Generic[R]):
         if reported is not None:
             return (1.0, reported.timestamp())
         has_failed = state is not None and bool(
-            state.known.attempts.failures or state.status.get("conditions")
+            state.known.attempts.failures or state.stored_status.read().get("conditions")
         )
         return (2.0 if has_failed else 0.0, -metadata.creation_timestamp.timestamp())
 
@@ -204,7 +205,7 @@ class TokenReconciler(ABC, Generic[R]):
         # By UID, so that nothing of a resource is taken for another of the same name.
         identity = resource.ref, resource.metadata.uid
         if identity not in self._states:
-            state = State.of(resource.status, resource.metadata.generation)
+            state = State.of(resource.stored_status, resource.metadata.generation)
             state.known = self._predecessors.hand_over(resource.ref, state.known)
             self._states[identity] = state
         return self._states[identity]
@@ -234,7 +235,7 @@ class TokenReconciler(ABC, Generic[R]):
 
     def _expiry(self, resource: Resource) -> datetime | None:
         """Return the expiry that the status reported when the resource was last read."""
-        status = resource.status if isinstance(resource, self.resource_type) else {}
+        status = resource.stored_status.read() if isinstance(resource, self.resource_type) else {}
         return parse_moment(status.get("expiresAt"))
 
     async def _report(

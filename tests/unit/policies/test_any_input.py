@@ -148,7 +148,7 @@ def cases(draw: st.DrawFn) -> Case:
     target = read_target(secret) if secret else None
     stored = stored_token(target, UID) if target else None
     unusable = Problem(Reason.CREDENTIALS_INVALID, "it is blank")
-    restored = State.of(resource.status, resource.metadata.generation).known
+    restored = State.of(resource.stored_status, resource.metadata.generation).known
     known_target = KnownTarget(
         target=target,
         stored=stored,
@@ -195,7 +195,7 @@ def test_resource_is_accepted_when_the_crd_accepts_it(
             "status": status,
         }
     )
-    State.of(resource.status, resource.metadata.generation)
+    State.of(resource.stored_status, resource.metadata.generation)
     index = Index()
     index.put(resource)
     assert index.rival(resource, resource.target_key, None) is None

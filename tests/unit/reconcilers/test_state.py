@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pinecone_token_operator.api.conditions import Problem, Reason
+from pinecone_token_operator.api.stored_status import StoredStatus
 from pinecone_token_operator.policies.contention import Damping
 from pinecone_token_operator.policies.input import Attempts
 from pinecone_token_operator.policies.ownership import find_obstacle
@@ -46,7 +47,7 @@ def with_target(known: Known, **changes: Any) -> Known:
 def restart(known: Known, now: datetime, generation: int = GENERATION) -> Known:
     """Return what a new process knows of a resource: what the status says."""
     status = compute_status(make_outcome(known, now), make_wanted(), {}, now)
-    return State.of(status, generation).known
+    return State.of(StoredStatus(status), generation).known
 
 
 def resumes_at(known: Known, restarted: Known, now: datetime) -> datetime:
@@ -136,7 +137,7 @@ def test_restart_remembers_the_served_request() -> None:
     ],
 )
 def test_restart_waits_for_nothing_when_the_status_is_unusable(status: dict[str, Any]) -> None:
-    assert State.of(status, GENERATION).known.attempts.retry_at is None
+    assert State.of(StoredStatus(status), GENERATION).known.attempts.retry_at is None
 
 
 # What is kept between reconciles
