@@ -3,12 +3,12 @@
     make bench
 
 N (1000) is the number of resources. BENCH_PARTS names the parts to run, out of changes, burst,
-steady, restart, growth, others, shards, namespaces, imports. BENCH_LATENCY_MS (50) is the
-endpoint's response time, BENCH_SECONDS (60) how long steady refreshing is measured, BENCH_GROWTH
-(100,1000,10000) the numbers of resources to compare, BENCH_FOREIGN (50000) the number of unrelated
-Secrets, BENCH_SHARDS (4) the number of operators that share the work on N resources each,
-BENCH_PYTHON the interpreter of the operator, for example that of a virtual environment without the
-tools of development, BENCH_JSON the file for the figures.
+steady, restart, growth, others, shards, namespaces, imports, neighbors. BENCH_LATENCY_MS (50) is
+the endpoint's response time, BENCH_SECONDS (60) how long steady refreshing is measured,
+BENCH_GROWTH (100,1000,10000) the numbers of resources to compare, BENCH_FOREIGN (50000) the number
+of unrelated Secrets, BENCH_SHARDS (4) the number of operators that share the work on N resources
+each, BENCH_PYTHON the interpreter of the operator, for example that of a virtual environment
+without the tools of development, BENCH_JSON the file for the figures.
 """
 
 import json
@@ -27,6 +27,7 @@ from tests.bench import (
     imports,
     machine,
     namespaces,
+    neighbors,
     other_secrets,
     restart,
     shards,
@@ -47,6 +48,7 @@ _PARTS: dict[str, Callable[[Settings], Iterator[Figure]]] = {
     "shards": shards.measure,
     "namespaces": namespaces.measure,
     "imports": imports.measure,
+    "neighbors": neighbors.measure,
 }
 
 

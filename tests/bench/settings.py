@@ -9,7 +9,7 @@ from tests.support.variables import SettingsError, whole_number
 
 PARTS = (
     *("changes", "burst", "steady", "restart", "growth", "others", "shards", "namespaces"),
-    "imports",
+    *("imports", "neighbors"),
 )
 MAX = 100_000
 

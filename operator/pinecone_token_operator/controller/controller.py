@@ -11,7 +11,7 @@ from pinecone_token_operator.api.group import REFRESH_REQUESTED_AT
 from pinecone_token_operator.config.shard import Shard
 from pinecone_token_operator.controller.index import Index
 from pinecone_token_operator.controller.reconciler import Object, Reconciler, Resource
-from pinecone_token_operator.controller.relist import list_resources
+from pinecone_token_operator.controller.relist import Uids, list_resources
 from pinecone_token_operator.controller.workers import Workers
 from pinecone_token_operator.env import Env
 from pinecone_token_operator.errors import ApiError, ResourceInvalid
@@ -223,13 +223,15 @@ class Controller:
         reported = self._reported[kind, namespace] = set()
         known = {ref for ref in self._index if ref.kind == kind and _is_in(ref, namespace)}
         found: set[ObjectRef] = set()
-        living: set[str] = set()
+        living = Uids()
         try:
             async for obj in list_resources(self._api, reconciler.kind, namespace):
-                ref = _ref(kind, obj)
                 living.add(obj["metadata"]["uid"])
+                if not self._shard.serves(obj):
+                    continue
+                ref = _ref(kind, obj)
                 found.add(ref)
-                if ref not in reported and self._shard.serves(obj):
+                if ref not in reported:
                     self._take_listed(ref, obj)
         finally:
             del self._reported[kind, namespace]
@@ -237,7 +239,7 @@ class Controller:
             resource = self._index.get(ref)
             if resource is not None:
                 self._remove(ref, resource.metadata.uid)
-        orphans = await reconciler.find_orphans(namespace, frozenset(living))
+        orphans = await reconciler.find_orphans(namespace, living)
         for target, removal in orphans.items():
             # A cluster-scoped resource is in one shard, with all its targets.
             if not reconciler.kind.namespaced or self._shard.has(*target):

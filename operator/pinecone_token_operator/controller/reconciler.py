@@ -1,6 +1,6 @@
 """What the control loop needs of a kind: its resources and its reconciler."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -72,7 +72,7 @@ class Reconciler(Protocol):
         ...
 
     async def find_orphans(
-        self, namespace: str | None, living: frozenset[str]
+        self, namespace: str | None, living: Container[str]
     ) -> Mapping[SecretKey, Callable[[], Awaitable[None]]]:
         """Return what is to be done after resources that were deleted without an event.
 

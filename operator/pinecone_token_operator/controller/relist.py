@@ -1,5 +1,7 @@
 """Relists: periodic reads of everything, to find what no event has reported."""
 
+from array import array
+from bisect import bisect_left
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -27,3 +29,29 @@ async def list_resources(
     async for page in api.pages(api_resource(kind).collection(namespace)):
         for item in page.get("items") or ():
             yield item
+
+
+class Uids:
+    """UIDs of listed resources, in eight bytes each: with shards, most are other operators'.
+
+    Two UIDs with the same 64-bit hash count as one. That keeps what a deleted resource has left,
+    and never removes what a living one has.
+    """
+
+    def __init__(self) -> None:
+        self._hashes = array("q")
+        self._sorted = True
+
+    def add(self, uid: str) -> None:
+        """Add a UID."""
+        self._hashes.append(hash(uid))
+        self._sorted = False
+
+    def __contains__(self, uid: object) -> bool:
+        """Return whether a UID was added."""
+        if not self._sorted:
+            self._hashes = array("q", sorted(self._hashes))
+            self._sorted = True
+        wanted = hash(uid)
+        at = bisect_left(self._hashes, wanted)
+        return at < len(self._hashes) and self._hashes[at] == wanted

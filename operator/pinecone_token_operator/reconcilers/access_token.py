@@ -1,6 +1,6 @@
 """Reconciles PineconeAccessTokens: one resource, one target in its own namespace."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Container, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -47,7 +47,7 @@ class AccessTokenReconciler(TokenReconciler[PineconeAccessToken]):
         return partial(self._cleanup.remove_keys, resource.target_key, uid)
 
     async def find_orphans(
-        self, namespace: str | None, living: frozenset[str]
+        self, namespace: str | None, living: Container[str]
     ) -> Mapping[SecretKey, Callable[[], Awaitable[None]]]:
         """Return how to clean up after resources whose deletion was missed."""
         orphans = await self._cleanup.find_orphans(namespace, living)

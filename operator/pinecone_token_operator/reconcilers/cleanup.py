@@ -1,7 +1,7 @@
 """Removes the keys of deleted resources from Secrets that they were merged into."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from pinecone_token_operator.api.common import DeletionPolicy
 from pinecone_token_operator.api.group import Kind
@@ -31,7 +31,7 @@ class MergeCleanup:
         self._kind = kind
 
     async def find_orphans(
-        self, namespace: str | None, living: frozenset[str]
+        self, namespace: str | None, living: Container[str]
     ) -> dict[SecretKey, str]:
         """Return the Secrets that hold keys of resources that are gone, with the resource's UID.
 

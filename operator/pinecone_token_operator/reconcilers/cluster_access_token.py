@@ -1,7 +1,7 @@
 """Reconciles ClusterPineconeAccessTokens: one token, a copy in each selected namespace."""
 
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -142,7 +142,7 @@ class ClusterAccessTokenReconciler(TokenReconciler[ClusterPineconeAccessToken]):
         return None
 
     async def find_orphans(
-        self, namespace: str | None, living: frozenset[str]
+        self, namespace: str | None, living: Container[str]
     ) -> Mapping[SecretKey, Callable[[], Awaitable[None]]]:
         """Return how to remove the copies in namespaces that were unselected without an event."""
         del namespace, living

@@ -2,7 +2,7 @@
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Container, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -113,7 +113,7 @@ class TokenReconciler(ABC, Generic[R]):
 
     @abstractmethod
     async def find_orphans(
-        self, namespace: str | None, living: frozenset[str]
+        self, namespace: str | None, living: Container[str]
     ) -> Mapping[SecretKey, Callable[[], Awaitable[None]]]:
         """Return how to clean up after missed deletions; see `Reconciler.find_orphans`."""
 

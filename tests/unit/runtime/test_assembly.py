@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Container, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Unpack
@@ -78,7 +78,7 @@ class SharedTokenReconciler:
         return clean_up
 
     async def find_orphans(
-        self, _namespace: str | None, _living: frozenset[str]
+        self, _namespace: str | None, _living: Container[str]
     ) -> Mapping[SecretKey, Callable[[], Awaitable[None]]]:
         return {}
 
