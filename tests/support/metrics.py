@@ -29,7 +29,7 @@ def used_metrics() -> Metrics:
     metrics.exchange("success", 0.1)
     metrics.reconciled("success")
     metrics.lateness(0.2)
-    metrics.queue_length(3)
+    metrics.queue_length(lambda: 3)
     metrics.leading(leads=True)
     metrics.namespace_served("team", served=True)
     return metrics

@@ -16,10 +16,18 @@ class WorkQueue:
 
     Args:
         urgency: called whenever a reference is added; one that is queued already may move forward.
+        monotonic: seconds of a clock that never goes back.
+
+    Attributes:
+        last_progress: when a reference was finished, or added while there was none.
     """
 
-    def __init__(self, urgency: Callable[[ObjectRef], Urgency]) -> None:
+    def __init__(
+        self, urgency: Callable[[ObjectRef], Urgency], monotonic: Callable[[], float]
+    ) -> None:
         self._urgency = urgency
+        self._monotonic = monotonic
+        self.last_progress = monotonic()
         # One that has moved forward is in the heap several times; the most urgent one counts.
         self._heap: list[tuple[Urgency, int, ObjectRef]] = []
         self._order = itertools.count()
@@ -44,6 +52,8 @@ class WorkQueue:
         if ref in self._processing:
             self._requeue.add(ref)
             return
+        if not self.unfinished:
+            self.last_progress = self._monotonic()
         urgency = self._urgency(ref)
         before = self._waiting.get(ref)
         if before is not None and before <= urgency:
@@ -69,6 +79,7 @@ class WorkQueue:
     def done(self, ref: ObjectRef) -> None:
         """Finish processing a reference."""
         self._processing.remove(ref)
+        self.last_progress = self._monotonic()
         if ref in self._requeue:
             self._requeue.remove(ref)
             self.add(ref)

@@ -55,7 +55,8 @@ class Reconciler(Protocol):
     async def reconcile(self, ref: ObjectRef) -> datetime | None:
         """Reconcile a resource, and return when to reconcile it again without an event.
 
-        Failures are retried by the returned time; nothing is raised for them.
+        None means never, as for a resource that is gone. Failures are retried by the returned time;
+        nothing is raised for them.
         """
         ...
 
@@ -92,6 +93,6 @@ class Reconciler(Protocol):
         """Take over the status that the API server has, in case another writer changed it."""
         ...
 
-    def urgency(self, resource: Resource) -> tuple[float, ...]:
+    def urgency(self, ref: ObjectRef) -> tuple[float, ...]:
         """Return a resource's place in the work queue; the smaller, the sooner."""
         ...

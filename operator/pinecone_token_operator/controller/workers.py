@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Final, NoReturn, Protocol
 
@@ -24,8 +24,8 @@ logger = logging.getLogger(__name__)
 class QueueMetrics(Protocol):
     """What is measured of the queue."""
 
-    def queue_length(self, length: int) -> None:
-        """Set how many resources are queued."""
+    def queue_length(self, length: Callable[[], int]) -> None:
+        """Set how to find out how many resources are queued."""
         ...
 
 
@@ -52,12 +52,11 @@ class Workers:
     ) -> None:
         self._index = index
         self._reconcilers = reconcilers
-        self._metrics = metrics
         self._env = env
-        self._queue = WorkQueue(self._urgency)
+        self._queue = WorkQueue(self._urgency, env.monotonic)
+        metrics.queue_length(self._queue.__len__)
         self._timers = Timers(self.add, env.now)
         self._failures: dict[ObjectRef, int] = {}
-        self._last_progress = env.monotonic()
         self.working = False
 
     def start(self) -> None:
@@ -68,12 +67,8 @@ class Workers:
 
     def add(self, ref: ObjectRef) -> None:
         """Queue a resource."""
-        if not self.working:
-            return
-        if not self._queue.unfinished:
-            self._last_progress = self._env.monotonic()
-        self._queue.add(ref)
-        self._metrics.queue_length(len(self._queue))
+        if self.working:
+            self._queue.add(ref)
 
     def forget(self, ref: ObjectRef) -> None:
         """Drop what is known of a resource that is gone."""
@@ -96,7 +91,7 @@ class Workers:
 
     def problems(self) -> list[str]:
         """Return what is not making progress."""
-        stuck = self._env.monotonic() - self._last_progress > STUCK_AFTER.total_seconds()
+        stuck = self._env.monotonic() - self._queue.last_progress > STUCK_AFTER.total_seconds()
         if not self._queue.unfinished or not stuck:
             return []
         return [f"the work queue of {self._queue.unfinished} resources is not making progress"]
@@ -104,10 +99,7 @@ class Workers:
     async def _work(self) -> NoReturn:
         while True:
             ref = await self._queue.take()
-            self._metrics.queue_length(len(self._queue))
-            time = await self._reconcile(ref)
-            self._last_progress = self._env.monotonic()
-            self._timers.set(ref, time if self._index.get(ref) else None)
+            self._timers.set(ref, await self._reconcile(ref))
             self._queue.done(ref)
 
     async def _reconcile(self, ref: ObjectRef) -> datetime | None:
@@ -117,10 +109,9 @@ class Workers:
             failures = self._failures[ref] = self._failures.get(ref, 0) + 1
             delay = retry_delay(failures, timedelta(), self._env.rng.random())
             logger.exception("Failed to reconcile; retrying in %s", delay, extra={"resource": ref})
-            return self._env.now() + delay
+            return self._env.now() + delay if self._index.get(ref) else None
         self._failures.pop(ref, None)
         return time
 
     def _urgency(self, ref: ObjectRef) -> Urgency:
-        resource = self._index.get(ref)
-        return self._reconcilers[ref.kind].urgency(resource) if resource else (0.0,)
+        return self._reconcilers[ref.kind].urgency(ref)

@@ -81,6 +81,7 @@ class TokenInput:
         pending: a token that was issued and could not be written yet.
         cached: the token that was written last, where it is kept in memory.
         delivered: the times of the token that was written last; None if that is unknown.
+        reverted: whether the newest token in a target is older than that.
         handled_request: the latest requested refresh that was served.
         attempts: which token requests failed lately.
         damping: unscheduled token requests that another writer caused.
@@ -90,6 +91,8 @@ class TokenInput:
         writer: the field manager that changed the target last; empty if unknown.
         credentials_writer: the field manager that changed the credentials last; empty if unknown.
         unusable_since: since when the credentials cannot be used, if they can't.
+        blocked_until: until when a token request has to wait after one that failed; None if it need
+            not.
     """
 
     wanted: Wanted
@@ -98,6 +101,7 @@ class TokenInput:
     pending: StoredToken | None = None
     cached: StoredToken | None = None
     delivered: TokenTimes | None = None
+    reverted: bool = False
     handled_request: str = ""
     attempts: Attempts = NO_FAILURES
     damping: Damping = UNDAMPED
@@ -107,16 +111,16 @@ class TokenInput:
     writer: str = ""
     credentials_writer: str = ""
     unusable_since: datetime | None = None
+    blocked_until: datetime | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Derive what follows, once for all that ask."""
+        object.__setattr__(self, "blocked_until", self.attempts.blocked_until(self.basis))
 
     @property
     def basis(self) -> object:
         """Return what a token request now would be made with."""
         return self.wanted.generation, self.wanted.request, self.credentials, self.times is None
-
-    @property
-    def blocked_until(self) -> datetime | None:
-        """Return until when a token request has to wait after one that failed, or None."""
-        return self.attempts.blocked_until(self.basis)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +140,10 @@ class TargetInput:
         repairs: which repairs of anything else failed lately.
         damping: repairs that another writer caused.
         obstacle: why the target must not be written; None if it may be.
+        provided: the times of the token, valid or expired, that the target provides; None if it
+            holds none or is not ours.
+        delivery_blocked_until: until when delivering a token has to wait after a failure, if so.
+        repair_blocked_until: until when any other write has to wait after a failure, if so.
     """
 
     spec: TargetSpec
@@ -151,17 +159,21 @@ class TargetInput:
     damping: Damping = UNDAMPED
 
     obstacle: Problem | None = field(init=False)
+    provided: TokenTimes | None = field(init=False)
+    delivery_blocked_until: datetime | None = field(init=False)
+    repair_blocked_until: datetime | None = field(init=False)
 
     def __post_init__(self) -> None:
-        """Find the obstacle, once for all that ask."""
+        """Derive what follows, once for all that ask."""
         object.__setattr__(self, "obstacle", find_obstacle(self))
+        object.__setattr__(self, "provided", None if self.obstacle else self.times)
+        delivery = self.attempts.blocked_until(self.basis)
+        repair = self.repairs.blocked_until(self.basis)
+        object.__setattr__(self, "delivery_blocked_until", delivery)
+        waits = [wait for wait in (delivery, repair) if wait is not None]
+        object.__setattr__(self, "repair_blocked_until", max(waits, default=None))
 
     @property
     def basis(self) -> object:
         """Return what a write now would be made with."""
         return self.spec, self.target.uid if self.target else None
-
-    def blocked_until(self, *failed: Attempts) -> datetime | None:
-        """Return until when a write has to wait after some that failed; None if it need not."""
-        waits = [attempts.blocked_until(self.basis) for attempts in failed]
-        return max((wait for wait in waits if wait is not None), default=None)

@@ -4,18 +4,10 @@ from datetime import datetime
 
 from pinecone_token_operator.api.conditions import Problem, Reason
 from pinecone_token_operator.policies.input import TargetInput
-from pinecone_token_operator.targets.stored_token import TokenTimes, format_time
+from pinecone_token_operator.targets.stored_token import format_time
 
 # Which problems of a refresh say by themselves why there is no token at all.
 _SELF_EXPLANATORY = (Reason.CREDENTIALS_NOT_FOUND, Reason.CREDENTIALS_INVALID)
-
-
-def token_in(given: TargetInput) -> TokenTimes | None:
-    """Return the times of the token that the target provides; None if the target is not ours.
-
-    The token may have expired.
-    """
-    return None if given.obstacle else given.times
 
 
 def find_unready(
@@ -45,5 +37,5 @@ def find_unready(
 
 def ready_until(given: TargetInput, now: datetime) -> datetime | None:
     """Return when the target stops being ready by itself; None if it is not ready."""
-    times = token_in(given)
+    times = given.provided
     return times.expires_at if times and times.expires_at > now else None

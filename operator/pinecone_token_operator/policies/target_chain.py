@@ -81,14 +81,14 @@ def _next_write(
 ) -> TargetPlan:
     if wanted.suspend:
         return _ownership(given, now)
-    if token is not None and token.expires_at > now and token.times != given.times:
+    if token is not None and token.expires_at > now and not token.has(given.times):
         return _delivery(given, token, now)
     return _repair(given, wanted, now, fraction) or _ownership(given, now)
 
 
 def _with_fight(given: TargetInput, plan: TargetPlan, now: datetime) -> TargetPlan:
     """Report a fight until the target was left alone for a while: each repair wins for a moment."""
-    if plan.why or plan.problem:
+    if plan.why or plan.problem or given.damping.cause is None:
         return plan
     until = given.damping.fought_until(now)
     if until is None:
@@ -102,9 +102,8 @@ def _problem(given: TargetInput, token: StoredToken | None) -> Problem | None:
 
 
 def _delivery(given: TargetInput, token: StoredToken, now: datetime) -> TargetPlan:
-    blocked_until = given.blocked_until(given.attempts)
-    if blocked_until is not None and blocked_until > now:
-        return TargetPlan(wake_at=blocked_until)
+    if given.delivery_blocked_until is not None and given.delivery_blocked_until > now:
+        return TargetPlan(wake_at=given.delivery_blocked_until)
     lost = (given.had_token and given.times is None) or given.reverted
     held = _held(given, now) if lost else None
     return held or TargetPlan(why="there is a new token to deliver", write=token, contested=lost)
@@ -123,9 +122,8 @@ def _repair(
     token = _within_schedule(token, wanted, fraction)
     if not differs(target, given.spec, token):
         return None
-    blocked_until = given.blocked_until(given.attempts, given.repairs)
-    if blocked_until is not None and blocked_until > now:
-        return TargetPlan(wake_at=blocked_until)
+    if given.repair_blocked_until is not None and given.repair_blocked_until > now:
+        return TargetPlan(wake_at=given.repair_blocked_until)
     return _held(given, now) or TargetPlan(why="repairing drift", write=token, contested=True)
 
 
@@ -144,9 +142,8 @@ def _ownership(given: TargetInput, now: datetime) -> TargetPlan:
     # Under Merge, what holds no token of ours has nothing to delete.
     if target is None or not ownership_differs(target, given.spec):
         return TargetPlan()
-    blocked_until = given.blocked_until(given.attempts, given.repairs)
-    if blocked_until is not None and blocked_until > now:
-        return TargetPlan(wake_at=blocked_until)
+    if given.repair_blocked_until is not None and given.repair_blocked_until > now:
+        return TargetPlan(wake_at=given.repair_blocked_until)
     if (held := _held(given, now)) is not None:
         return held
     return TargetPlan(why="updating its ownership", set_ownership=True, contested=True)
@@ -167,6 +164,8 @@ def _held(given: TargetInput, now: datetime) -> TargetPlan | None:
 
 def _too_large(given: TargetInput, token: StoredToken | None) -> Problem | None:
     """Refuse to render what no Secret can hold: it would take the memory of all resources."""
+    if not given.spec.template.data:
+        return None
     # Never less than is typical: whether a token is read or not must not change the answer.
     longest = token or given.stored
     length = max(len(longest.access_token) if longest else 0, _TYPICAL_TOKEN)

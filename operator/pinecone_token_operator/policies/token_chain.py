@@ -96,10 +96,9 @@ def plan_token(given: TokenInput, now: datetime) -> TokenPlan:
         held_until = None
     if held_until:
         moments.append(held_until)  # a failed attempt may have to wait for longer
-    fought_until = given.damping.fought_until(now)
-    if fought_until and not problem:
+    if given.damping.cause and not problem and (fought := given.damping.fought_until(now)):
         problem = given.damping.fight()
-        moments.append(fought_until)
+        moments.append(fought)
     # Some targets have it: the others get it, too, and do not hold up the next refresh.
     deliver = given.pending if _is_usable(given, now) or _is_held(given, now) else None
     if deliver:
@@ -111,11 +110,6 @@ def plan_token(given: TokenInput, now: datetime) -> TokenPlan:
         wake_at=min(moments, default=None),
         outdated=_is_outdated(given, dues, now),
     )
-
-
-def is_reverted(times: TokenTimes | None, delivered: TokenTimes | None) -> bool:
-    """Return whether a token is older than the one that was written last."""
-    return bool(times and delivered and times.refreshed_at < delivered.refreshed_at)
 
 
 def request_cause(given: TokenInput, why: str) -> Cause:
@@ -135,7 +129,7 @@ def _at_hand(given: TokenInput, now: datetime) -> tuple[StoredToken, datetime] |
         return pending, pending.expires_at
     if (
         cached
-        and (given.times is None or is_reverted(given.times, given.delivered))
+        and (given.times is None or given.reverted)
         and cached.credentials == given.credentials
         and cached.refresh_at > now
         and not _is_requested(given, cached.times)
@@ -168,7 +162,7 @@ def _dues(given: TokenInput, now: datetime) -> list[_Due]:
     """Return what wants a new token, the first of those that are due being the one to report."""
     if not given.deliverable:
         return []
-    if is_reverted(given.times, given.delivered):
+    if given.reverted:
         # The times of an older token would request a new one each time it is restored.
         why = "another writer restored an older token"
         return [_Due(_ALWAYS, why, contested=True)]

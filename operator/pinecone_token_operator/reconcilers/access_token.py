@@ -3,26 +3,18 @@
 from collections.abc import Awaitable, Callable, Container, Mapping
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 from pinecone_token_operator.api.access_token import KIND, PineconeAccessToken, parse_resource
 from pinecone_token_operator.controller.reconciler import Object, Resource
 from pinecone_token_operator.keys import SecretKey
-from pinecone_token_operator.policies.readiness import find_unready, token_in
 from pinecone_token_operator.reconcilers.assignment import Assignment, FindRival, make_assignment
 from pinecone_token_operator.reconcilers.cleanup import MergeCleanup
 from pinecone_token_operator.reconcilers.outcome import Outcome
 from pinecone_token_operator.reconcilers.refresh import MakeRefresher
-from pinecone_token_operator.reconcilers.status import (
-    Status,
-    compute_status,
-    find_not_refreshed,
-    reason_of,
-)
+from pinecone_token_operator.reconcilers.status import Report, make_report
 from pinecone_token_operator.reconcilers.token_reconciler import Collaborators, TokenReconciler
 from pinecone_token_operator.targets.secret import TargetSpec
 from pinecone_token_operator.targets.target import Owner
-from pinecone_token_operator.telemetry.metrics import TokenSample
 
 
 class AccessTokenReconciler(TokenReconciler[PineconeAccessToken]):
@@ -61,24 +53,8 @@ class AccessTokenReconciler(TokenReconciler[PineconeAccessToken]):
     def _assign(self, resource: PineconeAccessToken, find_rival: FindRival) -> Assignment:
         return assign(resource, find_rival)
 
-    def _sample(self, assignment: Assignment, outcome: Outcome, now: datetime) -> TokenSample:
-        ((target, plan),) = outcome.targets
-        times, wanted = token_in(target), assignment.wanted
-        not_refreshed = find_not_refreshed(outcome, target, plan)
-        return TokenSample(
-            ready=find_unready(target, not_refreshed, now) is None,
-            reason=str(reason_of(target, not_refreshed)),
-            refreshed=not_refreshed is None,
-            expires_at=times.expires_at if times else None,
-            # While suspended nothing is scheduled: alerts then ignore the expiry.
-            refresh_at=times.refresh_at if times and not wanted.suspend else None,
-            refreshed_at=times.refreshed_at if times else None,
-        )
-
-    def _status(
-        self, assignment: Assignment, outcome: Outcome, previous: Status, now: datetime
-    ) -> dict[str, Any]:
-        return compute_status(outcome, assignment.wanted, previous, now)
+    def _make_report(self, assignment: Assignment, outcome: Outcome, now: datetime) -> Report:
+        return make_report(outcome, assignment.wanted, now)
 
 
 def assign(resource: PineconeAccessToken, find_rival: FindRival) -> Assignment:

@@ -33,7 +33,7 @@ from pinecone_token_operator.reconcilers.known_target import KnownTarget
 from pinecone_token_operator.reconcilers.outcome import Outcome
 from pinecone_token_operator.reconcilers.refresh import MakeRefresher
 from pinecone_token_operator.reconcilers.state import State
-from pinecone_token_operator.reconcilers.status import Status
+from pinecone_token_operator.reconcilers.status import Report, Status
 from pinecone_token_operator.reconcilers.token_reconciler import Collaborators, TokenReconciler
 from pinecone_token_operator.targets import names
 from pinecone_token_operator.targets.secret import TargetSpec
@@ -164,11 +164,11 @@ class ClusterAccessTokenReconciler(TokenReconciler[ClusterPineconeAccessToken]):
                             found[key] = self._remover(owners[uid], uid, key)
         return found
 
-    def urgency(self, resource: Resource) -> tuple[float, ...]:
+    def urgency(self, ref: ObjectRef) -> tuple[float, ...]:
         """Return the place in the work queue: first of all what waits for a copy."""
-        if resource.ref in self._urgent:
+        if ref in self._urgent:
             return (0.0, 0.0)
-        return super().urgency(resource)
+        return super().urgency(ref)
 
     # Selection
 
@@ -261,10 +261,10 @@ class ClusterAccessTokenReconciler(TokenReconciler[ClusterPineconeAccessToken]):
         ]
         return make_assignment(resource, specs, find_rival, lambda: ref in self._urgent)
 
-    def _sample(self, assignment: Assignment, outcome: Outcome, now: datetime) -> TokenSample:
+    def _make_report(self, assignment: Assignment, outcome: Outcome, now: datetime) -> Report:
         times, problem = outcome.known.times, find_token_problem(outcome)
         copies = count_copies(outcome, self._unremoved(assignment), now)
-        return TokenSample(
+        sample = TokenSample(
             ready=find_no_token(times, copies, problem, now) is None,
             reason=str(problem.reason if problem else Reason.SUCCEEDED),
             refreshed=problem is None,
@@ -273,23 +273,13 @@ class ClusterAccessTokenReconciler(TokenReconciler[ClusterPineconeAccessToken]):
             refreshed_at=times.refreshed_at if times else None,
             copies=CopySample(copies.ready, copies.pending, len(copies.failed)),
         )
+        wanted = assignment.wanted
+        return Report(sample, partial(compute_cluster_status, outcome, copies, wanted, now=now))
 
-    def _status(
-        self, assignment: Assignment, outcome: Outcome, previous: Status, now: datetime
-    ) -> dict[str, Any]:
-        copies = count_copies(outcome, self._unremoved(assignment), now)
-        return compute_cluster_status(outcome, copies, assignment.wanted, previous, now)
-
-    async def _report(
-        self,
-        resource: ClusterPineconeAccessToken,
-        assignment: Assignment,
-        outcome: Outcome,
-        state: State,
-    ) -> bool:
+    async def _report(self, assignment: Assignment, outcome: Outcome, state: State) -> bool:
         if any(plan.why for _, plan in outcome.targets):
             return True  # it is reported once those are written, which is next
-        return await super()._report(resource, assignment, outcome, state)
+        return await super()._report(assignment, outcome, state)
 
     def _unremoved(self, assignment: Assignment) -> Mapping[SecretKey, Problem]:
         selection = self._selections.get((assignment.ref, assignment.uid))

@@ -8,7 +8,7 @@ from typing import Any, Final
 from pinecone_token_operator.api.conditions import Problem
 from pinecone_token_operator.keys import SecretKey
 from pinecone_token_operator.policies.input import TargetInput
-from pinecone_token_operator.policies.readiness import find_unready, token_in
+from pinecone_token_operator.policies.readiness import find_unready
 from pinecone_token_operator.policies.target_chain import TargetPlan
 from pinecone_token_operator.reconcilers.outcome import Outcome
 
@@ -76,7 +76,7 @@ def count_copies(outcome: Outcome, unremoved: Mapping[SecretKey, Problem], now: 
                 failed[target.spec.key[0]] = problem
             else:
                 pending += 1
-        elif token_in(target) == newest:
+        elif target.provided == newest:
             ready += 1
         else:
             pending += 1

@@ -74,9 +74,13 @@ class DeliverStep:
             results = {key: await self._write(assignment, known, *plans[0])}
         else:
             results = await self._write_several(assignment, known, plans)
-        known = known.with_targets({key: written for key, (written, _) in results.items()})
-        if token is not None:
-            known = known.delivered_to(assignment, token, keep=self._keep, now=self._env.now())
+        written = {key: after for key, (after, _) in results.items()}
+        if token is None:
+            known = known.with_targets(written)
+        else:
+            known = known.with_delivered(
+                assignment, written, token, keep=self._keep, now=self._env.now()
+            )
         return known, {key: error for key, (_, error) in results.items() if error is not None}
 
     async def _write_several(

@@ -30,7 +30,7 @@ class MakeRefresher(Protocol):
     def __call__(
         self,
         *,
-        is_wanted: Callable[[Assignment], bool],
+        is_wanted: Callable[[str], bool],
         exists: Callable[[Assignment], Awaitable[bool]],
     ) -> "Refresher":
         """Return a refresher; see `Refresher` for the arguments."""
@@ -44,7 +44,7 @@ class Refresher:
         gatherer: reads what a decision depends on.
         issue: has tokens issued.
         deliver: writes targets.
-        is_wanted: whether a resource still exists as far as the watches have reported.
+        is_wanted: whether a resource with this UID exists as far as the watches have reported.
         exists: asks the API server whether it does.
         keep: how long after its issue a token is kept in memory, to restore a target that lost it.
         env: the clocks and random numbers.
@@ -56,7 +56,7 @@ class Refresher:
         gatherer: Gatherer,
         issue: IssueStep,
         deliver: DeliverStep,
-        is_wanted: Callable[[Assignment], bool],
+        is_wanted: Callable[[str], bool],
         exists: Callable[[Assignment], Awaitable[bool]],
         keep: timedelta,
         env: Env,
@@ -69,20 +69,18 @@ class Refresher:
         self._keep = keep
         self._env = env
 
-    async def refresh(self, assignment: Assignment, known: Known) -> Known | None:
-        """Do what is due now, and return what is known then; None if the resource is gone.
+    async def refresh(self, assignment: Assignment, known: Known) -> Outcome | None:
+        """Do what is due now, and return what is true then; None if the resource is gone.
 
         What fails is in it, with the time to retry.
         """
         error: ApiError | None = None
         failed: dict[SecretKey, ApiError] = {}
-        known = replace(known, attempts=known.attempts.resumed())
-        if known.cached and known.cached_until(self._keep) <= self._env.now():
-            known = replace(known, cached=None)
+        known = self._without_what_is_over(known)
         for _ in range(_TRIES):
             reading = await self._gatherer.gather(assignment, known)
             known, error, failed = reading.known, reading.error, dict(reading.failed)
-            if not self._is_wanted(assignment):
+            if not self._is_wanted(assignment.uid):
                 return None
             given, targets = known.inputs(assignment)
             plan = plan_token(given, self._env.now())
@@ -97,17 +95,28 @@ class Refresher:
                 known = replace(known, attempts=NO_FAILURES)
             if plan.why:
                 known = await self._issue.issue(assignment, replace(reading, known=known), plan)
-            if not self._is_wanted(assignment):
+            if not self._is_wanted(assignment.uid):
                 return None
             token = plan.deliver or (known.pending if plan.why else None)
             known, changed = await self._deliver.deliver(assignment, known, targets, token)
             failed |= changed
             if not any(each.conflict or each.not_found for each in changed.values()):
                 break
-        return self._noted(assignment, known, failed, error)
+        return self._evaluate(assignment, self._noted(assignment, known, failed, error))
 
-    def evaluate(self, assignment: Assignment, known: Known) -> Outcome:
-        """Return what follows from what is known now; see `outcome.evaluate`."""
+    def fail(self, assignment: Assignment, known: Known, problem: Problem) -> Outcome:
+        """Return what is true after a reconcile failed for a reason that is not the resource's."""
+        return self._evaluate(assignment, self._failed(known, problem))
+
+    def _without_what_is_over(self, known: Known) -> Known:
+        """Return what is known without a wait and a cached token whose time is over."""
+        if known.attempts.hold is not None:
+            known = replace(known, attempts=known.attempts.resumed())
+        if known.cached and known.cached_until(self._keep) <= self._env.now():
+            known = replace(known, cached=None)
+        return known
+
+    def _evaluate(self, assignment: Assignment, known: Known) -> Outcome:
         fraction = self._env.rng.random()
         return evaluate(assignment, known, self._env.now(), fraction=fraction, keep=self._keep)
 
@@ -153,10 +162,9 @@ class Refresher:
         else:
             message = f"the API server failed a request ({error.brief}); retrying"
             problem = Problem(Reason.API_SERVER_ERROR, message)
-        return self.with_trouble(known, problem)
+        return self._failed(known, problem)
 
-    def with_trouble(self, known: Known, problem: Problem) -> Known:
-        """Return what is known after a reconcile failed for a reason that is not the resource's."""
+    def _failed(self, known: Known, problem: Problem) -> Known:
         now = self._env.now()
         failures = known.trouble.failures + 1
         delay = retry_delay(failures, known.remaining(now), self._env.rng.random())

@@ -18,7 +18,6 @@ from pinecone_token_operator.policies.input import (
     TokenInput,
 )
 from pinecone_token_operator.policies.target_chain import is_deliverable
-from pinecone_token_operator.policies.token_chain import is_reverted
 from pinecone_token_operator.reconcilers.assignment import Assignment
 from pinecone_token_operator.reconcilers.known_target import UNREAD, KnownTarget
 from pinecone_token_operator.targets.secret import TargetSpec
@@ -77,10 +76,9 @@ class Known:
 
         One that some target holds stays: others that lack it do not wait for the next one.
         """
-        pending = self.pending
-        return (
-            self if pending is None or pending.times == self.times else replace(self, pending=None)
-        )
+        if self.pending is None or self.pending.has(self.times):
+            return self
+        return replace(self, pending=None)
 
     def with_target(self, key: SecretKey, target: KnownTarget) -> "Known":
         """Return the same with another knowledge of one target."""
@@ -90,8 +88,14 @@ class Known:
         """Return the same with another knowledge of some targets."""
         return replace(self, targets={**self.targets, **targets})
 
-    def delivered_to(
-        self, assignment: Assignment, token: StoredToken, *, keep: timedelta, now: datetime
+    def with_delivered(
+        self,
+        assignment: Assignment,
+        written: Mapping[SecretKey, KnownTarget],
+        token: StoredToken,
+        *,
+        keep: timedelta,
+        now: datetime,
     ) -> "Known":
         """Return the same after a token was written to the targets.
 
@@ -100,20 +104,23 @@ class Known:
 
         Args:
             assignment: what the resource requests.
+            written: what is known of those targets now.
             token: the token.
             keep: how long after its issue it is kept in memory.
             now: the time.
         """
-        times = token.times
+        targets = {**self.targets, **written}
+        known = replace(self, targets=targets)
         lacking = [
-            spec for spec in assignment.specs if self.targets.get(spec.key, UNREAD).times != times
+            spec for spec in assignment.specs if not token.has(targets.get(spec.key, UNREAD).times)
         ]
         if len(lacking) == len(assignment.specs):
-            return self
+            return known
         handled = token.request or self.handled_request
-        if any(is_deliverable(self.target_input(spec, assignment)) for spec in lacking):
-            return replace(self, handled_request=handled)
-        known = replace(self, pending=None, cached=token, delivered=times, handled_request=handled)
+        if any(is_deliverable(known.target_input(spec, assignment)) for spec in lacking):
+            return replace(known, handled_request=handled)
+        times = token.times
+        known = replace(known, pending=None, cached=token, delivered=times, handled_request=handled)
         return known if known.cached_until(keep) > now else replace(known, cached=None)
 
     def remaining(self, now: datetime) -> timedelta:
@@ -142,13 +149,15 @@ class Known:
         """Return what the decisions about the token and about each target depend on."""
         targets = [self.target_input(spec, assignment) for spec in assignment.specs]
         writers = [known.target.writer for known in self.targets.values() if known.target]
+        times = self.times
         token = TokenInput(
             wanted=assignment.wanted,
             credentials=self.credentials,
-            times=self.times,
+            times=times,
             pending=self.pending,
             cached=self.cached,
             delivered=self.delivered,
+            reverted=_is_reverted(times, self.delivered),
             handled_request=self.handled_request,
             attempts=self.attempts,
             damping=self.damping,
@@ -178,7 +187,7 @@ class Known:
             rival=assignment.find_rival(spec.key, owner_uid),
             unreadable=known.unreadable,
             had_token=known.had_token,
-            reverted=is_reverted(known.times, known.delivered or self.delivered),
+            reverted=_is_reverted(known.times, known.delivered or self.delivered),
             attempts=known.attempts,
             repairs=known.repairs,
             damping=known.damping,
@@ -192,7 +201,7 @@ class Known:
         for spec in assignment.specs:
             if self.targets.get(spec.key, UNREAD).times != times:
                 given = self.target_input(spec, assignment)
-                blocked_until = given.blocked_until(given.attempts)
+                blocked_until = given.delivery_blocked_until
                 if is_deliverable(given) and (blocked_until is None or blocked_until <= now):
                     return not assignment.wanted.suspend
         return False
@@ -245,6 +254,11 @@ class State:
     def apply(self, known: Known, now: datetime) -> None:
         """Take over what a reconcile has found and done."""
         self.known = known.settled(now)
+
+
+def _is_reverted(times: TokenTimes | None, delivered: TokenTimes | None) -> bool:
+    """Return whether a token is older than the one that was written last."""
+    return bool(times and delivered and times.refreshed_at < delivered.refreshed_at)
 
 
 def _reported_retry_at(status: Mapping[str, Any]) -> datetime | None:

@@ -1,7 +1,9 @@
 """The status of a resource, as users read it. No I/O."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 from pinecone_token_operator.api.conditions import (
@@ -13,11 +15,12 @@ from pinecone_token_operator.api.conditions import (
     Reason,
 )
 from pinecone_token_operator.policies.input import TargetInput, Wanted
-from pinecone_token_operator.policies.readiness import find_unready, token_in
+from pinecone_token_operator.policies.readiness import find_unready
 from pinecone_token_operator.policies.schedule import margin
 from pinecone_token_operator.policies.target_chain import TargetPlan
 from pinecone_token_operator.reconcilers.outcome import Outcome
 from pinecone_token_operator.targets.stored_token import TokenTimes, format_time
+from pinecone_token_operator.telemetry.metrics import TokenSample
 
 Status = Mapping[str, Any]
 
@@ -32,6 +35,38 @@ _STALLING: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What is reported of a resource.
+
+    Attributes:
+        sample: what is measured.
+        status: returns the whole status, given the one that the API server has.
+    """
+
+    sample: TokenSample
+    status: Callable[[Status], dict[str, Any]]
+
+
+def make_report(outcome: Outcome, wanted: Wanted, now: datetime) -> Report:
+    """Return what is reported of a resource with one target."""
+    ((target, plan),) = outcome.targets
+    times = target.provided
+    not_refreshed = find_not_refreshed(outcome, target, plan)
+    unready = find_unready(target, not_refreshed, now)
+    sample = TokenSample(
+        ready=unready is None,
+        reason=str(_reason_of(target, not_refreshed)),
+        refreshed=not_refreshed is None,
+        expires_at=times.expires_at if times else None,
+        # While suspended nothing is scheduled: alerts then ignore the expiry.
+        refresh_at=times.refresh_at if times and not wanted.suspend else None,
+        refreshed_at=times.refreshed_at if times else None,
+    )
+    facts = outcome, wanted, unready, not_refreshed
+    return Report(sample, partial(_compute_status, *facts, now=now))
+
+
 def compute_status(
     outcome: Outcome, wanted: Wanted, previous: Status, now: datetime
 ) -> dict[str, Any]:
@@ -39,30 +74,41 @@ def compute_status(
 
     A field that does not apply is left out; conditions of other controllers stay.
     """
+    return make_report(outcome, wanted, now).status(previous)
+
+
+def _compute_status(
+    outcome: Outcome,
+    wanted: Wanted,
+    unready: Problem | None,
+    not_refreshed: Problem | None,
+    previous: Status,
+    now: datetime,
+) -> dict[str, Any]:
     ((target, plan),) = outcome.targets
-    times = token_in(target)
-    not_refreshed = find_not_refreshed(outcome, target, plan)
+    times = target.provided
     known = outcome.known
     status: dict[str, Any] = {
         "observedGeneration": wanted.generation,
         "failedAttempts": known.attempts.failures + target.attempts.failures,
     }
+    expires_at = refreshed_at = ""
     if times is not None:
+        expires_at, refreshed_at = format_time(times.expires_at), format_time(times.refreshed_at)
         status["secretName"] = target.spec.key[1]
-        status["expiresAt"] = format_time(times.expires_at)
-        status["lastRefreshAt"] = format_time(times.refreshed_at)
+        status["expiresAt"] = expires_at
+        status["lastRefreshAt"] = refreshed_at
     next_attempt = _next_attempt(outcome, target, plan, times)
     if next_attempt is not None:
         status["refreshAt"] = format_time(next_attempt)
     if known.handled_request:
         status["lastHandledRefreshRequest"] = known.handled_request
-    unready = find_unready(target, not_refreshed, now)
-    valid = _valid(target, wanted, times) if times else ""
+    valid = _valid(target, wanted, times, expires_at) if times else ""
     conditions = [make_condition(READY, unready, Reason.TOKEN_VALID, valid)]
     if not_refreshed or times:
         incomplete = target.repairs.problem
-        good = reason_of(target, None)
-        message = f"the token was issued at {format_time(times.refreshed_at)}" if times else ""
+        good = _reason_of(target, None)
+        message = f"the token was issued at {refreshed_at}" if times else ""
         message += f"; {incomplete.message}" if incomplete else ""
         conditions.append(make_condition(REFRESHED, not_refreshed, good, message))
     conditions += stalled(unready, not_refreshed)
@@ -85,7 +131,7 @@ def find_not_refreshed(outcome: Outcome, target: TargetInput, plan: TargetPlan) 
     )
 
 
-def reason_of(target: TargetInput, not_refreshed: Problem | None) -> Reason:
+def _reason_of(target: TargetInput, not_refreshed: Problem | None) -> Reason:
     """Return the reason of the condition Refreshed."""
     problem = not_refreshed or target.repairs.problem
     return problem.reason if problem else Reason.SUCCEEDED
@@ -175,12 +221,12 @@ def _next_attempt(
     return blocked or (times.refresh_at if times else None)
 
 
-def _valid(target: TargetInput, wanted: Wanted, times: TokenTimes) -> str:
+def _valid(target: TargetInput, wanted: Wanted, times: TokenTimes, expires_at: str) -> str:
     secret = f"Secret {'/'.join(target.spec.key)}"
-    message = f"the token in {secret} is valid until {format_time(times.expires_at)}"
+    message = f"the token in {secret} is valid until {expires_at}"
     message += margin_note(wanted, times)
     found, spec = target.target, target.spec
-    if not spec.merges and found is not None and found.type != spec.template.type:
+    if found is not None and found.type != spec.template.type and not spec.merges:
         message += (
             f"; the Secret's type {found.type} cannot be changed; delete the Secret and the "
             "operator will recreate it with spec.target.template.type"

@@ -34,7 +34,7 @@ class StatusWriter:
         self, *, api: Requests, kind: Kind, record: Record, missed: Callable[[], None]
     ) -> None:
         self._api = api
-        self._kind = kind
+        self._resources = api_resource(kind)
         self._record = record
         self._missed = missed
 
@@ -56,7 +56,7 @@ class StatusWriter:
         Raises:
             ApiError: the API server refused or did not answer.
         """
-        path = api_resource(self._kind).item(ref.namespace or None, ref.name)
+        path = self._resources.item(ref.namespace or None, ref.name)
         for tries_left in reversed(range(_STATUS_TRIES)):
             previous = state.stored_status.read()
             status = compute(previous)

@@ -25,9 +25,9 @@ from pinecone_token_operator.reconcilers.outcome import Outcome
 from pinecone_token_operator.reconcilers.predecessors import Predecessors
 from pinecone_token_operator.reconcilers.refresh import MakeRefresher
 from pinecone_token_operator.reconcilers.state import State
-from pinecone_token_operator.reconcilers.status import Status, invalid_status
+from pinecone_token_operator.reconcilers.status import Report, Status, invalid_status
 from pinecone_token_operator.reconcilers.status_writer import Record, StatusWriter
-from pinecone_token_operator.telemetry.metrics import Metrics, TokenSample
+from pinecone_token_operator.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class TokenReconciler(ABC, Generic[R]):
 
     def __init__(self, uses: Collaborators, make_refresher: MakeRefresher) -> None:
         self._uses = uses
-        self._refresher = make_refresher(is_wanted=self._is_wanted, exists=self._exists)
+        self._refresher = make_refresher(is_wanted=uses.index.has, exists=self._exists)
         self._status_writer = StatusWriter(
             api=uses.api, kind=self.kind, record=uses.record, missed=uses.missed
         )
@@ -98,14 +98,8 @@ class TokenReconciler(ABC, Generic[R]):
         """Return what a resource requests."""
 
     @abstractmethod
-    def _sample(self, assignment: Assignment, outcome: Outcome, now: datetime) -> TokenSample:
-        """Return what is measured of a resource."""
-
-    @abstractmethod
-    def _status(
-        self, assignment: Assignment, outcome: Outcome, previous: Status, now: datetime
-    ) -> dict[str, Any]:
-        """Return the whole status of a resource."""
+    def _make_report(self, assignment: Assignment, outcome: Outcome, now: datetime) -> Report:
+        """Return what is reported of a resource."""
 
     @abstractmethod
     def removal(self, resource: Resource) -> Callable[[], Awaitable[None]] | None:
@@ -126,31 +120,25 @@ class TokenReconciler(ABC, Generic[R]):
             return None
         state = self._state(resource)
         assignment = self._assign(resource, partial(self._uses.index.rival, resource))
-        before = state.known
         try:
-            known = await self._refresher.refresh(assignment, before)
+            outcome = await self._refresher.refresh(assignment, state.known)
         except Exception as error:  # one resource must not stop the others
             logger.exception("Failed to reconcile", extra={"resource": ref})
-            known = self._refresher.with_trouble(
-                before,
-                Problem(
-                    Reason.INTERNAL_ERROR,
-                    f"the operator failed unexpectedly ({type(error).__name__}); check its logs",
-                ),
-            )
-        if known is None or not self._is_wanted(assignment):
+            message = f"the operator failed unexpectedly ({type(error).__name__}); check its logs"
+            problem = Problem(Reason.INTERNAL_ERROR, message)
+            outcome = self._refresher.fail(assignment, state.known, problem)
+        if outcome is None or not self._uses.index.has(assignment.uid):
             self._forget_gone(resource)
             return None
-        state.apply(known, self._uses.env.now())
-        outcome = self._refresher.evaluate(assignment, known)
+        state.apply(outcome.known, self._uses.env.now())
         self._uses.metrics.reconciled(_result(outcome))
         wake_at = outcome.wake_at
-        if await self._report(resource, assignment, outcome, state):
+        if await self._report(assignment, outcome, state):
             state.unwritten = 0
         else:
             retry_at = self._retry_status_at(state)
             wake_at = min(retry_at, wake_at) if wake_at else retry_at
-        if not self._is_wanted(assignment):
+        if not self._uses.index.has(assignment.uid):
             self._forget_gone(resource)
             return None
         return wake_at
@@ -177,17 +165,20 @@ class TokenReconciler(ABC, Generic[R]):
         if isinstance(resource, self.resource_type):
             self._state(resource).stored_status.write(status)
 
-    def urgency(self, resource: Resource) -> tuple[float, ...]:
+    def urgency(self, ref: ObjectRef) -> tuple[float, ...]:
         """No token and no failure yet first, the newest resource foremost; then by expiry.
 
         What keeps failing without a token comes last: it must not hold up refreshes.
         """
+        resource = self._get(ref)
+        if resource is None:
+            return (0.0,)
         metadata = resource.metadata
-        state = self._states.get((resource.ref, metadata.uid))
+        state = self._states.get((ref, metadata.uid))
         times = state.known.times if state else None
         if times is not None:
             return (1.0, times.expires_at.timestamp())
-        reported = self._expiry(resource)
+        reported = parse_moment(resource.stored_status.read().get("expiresAt"))
         if reported is not None:
             return (1.0, reported.timestamp())
         has_failed = state is not None and bool(
@@ -215,10 +206,6 @@ class TokenReconciler(ABC, Generic[R]):
         if state is not None:
             self._predecessors.add(resource.ref, state.known)
 
-    def _is_wanted(self, assignment: Assignment) -> bool:
-        resource = self._uses.index.get(assignment.ref)
-        return resource is not None and resource.metadata.uid == assignment.uid
-
     def _forget_gone(self, resource: R) -> None:
         """Drop what a reconcile of a resource has left that was deleted meanwhile."""
         if self._uses.index.get(resource.ref) is None:
@@ -233,30 +220,19 @@ class TokenReconciler(ABC, Generic[R]):
             self._uses.api, self.kind, ref.namespace, ref.name, assignment.uid, self._uses.missed
         )
 
-    def _expiry(self, resource: Resource) -> datetime | None:
-        """Return the expiry that the status reported when the resource was last read."""
-        status = resource.stored_status.read() if isinstance(resource, self.resource_type) else {}
-        return parse_moment(status.get("expiresAt"))
-
-    async def _report(
-        self, resource: R, assignment: Assignment, outcome: Outcome, state: State
-    ) -> bool:
+    async def _report(self, assignment: Assignment, outcome: Outcome, state: State) -> bool:
         """Write the status, record Events and set the metrics; return whether that worked."""
-        now = self._uses.env.now
-        self._uses.metrics.token(resource.ref, self._sample(assignment, outcome, now()))
+        ref, report = assignment.ref, self._make_report(assignment, outcome, self._uses.env.now())
+        self._uses.metrics.token(ref, report.sample)
         trouble = outcome.known.trouble
         passing = trouble.problem and trouble.problem.reason is Reason.API_SERVER_ERROR
         if passing and trouble.failures == 1:
             return True  # one failed request is retried before it is reported
-
-        def compute(previous: Status) -> dict[str, Any]:
-            return self._status(assignment, outcome, previous, now())
-
         try:
-            await self._status_writer.write(resource.ref, resource.metadata.uid, state, compute)
+            await self._status_writer.write(ref, assignment.uid, state, report.status)
         except ApiError as error:
             logger.warning(
-                "Failed to write the status (%s); retrying", error, extra={"resource": resource.ref}
+                "Failed to write the status (%s); retrying", error, extra={"resource": ref}
             )
             return False
         return True

@@ -226,7 +226,7 @@ def ownership_patch(target: Target, spec: TargetSpec) -> Patch | None:
     if (references := _references(target, spec)) is not None:
         metadata["ownerReferences"] = references
     policy = str(spec.deletion_policy)
-    if target.is_merged and target.annotations[names.DELETION_POLICY] != policy:
+    if target.annotations.get(names.DELETION_POLICY, policy) != policy:
         metadata["annotations"] = {names.DELETION_POLICY: policy}
     return {"metadata": _preconditions(target) | metadata} if metadata else None
 

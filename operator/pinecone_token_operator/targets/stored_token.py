@@ -57,6 +57,10 @@ class StoredToken:
             self.refreshed_at, self.expires_at, self.refresh_at, self.credentials, self.request
         )
 
+    def has(self, times: TokenTimes | None) -> bool:
+        """Return whether these are the times of this token."""
+        return self.times == times
+
 
 def checksum(token: StoredToken, uid: str) -> str:
     """Return 32 hex digits over token, lifetime and origin, keyed by the resource's UID.

@@ -172,9 +172,13 @@ class Metrics:
         """Drop the samples of a resource that is gone."""
         self._tokens.forget(ref)
 
-    def queue_length(self, length: int) -> None:
-        """Set the length of the work queue."""
-        self._queue_length.set(length)
+    def queue_length(self, length: Callable[[], int]) -> None:
+        """Set how the length of the work queue is found out, which is done at each scrape.
+
+        Args:
+            length: safe to call from any thread.
+        """
+        self._queue_length.set_function(length)
 
     def render(self, names: Sequence[str] = ()) -> bytes:
         """Return samples in the Prometheus text format: those with the given names, or all.

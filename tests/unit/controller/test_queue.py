@@ -1,4 +1,5 @@
 import asyncio
+import time
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +10,7 @@ from tests.support.controller import A, B, C, ref, settle
 
 
 def make_queue(**urgencies: float) -> WorkQueue:
-    return WorkQueue(lambda one: (urgencies.get(one.name, 0.0),))
+    return WorkQueue(lambda one: (urgencies.get(one.name, 0.0),), time.monotonic)
 
 
 async def take_all(queue: WorkQueue) -> list[ObjectRef]:
@@ -45,7 +46,7 @@ async def test_queue_holds_a_reference_only_once() -> None:
 
 async def test_queue_moves_a_waiting_reference_forward_only() -> None:
     urgency = {A: 1.0, B: 2.0, C: 3.0}
-    queue = WorkQueue(lambda one: (urgency[one],))
+    queue = WorkQueue(lambda one: (urgency[one],), time.monotonic)
     for one in (A, B, C):
         queue.add(one)
     urgency |= {A: 9.0, C: 0.0}

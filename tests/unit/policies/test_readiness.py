@@ -5,7 +5,7 @@ import pytest
 
 from pinecone_token_operator.api.conditions import Problem, Reason
 from pinecone_token_operator.policies.input import TargetInput
-from pinecone_token_operator.policies.readiness import find_unready, ready_until, token_in
+from pinecone_token_operator.policies.readiness import find_unready, ready_until
 from tests.support.builders import NOON, after, make_resource, make_target_input, make_token
 
 MERGE = make_resource(target={"creationPolicy": "Merge"})
@@ -71,7 +71,7 @@ def test_token_in_a_target_with_an_obstacle_does_not_count(
     problem = find_unready(given, UNAVAILABLE, NOON)
     assert problem is not None
     assert problem.reason is reason
-    assert token_in(given) is None
+    assert given.provided is None
     assert ready_until(given, NOON) is None
 
 

@@ -85,7 +85,7 @@ class SharedTokenReconciler:
     def status_seen(self, _resource: Resource, _status: Mapping[str, Any]) -> None:
         pass
 
-    def urgency(self, _resource: Resource) -> tuple[float, ...]:
+    def urgency(self, _ref: ObjectRef) -> tuple[float, ...]:
         return (0.0,)
 
 

@@ -59,7 +59,7 @@ def test_exchange_result_starts_at_zero_and_is_counted(result: str) -> None:
             id="early refresh is not late",
         ),
         pytest.param(
-            lambda metrics: metrics.queue_length(7),
+            lambda metrics: metrics.queue_length(lambda: 7),
             "pinecone_token_queue_length",
             7,
             id="queue length",
