@@ -10,7 +10,7 @@ from pinecone_token_operator.api.cluster_access_token import (
     ClusterPineconeAccessToken,
     parse_cluster_resource,
 )
-from pinecone_token_operator.api.common import CreationPolicy, DeletionPolicy
+from pinecone_token_operator.api.common import DeletionPolicy
 from pinecone_token_operator.api.conditions import Problem, Reason
 from pinecone_token_operator.reconcilers.assignment import Assignment, make_assignment
 from pinecone_token_operator.reconcilers.known_target import KnownTarget
@@ -58,7 +58,7 @@ def make_copies_assignment(
             key=(namespace, resource.target_name),
             ref=resource.ref,
             owner=owner,
-            creation_policy=CreationPolicy.OWNER,
+            merges=False,
             deletion_policy=DeletionPolicy.DELETE,
             template=resource.spec.target.template,
         )

@@ -64,7 +64,7 @@ def assign(resource: PineconeAccessToken, find_rival: FindRival) -> Assignment:
         key=resource.target_key,
         ref=resource.ref,
         owner=Owner(KIND.name, metadata.name, metadata.uid),
-        creation_policy=spec.target.creation_policy,
+        merges=spec.target.merges,
         deletion_policy=spec.target.deletion_policy,
         template=spec.target.template,
     )

@@ -12,7 +12,7 @@ from pinecone_token_operator.api.cluster_access_token import (
     ClusterPineconeAccessToken,
     parse_cluster_resource,
 )
-from pinecone_token_operator.api.common import CreationPolicy, DeletionPolicy
+from pinecone_token_operator.api.common import DeletionPolicy
 from pinecone_token_operator.api.conditions import Problem, Reason
 from pinecone_token_operator.controller.reconciler import Object, Resource
 from pinecone_token_operator.env import Env
@@ -253,7 +253,7 @@ class ClusterAccessTokenReconciler(TokenReconciler[ClusterPineconeAccessToken]):
                 key=(namespace, resource.target_name),
                 ref=ref,
                 owner=owner,
-                creation_policy=CreationPolicy.OWNER,
+                merges=False,
                 deletion_policy=DeletionPolicy.DELETE,
                 template=resource.spec.target.template,
             )

@@ -116,7 +116,7 @@ class Gatherer:
             noted = self._with_noted_credentials(assignment, reading.known)
             read = noted or await self.read_credentials(assignment, reading.known)
             reading = replace(read, failed=reading.failed)
-        if reading.known.lagging(assignment, now):
+        if len(assignment.specs) > 1 and reading.known.lagging(assignment, now):
             source = await self._find_source(assignment, reading.known)
             failed = {**reading.failed, **source.failed}
             reading = replace(reading, known=source.known, failed=failed)

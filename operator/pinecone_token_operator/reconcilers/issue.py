@@ -9,14 +9,13 @@ from typing import Final
 from pinecone_token_operator.api.conditions import Problem
 from pinecone_token_operator.env import Env
 from pinecone_token_operator.errors import ExchangeError, ExchangeFailure
-from pinecone_token_operator.issuing.credentials import Credentials
 from pinecone_token_operator.issuing.failures import HANDLING, delay_after
 from pinecone_token_operator.issuing.issuer import Issuer
-from pinecone_token_operator.policies.input import NO_FAILURES
+from pinecone_token_operator.policies.input import NO_FAILURES, TokenInput
 from pinecone_token_operator.policies.schedule import refresh_at
 from pinecone_token_operator.policies.token_chain import TokenPlan, request_cause
 from pinecone_token_operator.reconcilers.assignment import Assignment
-from pinecone_token_operator.reconcilers.gather import Gatherer, Reading
+from pinecone_token_operator.reconcilers.gather import Reading
 from pinecone_token_operator.reconcilers.state import Known
 from pinecone_token_operator.targets.stored_token import StoredToken
 
@@ -30,7 +29,6 @@ class IssueStep:
     """Requests tokens.
 
     Args:
-        gatherer: reads the credentials, if they were not read yet.
         issuer: issues tokens.
         observe_lateness: called with the seconds after its scheduled time that a refresh began.
         env: the clocks and random numbers.
@@ -39,48 +37,39 @@ class IssueStep:
     def __init__(
         self,
         *,
-        gatherer: Gatherer,
         issuer: Issuer,
         observe_lateness: Callable[[float], None],
         env: Env,
     ) -> None:
-        self._gatherer = gatherer
         self._issuer = issuer
         self._observe_lateness = observe_lateness
         self._env = env
 
-    async def issue(self, assignment: Assignment, reading: Reading, plan: TokenPlan) -> Known:
-        """Request a token; it is pending then, or the failure is noted with the time to retry."""
+    async def issue(
+        self, assignment: Assignment, reading: Reading, given: TokenInput, plan: TokenPlan
+    ) -> Known:
+        """Request a token; it is pending then, or the failure is noted with the time to retry.
+
+        Args:
+            assignment: what the resource requests.
+            reading: the credentials, and what is known.
+            given: what the decision about the token depended on.
+            plan: the decision.
+        """
         logger.info("Requesting a token: %s", plan.why, extra={"resource": assignment.ref})
         if plan.scheduled_at is not None:
             late = self._env.now() - plan.scheduled_at
             self._observe_lateness(max(0.0, late.total_seconds()))
-        known = reading.known.without_new_token()
-        read = reading
-        if reading.credentials is None:
-            read = await self._gatherer.read_credentials(assignment, known)
-            known = read.known
-        if read.credentials is None:
+        known, credentials = reading.known, reading.credentials
+        if known.pending is not None:
+            known = known.without_new_token()
+        if credentials is None:
             return self._credentials_failed(assignment, known)
+        remaining = given.times.expires_at - self._env.now() if given.times else timedelta()
         try:
-            known = await self._request(assignment, known, read.credentials, read.source)
+            token = await self._issuer.issue(credentials, remaining, assignment.ref)
         except ExchangeError as error:
             return self._issue_failed(assignment, known, error)
-        if plan.contested:
-            # Only tokens that were issued: what fails backs off by itself.
-            cause = request_cause(reading.known.token_input(assignment), plan.why)
-            known = replace(known, damping=known.damping.after(self._env.now(), cause))
-        return known
-
-    async def _request(
-        self,
-        assignment: Assignment,
-        known: Known,
-        credentials: Credentials,
-        source: str,
-    ) -> Known:
-        remaining = known.remaining(self._env.now())
-        token = await self._issuer.issue(credentials, remaining, assignment.ref)
         times = token.requested_at, token.expires_at, assignment.wanted.refresh_before
         pending = StoredToken(
             access_token=token.access_token,
@@ -90,9 +79,13 @@ class IssueStep:
             refresh_at=refresh_at(*times, self._env.rng.random()),
             credentials=str(known.credentials),
             request=assignment.wanted.request,
-            source=source,
+            source=reading.source,
         )
-        return replace(known, pending=pending, attempts=NO_FAILURES)
+        damping = known.damping
+        if plan.contested:
+            # Only tokens that were issued: what fails backs off by itself.
+            damping = damping.after(self._env.now(), request_cause(given, plan.why))
+        return replace(known, pending=pending, attempts=NO_FAILURES, damping=damping)
 
     def _credentials_failed(self, assignment: Assignment, known: Known) -> Known:
         problem = known.credentials

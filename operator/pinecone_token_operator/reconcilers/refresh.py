@@ -94,7 +94,9 @@ class Refresher:
             if plan.outdated:
                 known = replace(known, attempts=NO_FAILURES)
             if plan.why:
-                known = await self._issue.issue(assignment, replace(reading, known=known), plan)
+                if reading.credentials is None:
+                    reading = await self._gatherer.read_credentials(assignment, known)
+                known = await self._issue.issue(assignment, reading, given, plan)
             if not self._is_wanted(assignment.uid):
                 return None
             token = plan.deliver or (known.pending if plan.why else None)

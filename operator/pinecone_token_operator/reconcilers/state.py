@@ -194,9 +194,9 @@ class Known:
         )
 
     def lagging(self, assignment: Assignment, now: datetime) -> bool:
-        """Return whether a target can get the newest token from another one, and now."""
+        """Return whether one of several targets can get the newest token from another, and now."""
         times = self.times
-        if len(assignment.specs) == 1 or self.pending or times is None or times.expires_at <= now:
+        if self.pending or times is None or times.expires_at <= now:
             return False
         for spec in assignment.specs:
             if self.targets.get(spec.key, UNREAD).times != times:

@@ -32,8 +32,7 @@ from pinecone_token_operator.watch.health import WatchHealth
 from pinecone_token_operator.watch.namespaces import Namespace as WatchedNamespace
 from pinecone_token_operator.watch.namespaces import Namespaces
 from pinecone_token_operator.watch.reflector import Reflector
-from pinecone_token_operator.watch.secret_versions import SecretVersions
-from pinecone_token_operator.watch.secrets_metadata import SecretReflector
+from pinecone_token_operator.watch.secrets_metadata import SecretReflector, SecretVersions
 
 MakeReconciler = Callable[[Collaborators, MakeRefresher], Reconciler]
 
@@ -133,7 +132,6 @@ def assemble(
     )
     gatherer = Gatherer(api=api, store=store, versions=versions, audience=audience, env=env)
     issue = IssueStep(
-        gatherer=gatherer,
         issuer=RateLimitedIssuer(endpoint, metrics.exchange, env, resume=queue),
         observe_lateness=metrics.lateness,
         env=env,

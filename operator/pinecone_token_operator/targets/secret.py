@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, Final
 
-from pinecone_token_operator.api.common import CreationPolicy, DeletionPolicy, Template
-from pinecone_token_operator.api.group import GROUP
+from pinecone_token_operator.api.common import DeletionPolicy, Template
+from pinecone_token_operator.api.group import API_VERSION, GROUP
 from pinecone_token_operator.keys import ObjectRef, SecretKey
 from pinecone_token_operator.targets import names
 from pinecone_token_operator.targets.rendering import TOKEN_KEYS, render
-from pinecone_token_operator.targets.stored_token import StoredToken, checksum, format_time
+from pinecone_token_operator.targets.stored_token import StoredToken, token_annotations
 from pinecone_token_operator.targets.target import Owner, Target
 
 Patch = dict[str, Any]
@@ -30,7 +30,7 @@ class TargetSpec:
         key: the Secret's namespace and name.
         ref: the resource.
         owner: the resource, as owner references name it.
-        creation_policy: whether we create the Secret or merge into one.
+        merges: whether the token is merged into a Secret that another writer created.
         deletion_policy: what happens to the token when the resource is deleted.
         template: what else to store.
     """
@@ -38,21 +38,27 @@ class TargetSpec:
     key: SecretKey
     ref: ObjectRef
     owner: Owner
-    creation_policy: CreationPolicy
+    merges: bool
     deletion_policy: DeletionPolicy
     template: Template
-
-    @property
-    def merges(self) -> bool:
-        """Return whether the token is merged into a Secret that another writer created."""
-        return self.creation_policy is CreationPolicy.MERGE
 
     @property
     def owner_reference(self) -> dict[str, Any] | None:
         """Return the owner reference that the Secret should have, if any."""
         if self.merges or self.deletion_policy is DeletionPolicy.RETAIN:
             return None
-        return self.owner.reference
+        return reference_to(self.owner)
+
+
+def reference_to(owner: Owner) -> dict[str, Any]:
+    """Return the owner reference by which Kubernetes deletes a Secret after its resource."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": owner.kind,
+        "name": owner.name,
+        "uid": owner.uid,
+        "controller": True,
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,18 +286,12 @@ def overwritten(target: Target, spec: TargetSpec) -> list[str]:
 
 
 def _token_annotations(spec: TargetSpec, token: StoredToken) -> dict[str, str]:
-    annotations = {
+    return {
         names.RESOURCE: spec.owner.name,
         names.RESOURCE_UID: spec.owner.uid,
         names.TARGET: "/".join(spec.key),
-        names.EXPIRES_AT: format_time(token.expires_at),
-        names.REFRESH_AT: format_time(token.refresh_at),
-        names.REFRESHED_AT: format_time(token.refreshed_at),
-        names.CREDENTIALS: token.credentials,
-        names.CHECKSUM: checksum(token, spec.owner.uid),
+        **token_annotations(token, spec.owner.uid),
     }
-    optional = {names.REFRESH_REQUEST: token.request, names.CREDENTIALS_SOURCE: token.source}
-    return annotations | {name: value for name, value in optional.items() if value}
 
 
 def _preconditions(target: Target) -> dict[str, Any]:

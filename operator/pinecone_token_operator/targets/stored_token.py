@@ -2,9 +2,12 @@
 
 import hashlib
 import hmac
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
+
+from pinecone_token_operator.targets import names
 
 MAX_LIFETIME: Final = timedelta(hours=24)
 """The longest lifetime that is believed, whether issued or stored; Pinecone's is 30 minutes."""
@@ -60,6 +63,43 @@ class StoredToken:
     def has(self, times: TokenTimes | None) -> bool:
         """Return whether these are the times of this token."""
         return self.times == times
+
+
+def token_annotations(token: StoredToken, uid: str) -> dict[str, str]:
+    """Return the annotations that go with a token, which `read_times` reads.
+
+    Args:
+        token: the token.
+        uid: the resource's UID, which keys the checksum.
+    """
+    annotations = {
+        names.EXPIRES_AT: format_time(token.expires_at),
+        names.REFRESH_AT: format_time(token.refresh_at),
+        names.REFRESHED_AT: format_time(token.refreshed_at),
+        names.CREDENTIALS: token.credentials,
+        names.CHECKSUM: checksum(token, uid),
+    }
+    optional = {names.REFRESH_REQUEST: token.request, names.CREDENTIALS_SOURCE: token.source}
+    return annotations | {name: value for name, value in optional.items() if value}
+
+
+def read_times(annotations: Mapping[str, str], no_request: str | None) -> TokenTimes | None:
+    """Return what annotations say, or None if one is missing or unusable.
+
+    Args:
+        annotations: those of a Secret.
+        no_request: what it means if no served request is among them; see `TokenTimes.request`.
+    """
+    try:
+        return TokenTimes(
+            refreshed_at=parse_time(annotations[names.REFRESHED_AT]),
+            expires_at=parse_time(annotations[names.EXPIRES_AT]),
+            refresh_at=parse_time(annotations[names.REFRESH_AT]),
+            credentials=annotations[names.CREDENTIALS],
+            request=annotations.get(names.REFRESH_REQUEST, no_request),
+        )
+    except (KeyError, ValueError):
+        return None
 
 
 def checksum(token: StoredToken, uid: str) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
-from pinecone_token_operator.api.group import API_VERSION, PREFIX
+from pinecone_token_operator.api.group import PREFIX
 from pinecone_token_operator.keys import SecretKey
 from pinecone_token_operator.targets import names
 from pinecone_token_operator.targets.stored_token import (
@@ -21,7 +21,7 @@ from pinecone_token_operator.targets.stored_token import (
     StoredToken,
     TokenTimes,
     checksum,
-    parse_time,
+    read_times,
 )
 
 T = TypeVar("T")
@@ -44,17 +44,6 @@ class Owner:
     name: str
     uid: str
 
-    @property
-    def reference(self) -> dict[str, Any]:
-        """The owner reference by which Kubernetes deletes the Secret after its resource."""
-        return {
-            "apiVersion": API_VERSION,
-            "kind": self.kind,
-            "name": self.name,
-            "uid": self.uid,
-            "controller": True,
-        }
-
     def was(self, reference: Mapping[str, Any]) -> bool:
         """Return whether an owner reference names an earlier resource of this kind and name."""
         return (
@@ -72,6 +61,9 @@ class Target:
     Attributes:
         keys: the names in the data, which are kept without it: a merge must not overwrite.
         writer: the field manager that changed the Secret last; empty if unknown.
+        is_legacy: whether version 0.1.0 wrote it.
+        is_copy: whether it is a copy of a target, with our annotations, made by another writer.
+        owner_uid: the UID of the resource that it says it belongs to; None if it names none.
     """
 
     key: SecretKey
@@ -85,20 +77,14 @@ class Target:
     data: Mapping[str, str] | None = field(repr=False)
     keys: frozenset[str] = frozenset()
     writer: str = ""
+    is_legacy: bool = False
+    is_copy: bool = False
+    owner_uid: str | None = None
 
     @property
     def times(self) -> TokenTimes | None:
         """Return what the annotations say, or None if one is missing or unusable."""
-        try:
-            return TokenTimes(
-                refreshed_at=parse_time(self.annotations[names.REFRESHED_AT]),
-                expires_at=parse_time(self.annotations[names.EXPIRES_AT]),
-                refresh_at=parse_time(self.annotations[names.REFRESH_AT]),
-                credentials=self.annotations[names.CREDENTIALS],
-                request=self.annotations.get(names.REFRESH_REQUEST, None if self.is_legacy else ""),
-            )
-        except (KeyError, ValueError):
-            return None
+        return read_times(self.annotations, None if self.is_legacy else "")
 
     @property
     def credentials_source(self) -> str:
@@ -133,27 +119,6 @@ class Target:
         """Return whether our keys were merged into a Secret that is not managed by the operator."""
         return names.DELETION_POLICY in self.annotations
 
-    @property
-    def is_legacy(self) -> bool:
-        """Return whether version 0.1.0 wrote it."""
-        return names.CHECKSUM not in self.annotations and names.LEGACY_CHECKSUM in self.annotations
-
-    @property
-    def is_copy(self) -> bool:
-        """Return whether it is a copy of a target, with our annotations, made by another writer."""
-        written_as = self.annotations.get(names.TARGET)
-        return written_as is not None and written_as != "/".join(self.key)
-
-    @property
-    def owner_uid(self) -> str | None:
-        """Return the UID of the resource that it says it belongs to."""
-        if self.is_copy:
-            return None
-        for reference in self.owner_references:
-            if str(reference.get("apiVersion")).startswith(PREFIX):
-                return str(reference.get("uid"))
-        return self.annotations.get(names.RESOURCE_UID) or self.labels.get(names.RESOURCE_UID)
-
     def without_data(self) -> "Target":
         """Return what may be kept in memory: everything but the data."""
         return replace(
@@ -172,18 +137,25 @@ class Target:
 def read_target(secret: Mapping[str, Any]) -> Target:
     """Read a Secret as the API server sends it."""
     metadata = secret["metadata"]
+    key = metadata["namespace"], metadata["name"]
+    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
+    references = metadata.get("ownerReferences") or ()
+    is_copy = annotations.get(names.TARGET, "/".join(key)) != "/".join(key)
     target = Target(
-        key=(metadata["namespace"], metadata["name"]),
+        key=key,
         uid=metadata["uid"],
         resource_version=metadata["resourceVersion"],
         type=secret.get("type") or "Opaque",
-        labels=metadata.get("labels") or {},
-        annotations=metadata.get("annotations") or {},
-        owner_references=metadata.get("ownerReferences") or (),
+        labels=labels,
+        annotations=annotations,
+        owner_references=references,
         immutable=bool(secret.get("immutable")),
         data=secret.get("data") or {},
         keys=frozenset(secret.get("data") or ()),
         writer=last_writer(metadata.get("managedFields") or ()),
+        is_legacy=names.CHECKSUM not in annotations and names.LEGACY_CHECKSUM in annotations,
+        is_copy=is_copy,
+        owner_uid=None if is_copy else _owner_uid(labels, annotations, references),
     )
     if target.writer == FIELD_MANAGER and not _is_whole(target):
         return replace(target, writer="")
@@ -238,6 +210,17 @@ def stored_token(target: Target, uid: str) -> StoredToken | None:
     name = names.LEGACY_CHECKSUM if target.is_legacy else names.CHECKSUM
     written = target.annotations.get(name, "").encode()
     return token if hmac.compare_digest(checksum(token, uid).encode(), written) else None
+
+
+def _owner_uid(
+    labels: Mapping[str, str],
+    annotations: Mapping[str, str],
+    references: Sequence[Mapping[str, Any]],
+) -> str | None:
+    for reference in references:
+        if str(reference.get("apiVersion")).startswith(PREFIX):
+            return str(reference.get("uid"))
+    return annotations.get(names.RESOURCE_UID) or labels.get(names.RESOURCE_UID)
 
 
 def _is_whole(target: Target) -> bool:

@@ -5,10 +5,10 @@ the number of resources, not the number of Secrets in the cluster.
 """
 
 import random
-from collections.abc import Callable, Collection, Hashable
+from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final, NoReturn
+from typing import Final
 
 from pinecone_token_operator.kube import secret_types
 from pinecone_token_operator.kube.interfaces import ApiServer
@@ -79,6 +79,7 @@ class SecretReflector:
             field_selector=_FIELD_SELECTOR,
             inactivity=inactivity,
         )
+        self.run = self._reflector.run
         self.synced = self._reflector.synced
         self.begun = self._reflector.begun
 
@@ -86,10 +87,6 @@ class SecretReflector:
     def last_progress(self) -> float:
         """When the API server last sent something, or an error was handled; see `Reflector`."""
         return self._reflector.last_progress
-
-    async def run(self) -> NoReturn:
-        """List and watch until cancelled."""
-        await self._reflector.run()
 
     def resource_version(self, key: Key) -> str | None:
         """Return a Secret's version as seen last; None if changes are not reported at the moment.
@@ -116,10 +113,10 @@ class SecretReflector:
             by: who; changed is not called for them because of this version.
         """
         known = self._known.get(key)
-        # The event may have arrived before the reply to the request.
-        if known and is_newer(known.version, resource_version):
-            return
         if known is None or (known.uid, known.version) != (uid, resource_version):
+            # The event may have arrived before the reply to the request.
+            if known and is_newer(known.version, resource_version):
+                return
             known = self._known[key] = _Known(uid, resource_version)
         if by is not None:
             known.seen_by.add(by)
@@ -169,15 +166,51 @@ class SecretReflector:
             self._known.pop(key, None)
             return
         known = self._known.get(key)
-        if known and known.uid == seen.uid and is_newer(known.version, seen.version):
-            return
         if known is None or not _is_same(known, seen):
+            if known and known.uid == seen.uid and is_newer(known.version, seen.version):
+                return
             self._known[key] = seen
         self._report(key)
 
     def _report(self, key: Key) -> None:
         known = self._known.get(key)
         self._changed(key, frozenset(known.seen_by if known else ()))
+
+
+class SecretVersions:
+    """Asks the reflector of a Secret's namespace.
+
+    Args:
+        reflectors: by namespace; one for None watches all namespaces.
+    """
+
+    def __init__(self, reflectors: Mapping[str | None, SecretReflector]) -> None:
+        self._reflectors = reflectors
+
+    def resource_version(self, key: Key) -> str | None:
+        """Return a Secret's resourceVersion as last seen; None if no watch reports it."""
+        reflector = self._of(key)
+        return reflector.resource_version(key) if reflector else None
+
+    def identity(self, key: Key) -> tuple[str, str] | None:
+        """Return a Secret's UID and resourceVersion as last seen; None if no watch reports it."""
+        reflector = self._of(key)
+        return reflector.identity(key) if reflector else None
+
+    def note(
+        self, key: Key, uid: str, resource_version: str, *, by: Hashable | None = None
+    ) -> None:
+        """Remember the version that someone has just read or written; see `SecretReflector`."""
+        if reflector := self._of(key):
+            reflector.note(key, uid, resource_version, by=by)
+
+    def forget(self, key: Key) -> None:
+        """Forget a Secret that no resource refers to any more."""
+        if reflector := self._of(key):
+            reflector.forget(key)
+
+    def _of(self, key: Key) -> SecretReflector | None:
+        return self._reflectors.get(key[0]) or self._reflectors.get(None)
 
 
 def _is_same(one: _Known, other: _Known) -> bool:

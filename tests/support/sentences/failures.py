@@ -34,6 +34,7 @@ from tests.support.builders import (
     make_spec,
     make_target,
     make_token,
+    make_token_input,
 )
 from tests.support.merge_patch import merge
 
@@ -100,13 +101,13 @@ def _gatherer(api: _Replies) -> Gatherer:
 def issue_problem(error: ExchangeError) -> Problem:
     """Return the problem that a failed token request leaves."""
     step = IssueStep(
-        gatherer=_gatherer(_Replies({})),
         issuer=_Fails(error),
         observe_lateness=lambda _: None,
         env=_ENV,
     )
     reading = Reading(make_known(), Credentials("id", "secret"))
-    known = asyncio.run(step.issue(make_assignment(), reading, TokenPlan(why="an example")))
+    plan = TokenPlan(why="an example")
+    known = asyncio.run(step.issue(make_assignment(), reading, make_token_input(), plan))
     return _required(known.attempts.problem)
 
 

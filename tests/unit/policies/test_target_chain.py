@@ -95,7 +95,7 @@ def test_target_is_left_alone(one: TargetInput) -> None:
 
 def test_additional_owner_is_not_drift() -> None:
     pod = {"apiVersion": "v1", "kind": "Pod", "name": "web", "uid": "a11"}
-    ours = make_target_input().spec.owner.reference
+    ours = make_target_input().spec.owner_reference
     one = drifted({"metadata": {"ownerReferences": [ours, pod]}})
     assert plan(one, after(5)) == TargetPlan()
 

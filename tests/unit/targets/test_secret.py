@@ -13,6 +13,7 @@ from pinecone_token_operator.targets.secret import (
     overwritten,
     ownership_differs,
     ownership_patch,
+    reference_to,
     removal_patch,
     secret_to_create,
 )
@@ -47,7 +48,7 @@ from tests.support.documented import (
 from tests.support.merge_patch import merge
 
 SPEC = make_spec()
-OUR_REFERENCE = SPEC.owner.reference
+OUR_REFERENCE = reference_to(SPEC.owner)
 SOMEONE = {"apiVersion": "v1", "kind": "Pod", "name": "web", "uid": "a11"}
 OWN_KEYS = {"access_token", "token_type", "expires_at"}
 TEMPLATE = {

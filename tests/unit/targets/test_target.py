@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pinecone_token_operator.targets.secret import reference_to
 from pinecone_token_operator.targets.stored_token import checksum, format_time
 from pinecone_token_operator.targets.target import (
     FIELD_MANAGER,
@@ -44,7 +45,7 @@ from tests.support.merge_patch import merge
 OURS = make_secret()
 OWNER = Owner(KIND, "search", UID)
 SOMEONE = {"apiVersion": "v1", "kind": "Pod", "name": "web", "uid": "a11"}
-EARLIER = {**OWNER.reference, "uid": "gone"}
+EARLIER = {**reference_to(OWNER), "uid": "gone"}
 
 
 def annotated(**annotations: str | None) -> dict[str, Any]:
@@ -218,7 +219,7 @@ def test_target_is_not_a_copy_when_its_annotation_names_it() -> None:
         pytest.param(
             {
                 "annotations": {RESOURCE_UID: "b"},
-                "ownerReferences": [SOMEONE, {**OWNER.reference, "uid": "c"}],
+                "ownerReferences": [SOMEONE, {**reference_to(OWNER), "uid": "c"}],
             },
             "c",
             id="owner reference before annotation",
@@ -293,7 +294,7 @@ def test_target_is_owned_by_its_resource_only(metadata: dict[str, Any], owned: b
 
 
 def test_owner_reference_has_what_the_garbage_collector_needs() -> None:
-    assert OWNER.reference == {
+    assert reference_to(OWNER) == {
         "apiVersion": "pinecone.token-operator.dev/v1alpha1",
         "kind": "PineconeAccessToken",
         "name": "search",
