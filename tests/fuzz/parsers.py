@@ -30,8 +30,8 @@ from pinecone_token_operator.errors import (
 from pinecone_token_operator.issuing.credentials import fingerprint, read_credentials
 from pinecone_token_operator.issuing.oauth import parse_response, request_body
 from pinecone_token_operator.kube.responses import MAX_MESSAGE, error_from_reply, parse_object
+from pinecone_token_operator.policies.ownership import is_owned_by
 from pinecone_token_operator.policies.schedule import refresh_window
-from pinecone_token_operator.targets.rendering import max_rendered_size
 from pinecone_token_operator.targets.secret import (
     content_patch,
     desire,
@@ -45,8 +45,9 @@ from pinecone_token_operator.targets.stored_token import (
     StoredToken,
     checksum,
     format_time,
+    max_rendered_size,
 )
-from pinecone_token_operator.targets.target import is_owned_by, read_target, stored_token
+from pinecone_token_operator.targets.target import read_target, stored_token
 from pinecone_token_operator.watch.secrets_metadata import SecretReflector
 from tests.support.builders import make_resource, make_spec
 from tests.support.documented import PREFIX

@@ -1,6 +1,7 @@
 """The ClusterPineconeAccessToken as the operator reads it. No I/O."""
 
 from collections.abc import Mapping
+from dataclasses import field
 from typing import Any, Final
 
 from pydantic import Field, TypeAdapter
@@ -57,22 +58,23 @@ class ClusterPineconeAccessToken:
 
     Attributes:
         credentials_namespace: the cluster resource namespace.
+        ref: how it is identified.
     """
 
     metadata: Metadata
     spec: ClusterSpec
     credentials_namespace: str
     stored_status: StatusField = Field(default_factory=lambda: StoredStatus({}), alias="status")
+    ref: ObjectRef = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Identify it once, so that all who keep the reference share it."""
+        object.__setattr__(self, "ref", ObjectRef(KIND.name, "", self.metadata.name))
 
     @property
     def status(self) -> Mapping[str, Any]:
         """Return the status that the API server has."""
         return self.stored_status.read()
-
-    @property
-    def ref(self) -> ObjectRef:
-        """Return how the resource is identified."""
-        return ObjectRef(KIND.name, "", self.metadata.name)
 
     @property
     def target_name(self) -> str:

@@ -21,7 +21,7 @@ from pinecone_token_operator.config.sidecar_settings import (
     Webhook,
 )
 from pinecone_token_operator.errors import SettingsInvalid
-from pinecone_token_operator.targets.rendering import TOKEN_KEYS
+from pinecone_token_operator.targets.stored_token import TOKEN_KEYS
 
 _EPILOG: Final = """\
 credentials, from one of these:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 from pinecone_token_operator.api.conditions import Problem, Reason
 from pinecone_token_operator.kube import secret_types
+from pinecone_token_operator.targets import names
 from pinecone_token_operator.targets.names import ALLOW_MERGE
 from pinecone_token_operator.targets.secret import overwritten
-from pinecone_token_operator.targets.target import is_owned_by
+from pinecone_token_operator.targets.target import Owner, Target
 
 if TYPE_CHECKING:
     from pinecone_token_operator.policies.input import TargetInput
@@ -23,6 +24,27 @@ def find_obstacle(given: "TargetInput") -> Problem | None:
         if problem is not None:
             return problem
     return None
+
+
+def is_owned_by(target: Target, owner: Owner) -> bool:
+    """Return whether the operator created a Secret for this resource.
+
+    An owner reference, an annotation or a label says so. What a deleted resource of the same name
+    left behind is taken over, unless it has another owner by now or was only merged into: the
+    garbage collector, which may be about to delete it, checks its owners again before it does.
+    """
+    if target.is_copy:
+        return False
+    if any(reference.get("uid") == owner.uid for reference in target.owner_references):
+        return True
+    others = [each for each in target.owner_references if not owner.was(each)]
+    if others or target.is_merged:
+        return False
+    return (
+        owner.uid in (target.labels.get(names.RESOURCE_UID), target.owner_uid)
+        or target.annotations.get(names.RESOURCE) == owner.name
+        or bool(target.owner_references)
+    )
 
 
 def _owned_by_a_rival(given: "TargetInput") -> Problem | None:

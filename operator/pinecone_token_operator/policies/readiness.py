@@ -33,9 +33,3 @@ def find_unready(
         expired = f"the token in {secret} expired at {format_time(given.times.expires_at)}"
         return Problem(Reason.TOKEN_EXPIRED, f"{expired}{why}")
     return None
-
-
-def ready_until(given: TargetInput, now: datetime) -> datetime | None:
-    """Return when the target stops being ready by itself; None if it is not ready."""
-    times = given.provided
-    return times.expires_at if times and times.expires_at > now else None

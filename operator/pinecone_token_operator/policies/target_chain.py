@@ -8,9 +8,8 @@ from pinecone_token_operator.api.conditions import Problem, Reason
 from pinecone_token_operator.policies.contention import Cause, contested
 from pinecone_token_operator.policies.input import TargetInput, Wanted
 from pinecone_token_operator.policies.schedule import refresh_at, refresh_window
-from pinecone_token_operator.targets.rendering import MAX_SIZE, max_rendered_size
 from pinecone_token_operator.targets.secret import differs, ownership_differs
-from pinecone_token_operator.targets.stored_token import StoredToken
+from pinecone_token_operator.targets.stored_token import MAX_SIZE, StoredToken, max_rendered_size
 
 # Characters of an access token that a template must have room for; Pinecone's has about a thousand.
 _TYPICAL_TOKEN: Final = 1024
@@ -81,7 +80,7 @@ def _next_write(
 ) -> TargetPlan:
     if wanted.suspend:
         return _ownership(given, now)
-    if token is not None and token.expires_at > now and not token.has(given.times):
+    if token is not None and token.expires_at > now and token.times != given.times:
         return _delivery(given, token, now)
     return _repair(given, wanted, now, fraction) or _ownership(given, now)
 

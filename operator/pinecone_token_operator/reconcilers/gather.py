@@ -72,7 +72,7 @@ class Gatherer:
     Args:
         api: the API server.
         store: where tokens are stored.
-        versions: the versions of credentials Secrets.
+        versions: the versions of Secrets, as the watch reports them.
         audience: what a fingerprint covers besides the credentials.
         env: the clocks.
     """
@@ -225,9 +225,10 @@ class Gatherer:
         one = known.targets.get(key, UNREAD)
         if one.read_at is not None:
             return one.read_at <= now
+        version = self._versions.resource_version(key)
         if one.target is None:
-            return not one.missing or self._versions.resource_version(key) is not None
-        return not self._store.is_current(one.target)
+            return not one.missing or version is not None
+        return version != one.target.resource_version
 
     def _has_current_credentials(self, assignment: Assignment, known: Known) -> bool:
         version = known.credentials_version

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pinecone_token_operator.policies.input import TargetInput
-from pinecone_token_operator.policies.readiness import ready_until
 from pinecone_token_operator.policies.target_chain import TargetPlan, plan_target
 from pinecone_token_operator.policies.token_chain import TokenPlan, plan_token
 from pinecone_token_operator.reconcilers.assignment import Assignment
@@ -56,3 +55,9 @@ def evaluate(
         moments.append(known.cached_until(keep))
     wake_at = min((moment for moment in moments if moment is not None), default=None)
     return Outcome(known, token_plan, tuple(targets), wake_at)
+
+
+def ready_until(given: TargetInput, now: datetime) -> datetime | None:
+    """Return when the target stops being ready by itself; None if it is not ready."""
+    times = given.provided
+    return times.expires_at if times and times.expires_at > now else None

@@ -76,7 +76,7 @@ class Known:
 
         One that some target holds stays: others that lack it do not wait for the next one.
         """
-        if self.pending is None or self.pending.has(self.times):
+        if self.pending is None or self.pending.times == self.times:
             return self
         return replace(self, pending=None)
 
@@ -112,7 +112,7 @@ class Known:
         targets = {**self.targets, **written}
         known = replace(self, targets=targets)
         lacking = [
-            spec for spec in assignment.specs if not token.has(targets.get(spec.key, UNREAD).times)
+            spec for spec in assignment.specs if targets.get(spec.key, UNREAD).times != token.times
         ]
         if len(lacking) == len(assignment.specs):
             return known

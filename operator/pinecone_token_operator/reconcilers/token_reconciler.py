@@ -124,8 +124,10 @@ class TokenReconciler(ABC, Generic[R]):
             outcome = await self._refresher.refresh(assignment, state.known)
         except Exception as error:  # one resource must not stop the others
             logger.exception("Failed to reconcile", extra={"resource": ref})
-            message = f"the operator failed unexpectedly ({type(error).__name__}); check its logs"
-            problem = Problem(Reason.INTERNAL_ERROR, message)
+            problem = Problem(
+                Reason.INTERNAL_ERROR,
+                f"the operator failed unexpectedly ({type(error).__name__}); check its logs",
+            )
             outcome = self._refresher.fail(assignment, state.known, problem)
         if outcome is None or not self._uses.index.has(assignment.uid):
             self._forget_gone(resource)

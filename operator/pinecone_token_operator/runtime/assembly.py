@@ -1,6 +1,6 @@
 """The one composition root: puts the control loop together, for production and tests alike."""
 
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -15,7 +15,7 @@ from pinecone_token_operator.controller.workers import Workers
 from pinecone_token_operator.env import Env
 from pinecone_token_operator.issuing.issuer import TokenEndpoint
 from pinecone_token_operator.issuing.rate_limit import RateLimitedIssuer
-from pinecone_token_operator.keys import ObjectRef, SecretKey
+from pinecone_token_operator.keys import ObjectRef
 from pinecone_token_operator.kube.interfaces import ApiServer, RequestsAndLists
 from pinecone_token_operator.kube.paths import NAMESPACES
 from pinecone_token_operator.reconcilers.access_token import AccessTokenReconciler
@@ -99,26 +99,13 @@ def assemble(
     def queue(ref: ObjectRef) -> None:
         workers.add(ref)
 
-    def secret_changed(secret: SecretKey, seen_by: Collection[Hashable]) -> None:
-        controller.secret_changed(secret, seen_by)
-
     def missed() -> None:
         controller.relist()
 
     health = health or WatchHealth()
     index = Index(queue)
-    reflectors = {
-        namespace: SecretReflector(
-            api,
-            namespace,
-            is_wanted=index.is_wanted,
-            changed=secret_changed,
-            monotonic=env.monotonic,
-            rng=env.rng,
-            health=health,
-        )
-        for namespace in _with_secrets(namespaces, cluster_tokens)
-    }
+    # Filled below: what they notify is made of what asks them for versions.
+    reflectors: dict[Namespace, SecretReflector] = {}
     versions = SecretVersions(reflectors)
     store = SecretStore(api=writable, versions=versions)
     collaborators = Collaborators(
@@ -183,6 +170,16 @@ def assemble(
         listed=health.listed,
         env=env,
     )
+    for namespace in _with_secrets(namespaces, cluster_tokens):
+        reflectors[namespace] = SecretReflector(
+            api,
+            namespace,
+            is_wanted=index.is_wanted,
+            changed=controller.secret_changed,
+            monotonic=env.monotonic,
+            rng=env.rng,
+            health=health,
+        )
     return ControlLoop(
         index=index,
         reconcilers=reconcilers,

@@ -11,8 +11,12 @@ from pinecone_token_operator.api.common import DeletionPolicy, Template
 from pinecone_token_operator.api.group import API_VERSION, GROUP
 from pinecone_token_operator.keys import ObjectRef, SecretKey
 from pinecone_token_operator.targets import names
-from pinecone_token_operator.targets.rendering import TOKEN_KEYS, render
-from pinecone_token_operator.targets.stored_token import StoredToken, token_annotations
+from pinecone_token_operator.targets.stored_token import (
+    TOKEN_KEYS,
+    StoredToken,
+    render,
+    token_annotations,
+)
 from pinecone_token_operator.targets.target import Owner, Target
 
 Patch = dict[str, Any]

@@ -58,10 +58,6 @@ class SecretStore:
         self._api = api
         self._versions = versions
 
-    def is_current(self, target: Target) -> bool:
-        """Return whether no change of the Secret was reported since it was read or written."""
-        return self._versions.resource_version(target.key) == target.resource_version
-
     async def read(self, key: SecretKey, by: Hashable) -> Target | None:
         """Return the Secret, or None if it does not exist; see `TargetStore.read`."""
         try:

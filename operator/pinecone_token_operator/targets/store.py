@@ -30,11 +30,7 @@ class Delivery:
 
 
 class TargetStore(Protocol):
-    """Reads, writes, verifies and removes tokens, and knows which version it saw last."""
-
-    def is_current(self, target: Target) -> bool:
-        """Return whether no change of the target was reported since it was read or written."""
-        ...
+    """Reads, writes and verifies tokens, and notes the versions that it has seen."""
 
     async def read(self, key: SecretKey, by: Hashable) -> Target | None:
         """Return the target, or None if it does not exist.

@@ -1,16 +1,21 @@
-"""A token with the times that are stored next to it. No I/O."""
+"""A token with the times that are stored next to it, as keys and as annotations. No I/O."""
 
 import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from string import Template
 from typing import Final
 
 from pinecone_token_operator.targets import names
 
 MAX_LIFETIME: Final = timedelta(hours=24)
 """The longest lifetime that is believed, whether issued or stored; Pinecone's is 30 minutes."""
+
+TOKEN_KEYS: Final = ("access_token", "token_type", "expires_at")
+MAX_SIZE: Final = 900_000
+"""The most bytes that may be rendered; a Secret holds 1 MiB, its metadata included."""
 
 _CHECKSUM_DIGITS: Final = 32
 
@@ -42,6 +47,7 @@ class StoredToken:
 
     Attributes:
         source: what `fingerprint_source` says of the fingerprint; empty if that is unknown.
+        times: everything but the token.
     """
 
     access_token: str = field(repr=False)
@@ -52,17 +58,47 @@ class StoredToken:
     credentials: str
     request: str | None = ""
     source: str = ""
+    times: TokenTimes = field(init=False, repr=False)
 
-    @property
-    def times(self) -> TokenTimes:
-        """Return everything but the token."""
-        return TokenTimes(
+    def __post_init__(self) -> None:
+        """Make the times once: what outlives the token shares them."""
+        times = TokenTimes(
             self.refreshed_at, self.expires_at, self.refresh_at, self.credentials, self.request
         )
+        object.__setattr__(self, "times", times)
 
-    def has(self, times: TokenTimes | None) -> bool:
-        """Return whether these are the times of this token."""
-        return self.times == times
+
+def render(token: StoredToken, template: Mapping[str, str]) -> dict[str, str]:
+    """Return the text of each key.
+
+    Args:
+        token: the token.
+        template: keys to add, with placeholders as in `api.placeholders`.
+    """
+    values = {
+        "access_token": token.access_token,
+        "token_type": token.token_type,
+        "expires_at": format_time(token.expires_at),
+    }
+    known = {**values, "expires_at_unix": str(int(token.expires_at.timestamp()))}
+    # The models have checked that every placeholder is a known one.
+    return values | {key: Template(text).substitute(known) for key, text in template.items()}
+
+
+def max_rendered_size(template: Mapping[str, str], token_length: int) -> int:
+    """Return how many bytes a template renders to at most, without rendering it.
+
+    Args:
+        template: as for `render`.
+        token_length: characters of the access token.
+    """
+    # A placeholder may be as short as `$expires_at`, which renders to 20 characters.
+    return sum(
+        len(text.encode())
+        + text.count("access_token") * token_length
+        + text.count("expires_at") * len("2026-11-26T12:00:00Z")
+        for text in template.values()
+    )
 
 
 def token_annotations(token: StoredToken, uid: str) -> dict[str, str]:

@@ -162,27 +162,6 @@ def read_target(secret: Mapping[str, Any]) -> Target:
     return target
 
 
-def is_owned_by(target: Target, owner: Owner) -> bool:
-    """Return whether the operator created a Secret for this resource.
-
-    An owner reference, an annotation or a label says so. What a deleted resource of the same name
-    left behind is taken over, unless it has another owner by now or was only merged into: the
-    garbage collector, which may be about to delete it, checks its owners again before it does.
-    """
-    if target.is_copy:
-        return False
-    if any(reference.get("uid") == owner.uid for reference in target.owner_references):
-        return True
-    others = [each for each in target.owner_references if not owner.was(each)]
-    if others or target.is_merged:
-        return False
-    return (
-        owner.uid in (target.labels.get(names.RESOURCE_UID), target.owner_uid)
-        or target.annotations.get(names.RESOURCE) == owner.name
-        or bool(target.owner_references)
-    )
-
-
 def stored_token(target: Target, uid: str) -> StoredToken | None:
     """Return the token in a Secret if the checksum says that it and its times are intact.
 

@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
-from pinecone_token_operator.targets.rendering import render
 from pinecone_token_operator.targets.stored_token import (
     MAX_LIFETIME,
     StoredToken,
     checksum,
     format_time,
     parse_time,
+    render,
 )
 
 STATE: Final = "..state"

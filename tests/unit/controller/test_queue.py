@@ -4,7 +4,7 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinecone_token_operator.controller.queue import WorkQueue
+from pinecone_token_operator.controller.workers import WorkQueue
 from pinecone_token_operator.keys import ObjectRef
 from tests.support.controller import A, B, C, ref, settle
 
@@ -105,6 +105,24 @@ async def test_queue_unfinished_counts_queued_and_in_progress() -> None:
     assert queue.unfinished
     queue.done(A)
     assert not queue.unfinished
+
+
+async def test_queue_notes_progress_at_the_first_add_and_each_done() -> None:
+    moment = 0.0
+    queue = WorkQueue(lambda _: (0.0,), lambda: moment)
+    for moment, act, expected in (
+        (10.0, lambda: queue.add(A), 10.0),
+        (20.0, lambda: queue.add(B), 10.0),
+        (30.0, queue.take, 10.0),
+        (40.0, lambda: queue.done(A), 40.0),
+        (50.0, queue.take, 40.0),
+        (60.0, lambda: queue.done(B), 60.0),
+        (70.0, lambda: queue.add(A), 70.0),
+    ):
+        found = act()
+        if found is not None:
+            await found
+        assert queue.last_progress == expected, moment
 
 
 async def test_queue_drains_at_once_when_empty() -> None:

@@ -5,7 +5,8 @@ import pytest
 
 from pinecone_token_operator.api.conditions import Problem, Reason
 from pinecone_token_operator.policies.input import TargetInput
-from pinecone_token_operator.policies.readiness import find_unready, ready_until
+from pinecone_token_operator.policies.readiness import find_unready
+from pinecone_token_operator.reconcilers.outcome import ready_until
 from tests.support.builders import NOON, after, make_resource, make_target_input, make_token
 
 MERGE = make_resource(target={"creationPolicy": "Merge"})

@@ -110,7 +110,7 @@ class Empty:
         raise AssertionError(f"no token is to be issued for {credentials}")
 
 
-def make_loop(api: Empty) -> ControlLoop:
+def make_loop(api: Empty, metrics: Metrics | None = None) -> ControlLoop:
     return assemble(
         api=api,
         writable=api,
@@ -120,7 +120,7 @@ def make_loop(api: Empty) -> ControlLoop:
         namespaces=["team-a", "team-b"],
         shard=Shard(),
         keep_tokens=timedelta(),
-        metrics=Metrics(),
+        metrics=metrics or Metrics(),
         env=Env(now=lambda: NOON, monotonic=lambda: 0.0, rng=random.Random(1)),
         kinds=(*RECONCILERS, SharedTokenReconciler),
     )
@@ -155,6 +155,17 @@ async def test_second_kind_is_reconciled_and_forgotten() -> None:
         await asyncio.wait({working})
     assert reconciler.forgotten == [ref]
     assert not loop.index.is_wanted(CREDENTIALS)
+
+
+async def test_queue_length_is_measured_at_each_scrape() -> None:
+    metrics = Metrics()
+    loop = make_loop(Empty(), metrics)
+    loop.workers.start()
+    for length, name in enumerate(("one", "two"), start=1):
+        obj = {"metadata": {"name": name, "uid": name, "generation": 1}}
+        loop.controller.resource_event(SHARED.name, "ADDED", obj)
+        scraped = metrics.render(["pinecone_token_queue_length"]).decode()
+        assert f"pinecone_token_queue_length {length}.0" in scraped
 
 
 async def test_cluster_scoped_kind_is_listed_once_for_all_namespaces() -> None:

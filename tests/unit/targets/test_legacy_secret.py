@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from pinecone_token_operator.api.access_token import PineconeAccessToken
+from pinecone_token_operator.policies.ownership import is_owned_by
 from pinecone_token_operator.targets.secret import (
     content_patch,
     desire,
@@ -13,7 +14,7 @@ from pinecone_token_operator.targets.secret import (
     ownership_patch,
     removal_patch,
 )
-from pinecone_token_operator.targets.target import is_owned_by, read_target, stored_token
+from pinecone_token_operator.targets.target import read_target, stored_token
 from tests.support.builders import UID, after, make_resource, make_spec, make_token
 from tests.support.documented import (
     CHECKSUM,

@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pinecone_token_operator.api.placeholders import PLACEHOLDERS
-from pinecone_token_operator.targets.rendering import TOKEN_KEYS, max_rendered_size, render
+from pinecone_token_operator.targets.stored_token import TOKEN_KEYS, max_rendered_size, render
 from tests.support.builders import after, make_token
 
 OWN_KEYS = {"access_token", "token_type", "expires_at"}

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pinecone_token_operator.policies.ownership import is_owned_by
 from pinecone_token_operator.targets.secret import reference_to
 from pinecone_token_operator.targets.stored_token import checksum, format_time
 from pinecone_token_operator.targets.target import (
     FIELD_MANAGER,
     Owner,
-    is_owned_by,
     read_target,
     stored_token,
 )
