@@ -24,7 +24,8 @@ from pinecone_token_operator.issuing.credentials import Credentials
 from pinecone_token_operator.issuing.oauth_client import TokenClient
 from pinecone_token_operator.kube import client
 from pinecone_token_operator.policies.token_chain import plan_token
-from pinecone_token_operator.reconcilers.status import compute_status, status_patch
+from pinecone_token_operator.reconcilers.status import compute_status
+from pinecone_token_operator.reconcilers.status_writer import status_patch
 from pinecone_token_operator.targets.secret import content_patch, desire
 from pinecone_token_operator.targets.target import read_target, stored_token
 from tests.bench import objects

@@ -83,7 +83,7 @@ class KnownTarget:
             now: the time.
             keep: whether the metadata is kept; else the target is read again next time.
         """
-        held_until = self.damping.held_until
+        held_until = self.damping.held_until if self.damping.count else None
         # A repair that is still to be made needs the data, which is read again then and not kept.
         pending = self.attempts.problem or self.repairs.problem or (held_until and held_until > now)
         if not keep or pending:

@@ -165,23 +165,6 @@ def with_conditions(
     return {**status, "conditions": [*conditions, *others]}
 
 
-def status_patch(status: Status, previous: Status, uid: str) -> list[dict[str, Any]] | None:
-    """Return the JSON patch (RFC 6902) from one status to another, or None if they are equal.
-
-    It is refused by a resource of the same name that was created meanwhile, and where another
-    controller has changed the conditions. A merge patch would not be: of what is sent to the
-    status, the API server considers no other field, the UID included.
-    """
-    if status == previous:
-        return None
-    patch: list[dict[str, Any]] = [{"op": "test", "path": "/metadata/uid", "value": uid}]
-    if "conditions" in previous:
-        known = previous["conditions"]
-        patch.append({"op": "test", "path": "/status/conditions", "value": known})
-    patch.append({"op": "add", "path": "/status", "value": dict(status)})
-    return patch
-
-
 def make_condition(
     kind: str, problem: Problem | None, good: Reason, message: str
 ) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pinecone_token_operator.kube.interfaces import Requests
 from pinecone_token_operator.kube.media_types import JSON_PATCH
 from pinecone_token_operator.reconcilers.events import Transition, find_transitions
 from pinecone_token_operator.reconcilers.state import State
-from pinecone_token_operator.reconcilers.status import Status, status_patch
+from pinecone_token_operator.reconcilers.status import Status
 
 # Another controller may have changed the status since it was read.
 _STATUS_TRIES: Final = 3
@@ -83,3 +83,20 @@ class StatusWriter:
                     self._record(ref, uid, transition)
                 state.stored_status.write(status)
                 return
+
+
+def status_patch(status: Status, previous: Status, uid: str) -> list[dict[str, Any]] | None:
+    """Return the JSON patch (RFC 6902) from one status to another, or None if they are equal.
+
+    It is refused by a resource of the same name that was created meanwhile, and where another
+    controller has changed the conditions. A merge patch would not be: of what is sent to the
+    status, the API server considers no other field, the UID included.
+    """
+    if status == previous:
+        return None
+    patch: list[dict[str, Any]] = [{"op": "test", "path": "/metadata/uid", "value": uid}]
+    if "conditions" in previous:
+        known = previous["conditions"]
+        patch.append({"op": "test", "path": "/status/conditions", "value": known})
+    patch.append({"op": "add", "path": "/status", "value": dict(status)})
+    return patch

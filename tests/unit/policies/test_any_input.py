@@ -19,7 +19,8 @@ from pinecone_token_operator.reconcilers.events import find_transitions
 from pinecone_token_operator.reconcilers.known_target import KnownTarget
 from pinecone_token_operator.reconcilers.outcome import Outcome, evaluate
 from pinecone_token_operator.reconcilers.state import Known, State
-from pinecone_token_operator.reconcilers.status import compute_status, status_patch
+from pinecone_token_operator.reconcilers.status import compute_status
+from pinecone_token_operator.reconcilers.status_writer import status_patch
 from pinecone_token_operator.targets import names
 from pinecone_token_operator.targets.secret import (
     content_patch,

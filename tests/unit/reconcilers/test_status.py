@@ -15,8 +15,8 @@ from pinecone_token_operator.reconcilers.state import Known
 from pinecone_token_operator.reconcilers.status import (
     compute_status,
     invalid_status,
-    status_patch,
 )
+from pinecone_token_operator.reconcilers.status_writer import status_patch
 from pinecone_token_operator.targets.target import read_target
 from tests.support.builders import (
     NOON,
