@@ -9,6 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from pinecone_token_operator.api.common import (
     CONFIG,
+    NO_TARGET,
     CredentialsSecretRef,
     Duration,
     Metadata,
@@ -27,7 +28,7 @@ class Spec:
     """What a user requests."""
 
     credentials_secret_ref: CredentialsSecretRef
-    target: Target = Target()
+    target: Target = Field(default_factory=lambda: NO_TARGET)
     refresh_before: Duration = None
     suspend: bool = False
 

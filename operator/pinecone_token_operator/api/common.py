@@ -5,6 +5,7 @@ validated the rest already: nothing here repeats a pattern or a length.
 """
 
 import hashlib
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -62,15 +63,22 @@ class TemplateMetadata:
     annotations: dict[str, str] = Field(default_factory=dict)
 
 
+# As factories, so that all resources share one object: pydantic would copy a default.
+_NO_METADATA: Final = TemplateMetadata()
+
+
 @dataclass(config=CONFIG, frozen=True, slots=True)
 class Template:
     """What the target Secret holds besides the token."""
 
     type: str = "Opaque"
-    metadata: TemplateMetadata = TemplateMetadata()
+    metadata: TemplateMetadata = Field(default_factory=lambda: _NO_METADATA)
     data: dict[str, Annotated[str, AfterValidator(check_placeholders)]] = Field(
         default_factory=dict, repr=False
     )
+
+
+NO_TEMPLATE: Final = Template()
 
 
 @dataclass(config=CONFIG, frozen=True, slots=True)
@@ -80,7 +88,7 @@ class Target:
     name: str | None = None
     creation_policy: CreationPolicy = CreationPolicy.OWNER
     deletion_policy: DeletionPolicy = DeletionPolicy.DELETE
-    template: Template = Template()
+    template: Template = Field(default_factory=lambda: NO_TEMPLATE)
 
     @property
     def merges(self) -> bool:
@@ -91,6 +99,9 @@ class Target:
     def deletes(self) -> bool:
         """Return whether the token is deleted with the resource."""
         return self.deletion_policy is DeletionPolicy.DELETE
+
+
+NO_TARGET: Final = Target()
 
 
 def _duration(value: object) -> object:
@@ -120,14 +131,18 @@ def _read_annotations(annotations: object) -> object:
     return {name: annotations[name] for name in (REFRESH_REQUESTED_AT,) if name in annotations}
 
 
+Shared = Annotated[str, AfterValidator(sys.intern)]
+"""A text that occurs in other objects, too; each parsed reply has its own."""
+
+
 @dataclass(config=CONFIG, frozen=True, slots=True)
 class Metadata:
     """The part of an object's metadata that the operator reads."""
 
-    name: str
-    uid: str
+    name: Shared
+    uid: Shared
     creation_timestamp: Annotated[AwareDatetime, AfterValidator(_utc)]
-    namespace: str = ""
+    namespace: Shared = ""
     generation: int = 0
     resource_version: str = ""
     annotations: Annotated[dict[str, str], BeforeValidator(_read_annotations)] = Field(

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from pinecone_token_operator.api.group import PREFIX
 from pinecone_token_operator.keys import SecretKey
@@ -24,7 +24,14 @@ from pinecone_token_operator.targets.stored_token import (
     read_times,
 )
 
-T = TypeVar("T")
+# Labels, annotations and fields of owner references whose values occur several times.
+_SHARED_VALUES: Final = frozenset(
+    {
+        *(names.DELETION_POLICY, names.MANAGED, names.RELOADER_IGNORE),
+        *(names.RESOURCE, names.RESOURCE_UID),
+        *("apiVersion", "kind", "name", "uid"),
+    }
+)
 
 FIELD_MANAGER: Final = "pinecone-token-operator"
 """What the API server calls our writes, by our User-Agent."""
@@ -123,9 +130,9 @@ class Target:
         """Return what may be kept in memory: everything but the data."""
         return replace(
             self,
-            labels=_with_shared_names(self.labels),
-            annotations=_with_shared_names(self.annotations),
-            owner_references=[_with_shared_names(each) for each in self.owner_references],
+            labels=_with_shared_strings(self.labels),
+            annotations=_with_shared_strings(self.annotations),
+            owner_references=[_with_shared_strings(each) for each in self.owner_references],
             data=None,
         )
 
@@ -233,9 +240,14 @@ def last_writer(managed_fields: Sequence[Mapping[str, Any]]) -> str:
     return manager
 
 
-def _with_shared_names(mapping: Mapping[str, T]) -> dict[str, T]:
-    """Return the same with names that all targets share, because each parsed reply has its own."""
-    return {sys.intern(name): value for name, value in mapping.items()}
+def _with_shared_strings(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the same with strings that targets share, because each parsed reply has its own."""
+    return {
+        sys.intern(name): sys.intern(value)
+        if name in _SHARED_VALUES and isinstance(value, str)
+        else value
+        for name, value in mapping.items()
+    }
 
 
 def _text(encoded: str | None) -> str | None:

@@ -6,7 +6,7 @@ the number of resources, not the number of Secrets in the cluster.
 
 import random
 from collections.abc import Callable, Collection, Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
@@ -19,6 +19,9 @@ from pinecone_token_operator.watch.reflector import INACTIVITY, Item, Reflector
 
 Key = tuple[str, str]
 """A Secret's (namespace, name)."""
+
+# Most Secrets matter to one resource, and some to thousands.
+_FEW: Final = 4
 
 _FIELD_SELECTOR: Final = ",".join(f"type!={each}" for each in secret_types.UNWATCHED)
 
@@ -33,7 +36,7 @@ class _Known:
 
     uid: str
     version: str
-    seen_by: set[Hashable] = field(default_factory=set)
+    seen_by: Collection[Hashable] = ()
 
 
 class SecretReflector:
@@ -119,7 +122,7 @@ class SecretReflector:
                 return
             known = self._known[key] = _Known(uid, resource_version)
         if by is not None:
-            known.seen_by.add(by)
+            known.seen_by = _with(known.seen_by, by)
 
     def forget(self, key: Key) -> None:
         """Forget a Secret that no resource refers to any more."""
@@ -211,6 +214,16 @@ class SecretVersions:
 
     def _of(self, key: Key) -> SecretReflector | None:
         return self._reflectors.get(key[0]) or self._reflectors.get(None)
+
+
+def _with(seen_by: Collection[Hashable], by: Hashable) -> Collection[Hashable]:
+    """Return the same and one more; as a tuple, few take a quarter of the memory of a set."""
+    if by in seen_by:
+        return seen_by
+    if isinstance(seen_by, set):
+        seen_by.add(by)
+        return seen_by
+    return (*seen_by, by) if len(seen_by) < _FEW else {*seen_by, by}
 
 
 def _is_same(one: _Known, other: _Known) -> bool:

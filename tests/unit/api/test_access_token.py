@@ -1,5 +1,6 @@
 import dataclasses
 import hashlib
+import json
 from datetime import UTC, timedelta
 from types import MappingProxyType
 from typing import Any
@@ -281,3 +282,14 @@ def test_parse_raises_nothing_but_resource_invalid(obj: dict[str, Any]) -> None:
     assert isinstance(parsed.metadata.refresh_request, str)
     assert parsed.metadata.annotations.keys() <= {REFRESH_REQUESTED_AT}
     assert parsed.metadata.creation_timestamp.tzinfo is UTC
+
+
+def test_resources_share_what_they_do_not_set() -> None:
+    namespaces = (json.loads('"shop"') for _ in range(2))  # as each reply has its own
+    one, other = (parse_resource(resource(namespace=each)) for each in namespaces)
+    assert one.spec.target is other.spec.target
+    assert one.metadata.namespace is other.metadata.namespace
+    assert one.ref is one.ref
+    template = {"type": "Opaque"}
+    one, other = (parse_resource(with_spec(target={"template": template})) for _ in range(2))
+    assert one.spec.target.template.metadata is other.spec.target.template.metadata

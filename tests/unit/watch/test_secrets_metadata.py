@@ -105,3 +105,13 @@ def test_list_that_fails_leaves_no_trace_in_the_next(listing: Listing) -> None:
     listing.add("7")
     listing.watch.begin_list()
     assert listing.end() == []
+
+
+@pytest.mark.parametrize("count", [1, 4, 5, 6, 1000])
+def test_version_is_not_reported_to_the_many_who_saw_it(listing: Listing, count: int) -> None:
+    who = [f"resource-{number}" for number in range(count)]
+    for by in (*who, *who):
+        listing.note("7", by=by)
+    listing.watch.begin_list()
+    listing.add("7")
+    assert listing.end() == [set(who)]
