@@ -16,6 +16,7 @@ from tests.support.api import Kube
 from tests.support.audit import AuditLog
 from tests.support.cluster import Cluster
 from tests.support.crd import install_crd
+from tests.support.image import image_variables
 from tests.support.operator_process import Operator
 from tests.support.repository import ROOT
 
@@ -88,7 +89,7 @@ class Environment:
             self.endpoint.ca_bundle,
             self._scratch / name,
             options=["--log-level", "info", *options],
-            environ={"PYTHONPATH": str(SOURCE)},
+            environ={**image_variables(), "PYTHONPATH": str(SOURCE)},
             python=str(self._python),
         )
         self._operators.append(operator)
