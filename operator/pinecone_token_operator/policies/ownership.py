@@ -4,20 +4,33 @@ Each returns a problem, or None if it has nothing against the target.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from pinecone_token_operator.api.conditions import Problem, Reason
 from pinecone_token_operator.kube import secret_types
 from pinecone_token_operator.targets import names
 from pinecone_token_operator.targets.names import ALLOW_MERGE
-from pinecone_token_operator.targets.secret import overwritten
+from pinecone_token_operator.targets.secret import TargetSpec, overwritten
 from pinecone_token_operator.targets.target import Owner, Target
 
-if TYPE_CHECKING:
-    from pinecone_token_operator.policies.input import TargetInput
+
+class Claim(Protocol):
+    """What a resource wants of a target, and what is there; `TargetInput` describes each."""
+
+    @property
+    def spec(self) -> TargetSpec: ...  # noqa: D102 - as above
+
+    @property
+    def target(self) -> Target | None: ...  # noqa: D102
+
+    @property
+    def rival(self) -> str | None: ...  # noqa: D102
+
+    @property
+    def unreadable(self) -> Problem | None: ...  # noqa: D102
 
 
-def find_obstacle(given: "TargetInput") -> Problem | None:
+def find_obstacle(given: Claim) -> Problem | None:
     """Return why the target must not be written; None if it may be."""
     for check in _MERGE_CHECKS if given.spec.merges else _OWNER_CHECKS:
         problem = check(given)
@@ -47,7 +60,7 @@ def is_owned_by(target: Target, owner: Owner) -> bool:
     )
 
 
-def _owned_by_a_rival(given: "TargetInput") -> Problem | None:
+def _owned_by_a_rival(given: Claim) -> Problem | None:
     if given.rival is None:
         return None
     return Problem(
@@ -57,7 +70,7 @@ def _owned_by_a_rival(given: "TargetInput") -> Problem | None:
     )
 
 
-def _not_ours(given: "TargetInput") -> Problem | None:
+def _not_ours(given: Claim) -> Problem | None:
     if given.target is None or is_owned_by(given.target, given.spec.owner):
         return None
     if given.target.is_copy:
@@ -71,7 +84,7 @@ def _not_ours(given: "TargetInput") -> Problem | None:
     )
 
 
-def _nothing_to_merge_into(given: "TargetInput") -> Problem | None:
+def _nothing_to_merge_into(given: Claim) -> Problem | None:
     if given.target is not None or given.unreadable is not None:
         return None
     return Problem(
@@ -81,7 +94,7 @@ def _nothing_to_merge_into(given: "TargetInput") -> Problem | None:
     )
 
 
-def _merge_not_allowed(given: "TargetInput") -> Problem | None:
+def _merge_not_allowed(given: Claim) -> Problem | None:
     if given.target is None or given.target.allows_merge:
         return None
     return Problem(
@@ -90,7 +103,7 @@ def _merge_not_allowed(given: "TargetInput") -> Problem | None:
     )
 
 
-def _merge_would_overwrite(given: "TargetInput") -> Problem | None:
+def _merge_would_overwrite(given: Claim) -> Problem | None:
     target = given.target
     if target is None:
         return None
@@ -104,7 +117,7 @@ def _merge_would_overwrite(given: "TargetInput") -> Problem | None:
     )
 
 
-def _unwatched(given: "TargetInput") -> Problem | None:
+def _unwatched(given: Claim) -> Problem | None:
     kind = given.target.type if given.target else given.spec.template.type
     if kind not in secret_types.UNWATCHED:
         return None
@@ -115,7 +128,7 @@ def _unwatched(given: "TargetInput") -> Problem | None:
     )
 
 
-_Check = Callable[["TargetInput"], Problem | None]
+_Check = Callable[[Claim], Problem | None]
 
 _OWNER_CHECKS: Final[tuple[_Check, ...]] = (
     _owned_by_a_rival,
@@ -131,5 +144,5 @@ _MERGE_CHECKS: Final[tuple[_Check, ...]] = (
 )
 
 
-def _secret(given: "TargetInput") -> str:
+def _secret(given: Claim) -> str:
     return f"Secret {'/'.join(given.spec.key)}"
