@@ -112,8 +112,9 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     config = session.config
     # Waiting for programs says nothing of a file.
-    if config.cache and not _workerinput(config) and not config.stash[_BUILDER].has_built:
-        config.cache.set(_CACHED, _cached_seconds(config) | _current_seconds)
+    cached = getattr(config, "cache", None)  # not with -p no:cacheprovider
+    if cached and not _workerinput(config) and not config.stash[_BUILDER].has_built:
+        cached.set(_CACHED, _cached_seconds(config) | _current_seconds)
 
 
 @pytest.fixture(scope="module", autouse=True)
