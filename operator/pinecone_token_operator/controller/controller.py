@@ -350,10 +350,10 @@ class Controller:
     async def run(self, workers: int) -> NoReturn:
         """Reconcile with so many workers until cancelled."""
         self._workers.start()
-        for removal in self._postponed.values():
-            self._start(removal, "clean up")
-        for report in self._rejections.values():
-            self._start(report, "report an invalid resource")
+        for target, removal in self._postponed.items():
+            self._clean_up(target, removal)
+        for ref, report in self._rejections.items():
+            self._reject(ref, report)
         self._rejections.clear()
         if self._env.monotonic() - self._listed_at > FRESH.total_seconds():
             # A former leader may have left what no event reported.
