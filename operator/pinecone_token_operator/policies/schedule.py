@@ -13,7 +13,7 @@ def margin(lifetime: timedelta, refresh_before: timedelta | None) -> timedelta:
     a changed Secret into a file, and the rest must hold all retries. Never more than half.
     """
     wanted = lifetime / 3 if refresh_before is None else refresh_before
-    return min(wanted, lifetime / 2) // _SECOND * _SECOND
+    return _whole_seconds(min(wanted, lifetime / 2))
 
 
 def refresh_window(
@@ -22,7 +22,7 @@ def refresh_window(
     """Return the earliest and the latest time that `refresh_at` may return."""
     lifetime = expires_at - refreshed_at
     latest = expires_at - margin(lifetime, refresh_before)
-    return latest - lifetime / 10 // _SECOND * _SECOND, latest
+    return latest - _whole_seconds(lifetime / 10), latest
 
 
 def refresh_at(
@@ -40,4 +40,8 @@ def refresh_at(
         fraction: a random number in [0, 1).
     """
     earliest, latest = refresh_window(refreshed_at, expires_at, refresh_before)
-    return latest - (latest - earliest) * fraction // _SECOND * _SECOND
+    return latest - _whole_seconds((latest - earliest) * fraction)
+
+
+def _whole_seconds(duration: timedelta) -> timedelta:
+    return duration // _SECOND * _SECOND

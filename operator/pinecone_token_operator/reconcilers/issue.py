@@ -60,9 +60,7 @@ class IssueStep:
         if plan.scheduled_at is not None:
             late = self._env.now() - plan.scheduled_at
             self._observe_lateness(max(0.0, late.total_seconds()))
-        known, credentials = reading.known, reading.credentials
-        if known.pending is not None:
-            known = known.without_new_token()
+        known, credentials = reading.known.without_new_token(), reading.credentials
         if credentials is None:
             return self._credentials_failed(assignment, known)
         remaining = given.times.expires_at - self._env.now() if given.times else timedelta()

@@ -241,7 +241,7 @@ class State:
         """
         status = stored_status.read()
         failures = status.get("failedAttempts") or 0
-        attempts = Attempts()
+        attempts = NO_FAILURES
         # What a rate limit held back was no attempt, and has to wait all the same.
         problem = _reported_problem(status)
         if failures or (problem is not None and problem.reason is Reason.THROTTLED):
