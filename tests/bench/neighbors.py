@@ -2,9 +2,9 @@
 
 import itertools
 import time
-import zlib
 from collections.abc import Iterator
 
+from pinecone_token_operator.config.shard import Shard
 from tests.bench import objects
 from tests.bench.burst import first_tokens
 from tests.bench.environment import Environment, environment
@@ -46,7 +46,6 @@ def _numbers(count: int, shards: int, *, is_own: bool) -> Iterator[int]:
     """Return the numbers of resources whose targets belong to the first shard, or to others."""
 
     def belongs(number: int) -> bool:
-        target = f"{objects.NAMESPACE}/{objects.token(number)}"
-        return (zlib.crc32(target.encode()) % shards == 0) == is_own
+        return Shard(count=shards).has(objects.NAMESPACE, objects.token(number)) == is_own
 
     return itertools.islice(filter(belongs, itertools.count()), count)
