@@ -63,6 +63,13 @@ class Lab(World):
         whole = merge({"credentialsSecretRef": {"name": ACCOUNT}, "suspend": False}, spec)
         self.create_resource(name, whole, namespace, age=0)
 
+    def create_ready(self, count: int) -> None:
+        """Create resources `t0`, `t1` and so on, and wait until they have their tokens."""
+        for number in range(count):
+            self.create(f"t{number}")
+        self.run(MINUTE)
+        assert all(self.is_ready(f"t{number}") for number in range(count))
+
     def put_own_secret(self, name: str, namespace: str = NAMESPACE, **data: str) -> None:
         """Create a Secret of a user's that may be merged into."""
         encoded = {key: encode(value) for key, value in data.items()}

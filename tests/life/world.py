@@ -40,8 +40,8 @@ class World:
         api: the cluster.
         connection: the operator's connection to it.
         endpoint: the token endpoint.
-        audience: of tokens, as the next process is told.
-        token_url: the token endpoint's address, as the next process is told.
+        audience: the audience of tokens that the next process is started with.
+        token_url: the address of the token endpoint that the next process is started with.
         oracle: judges.
         process: the operator.
         violations: what the operator must not do but did.

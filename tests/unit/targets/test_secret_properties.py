@@ -171,7 +171,7 @@ def test_content_patch_repairs_everything_at_once(
         # It differs in nothing else; which request it served, version 0.1.0 did not record.
         assert replace(token, request=second.request, source=second.source) == second
     else:
-        # What the credentials were read from is no reason for a write.
+        # A missing or different credentials-source alone does not cause a write.
         needed = {*desired.annotations.items()} - {(CREDENTIALS_SOURCE, second.source)}
         assert needed <= repaired.annotations.items()
         assert replace(token, source=second.source) == second

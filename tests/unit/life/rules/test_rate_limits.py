@@ -17,10 +17,7 @@ COUNT = 30
 @pytest.fixture
 def many(lab: Lab) -> Lab:
     """Return a lab with many resources of one client id."""
-    for number in range(COUNT):
-        lab.create(f"t{number}")
-    lab.run(MINUTE)
-    assert all(lab.is_ready(f"t{number}") for number in range(COUNT))
+    lab.create_ready(COUNT)
     return lab
 
 

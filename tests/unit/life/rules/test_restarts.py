@@ -23,10 +23,7 @@ COUNT = 3
 @pytest.fixture
 def fresh(lab: Lab) -> Lab:
     """Return a lab with some resources that have just got their tokens."""
-    for number in range(COUNT):
-        lab.create(f"t{number}")
-    lab.run(MINUTE)
-    assert all(lab.is_ready(f"t{number}") for number in range(COUNT))
+    lab.create_ready(COUNT)
     return lab
 
 
@@ -153,7 +150,7 @@ def test_wrong_source_costs_a_read_until_the_next_refresh(fresh: Lab, value: str
     fresh.run(MINUTE)
 
     assert reads_of_restart(fresh) == {"one": 1} | {f"t{number}": 1 for number in range(COUNT)}
-    # It is no drift: neither a write nor a condition.
+    # It does not count as drift: no write, and no condition.
     assert fresh.exchanges == COUNT
     assert fresh.writes(version) == []
     assert not fresh.complaints("t0")
@@ -171,7 +168,7 @@ def test_source_of_another_target_is_not_believed(fresh: Lab) -> None:
 
 
 def test_credentials_changed_after_a_restore_are_exchanged(fresh: Lab) -> None:
-    """The store counts its versions anew: the same ones come back with other contents."""
+    """A restored store assigns resourceVersions again, to Secrets with other contents."""
     snapshot = fresh.api.snapshot()
     change_secret(fresh)
     fresh.run(MINUTE)
