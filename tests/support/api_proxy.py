@@ -236,8 +236,8 @@ class ApiProxy(LoopServer):
             await _flowing(line)
             if "limit" in request.query and in_scope:
                 await _hold_list(line)
+            silence = line.silence()  # before the client can know that its watch has begun
             await response.prepare(request)
-            silence = line.silence()
             async for chunk in answer.content.iter_any():
                 await _flowing(line)
                 if is_watch and (silence is None or silence != line.silence()):
