@@ -134,7 +134,8 @@ def _file(node_id: str) -> str:
 
 
 def _cached_seconds(config: pytest.Config) -> dict[str, float]:
-    found: dict[str, float] = config.cache.get(_CACHED, {}) if config.cache else {}
+    cache: pytest.Cache | None = getattr(config, "cache", None)  # absent if it is disabled
+    found: dict[str, float] = cache.get(_CACHED, {}) if cache else {}
     return found
 
 
