@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import field
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from pydantic import Field, TypeAdapter
 from pydantic.dataclasses import dataclass
@@ -14,6 +14,7 @@ from pinecone_token_operator.api.common import (
     Duration,
     Metadata,
     Target,
+    reusing,
 )
 from pinecone_token_operator.api.group import ACCESS_TOKEN
 from pinecone_token_operator.api.parsing import parse
@@ -28,7 +29,7 @@ class Spec:
     """What a user requests."""
 
     credentials_secret_ref: CredentialsSecretRef
-    target: Target = Field(default_factory=lambda: NO_TARGET)
+    target: Annotated[Target, reusing(NO_TARGET)] = Field(default_factory=lambda: NO_TARGET)
     refresh_before: Duration = None
     suspend: bool = False
 

@@ -46,13 +46,25 @@ CONFIG: Final = ConfigDict(
 )
 
 
+Shared = Annotated[str, AfterValidator(sys.intern)]
+"""A text that occurs in other objects, too; each parsed reply has its own."""
+
+
+def reusing(default: object) -> AfterValidator:
+    """Return a validator that replaces what equals a default by it.
+
+    The API server writes defaults into each object, and each parsed reply has its own.
+    """
+    return AfterValidator(lambda value: default if value == default else value)
+
+
 @dataclass(config=CONFIG, frozen=True, slots=True)
 class CredentialsSecretRef:
     """Where the service account's client id and client secret are."""
 
     name: str
-    client_id_key: str = Field(default="client_id", alias="clientIDKey")
-    client_secret_key: str = Field(default="client_secret", alias="clientSecretKey")
+    client_id_key: Shared = Field(default="client_id", alias="clientIDKey")
+    client_secret_key: Shared = Field(default="client_secret", alias="clientSecretKey")
 
 
 @dataclass(config=CONFIG, frozen=True, slots=True)
@@ -88,7 +100,7 @@ class Target:
     name: str | None = None
     creation_policy: CreationPolicy = CreationPolicy.OWNER
     deletion_policy: DeletionPolicy = DeletionPolicy.DELETE
-    template: Template = Field(default_factory=lambda: NO_TEMPLATE)
+    template: Annotated[Template, reusing(NO_TEMPLATE)] = Field(default_factory=lambda: NO_TEMPLATE)
 
     @property
     def merges(self) -> bool:
@@ -131,15 +143,11 @@ def _read_annotations(annotations: object) -> object:
     return {name: annotations[name] for name in (REFRESH_REQUESTED_AT,) if name in annotations}
 
 
-Shared = Annotated[str, AfterValidator(sys.intern)]
-"""A text that occurs in other objects, too; each parsed reply has its own."""
-
-
 @dataclass(config=CONFIG, frozen=True, slots=True)
 class Metadata:
     """The part of an object's metadata that the operator reads."""
 
-    name: Shared
+    name: str
     uid: Shared
     creation_timestamp: Annotated[AwareDatetime, AfterValidator(_utc)]
     namespace: Shared = ""

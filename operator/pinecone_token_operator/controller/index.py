@@ -1,11 +1,10 @@
 """The resources by key, and which of them a Secret matters to. In memory only."""
 
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
-from datetime import datetime  # noqa: TC003 - mypy and readers need it
 
 from pinecone_token_operator.controller.reconciler import Resource
 from pinecone_token_operator.keys import ObjectRef, SecretKey
+from pinecone_token_operator.small_sets import with_member, without_member
 
 
 class Index:
@@ -19,7 +18,7 @@ class Index:
     def __init__(self, new_owner: Callable[[ObjectRef], None] = lambda _: None) -> None:
         self._new_owner = new_owner
         self._resources: dict[ObjectRef, Resource] = {}
-        self._by_credentials: defaultdict[SecretKey, set[ObjectRef]] = defaultdict(set)
+        self._by_credentials: dict[SecretKey, Collection[ObjectRef]] = {}
         self._claims: dict[SecretKey, _Claims] = {}
         self._more_targets: dict[ObjectRef, set[SecretKey]] = {}
         self._uids: set[str] = set()
@@ -40,7 +39,9 @@ class Index:
         self.remove(resource.ref)
         self._resources[resource.ref] = resource
         self._uids.add(resource.metadata.uid)
-        self._by_credentials[resource.credentials_key].add(resource.ref)
+        credentials = resource.credentials_key
+        users = self._by_credentials.get(credentials, ())
+        self._by_credentials[credentials] = with_member(users, resource.ref)
         for key in resource.target_keys:
             self._add_claim(key, resource)
 
@@ -72,10 +73,10 @@ class Index:
         if resource is None:
             return None
         self._uids.discard(resource.metadata.uid)
-        users = self._by_credentials[resource.credentials_key]
-        users.discard(ref)
-        if not users:
-            del self._by_credentials[resource.credentials_key]
+        credentials = resource.credentials_key
+        users = without_member(self._by_credentials.pop(credentials), ref)
+        if users:
+            self._by_credentials[credentials] = users
         for key in self.targets_of(resource):
             self._remove_claim(key, resource)
         self._more_targets.pop(ref, None)
@@ -92,7 +93,7 @@ class Index:
     def referring_to(self, secret: SecretKey) -> list[ObjectRef]:
         """Return the resources that name this Secret."""
         claims = self._claims.get(secret)
-        claimants = [ref for _, ref in claims.by_uid.values()] if claims else []
+        claimants = [each.ref for each in claims.by_uid.values()] if claims else []
         return list(dict.fromkeys([*self._by_credentials.get(secret, ()), *claimants]))
 
     def affected_by(self, secret: SecretKey) -> list[ObjectRef]:
@@ -133,15 +134,17 @@ class Index:
         claims = self._claims.get(target)
         if claims is None or resource.ref.namespace:
             return False
-        return any(ref.namespace for _, ref in claims.by_uid.values())
+        return any(each.ref.namespace for each in claims.by_uid.values())
 
     def _add_claim(self, target: SecretKey, resource: Resource) -> None:
-        claims = self._claims.setdefault(target, _Claims())
+        claims = self._claims.get(target)
+        if claims is None:
+            claims = self._claims[target] = _Claims()
         claims.add(resource)
         if len(claims.by_uid) > 1 and resource.ref.namespace:
-            for _, ref in claims.by_uid.values():
-                if not ref.namespace:
-                    self._new_owner(ref)  # it has to give the target up
+            for each in claims.by_uid.values():
+                if not each.ref.namespace:
+                    self._new_owner(each.ref)  # it has to give the target up
 
     def _remove_claim(self, target: SecretKey, resource: Resource) -> None:
         claims = self._claims[target]
@@ -154,20 +157,19 @@ class _Claims:
     """The resources that claim one target.
 
     Attributes:
-        by_uid: each one's rank, of which the lowest is first, and reference.
+        by_uid: the resources.
         owner: the one that owns the target, as far as is known.
     """
 
+    __slots__ = ("_oldest", "by_uid", "owner")
+
     def __init__(self) -> None:
-        self.by_uid: dict[str, tuple[tuple[bool, datetime, str, str], ObjectRef]] = {}
+        self.by_uid: dict[str, Resource] = {}
         self.owner: ObjectRef | None = None
         self._oldest: ObjectRef | None = None
 
     def add(self, resource: Resource) -> None:
-        metadata = resource.metadata
-        is_cluster_scoped = not resource.ref.namespace
-        rank = is_cluster_scoped, metadata.creation_timestamp, metadata.name, metadata.uid
-        self.by_uid[metadata.uid] = rank, resource.ref
+        self.by_uid[resource.metadata.uid] = resource
         self.owner = self._oldest = None
 
     def remove(self, resource: Resource) -> None:
@@ -176,9 +178,16 @@ class _Claims:
 
     def find_owner(self, owner_uid: str | None) -> ObjectRef:
         if self._oldest is None:
-            self._oldest = min(self.by_uid.values())[1]
+            self._oldest = min(self.by_uid.values(), key=_rank).ref
         if owner_uid in self.by_uid:
-            owner = self.by_uid[owner_uid][1]
+            owner = self.by_uid[owner_uid].ref
             if bool(owner.namespace) == bool(self._oldest.namespace):
                 return owner
         return self._oldest
+
+
+def _rank(resource: Resource) -> tuple[object, ...]:
+    """Return what of two resources that claim one target the first has less of."""
+    metadata = resource.metadata
+    is_cluster_scoped = not resource.ref.namespace
+    return is_cluster_scoped, metadata.creation_timestamp, metadata.name, metadata.uid

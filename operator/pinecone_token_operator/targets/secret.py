@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, Final
@@ -203,22 +203,22 @@ def content_patch(target: Target, desired: Desired, *, prune: bool = True) -> Pa
         desired: what it should hold.
         prune: whether to remove what we wrote earlier and is no longer desired.
     """
-    managed = target.managed if prune else {}
+    before, managed = target.metadata.read(), target.managed if prune else {}
     data = _changes(target.data, desired.data, managed.get("data", ()))
-    labels = _changes(target.labels, desired.labels, managed.get("labels", ()))
+    labels = _changes(before.labels, desired.labels, managed.get("labels", ()))
     ours = (*managed.get("annotations", ()), *(_OPTIONAL if prune else ()))
-    annotations = _changes(target.annotations, desired.annotations, ours)
+    annotations = _changes(before.annotations, desired.annotations, ours)
     if target.is_legacy:
         # Not yet written by this version: no reason to write it before its time.
         new = {names.CHECKSUM, names.TARGET, names.RESOURCE_UID, names.REFRESH_REQUEST}
-        intact = target.annotations[names.LEGACY_CHECKSUM] == desired.annotations[names.CHECKSUM]
+        intact = before.annotations[names.LEGACY_CHECKSUM] == desired.annotations[names.CHECKSUM]
         if intact and not data and not labels and annotations.keys() <= new:
             return None
         annotations[names.LEGACY_CHECKSUM] = None
     if not data and not labels and annotations.keys() <= {names.CREDENTIALS_SOURCE}:
         return None
     for name, value in desired.defaults.items():
-        if annotations.get(name, target.annotations.get(name)) is None:
+        if annotations.get(name, before.annotations.get(name)) is None:
             annotations[name] = value
     metadata = _preconditions(target)
     metadata |= {"labels": labels} if labels else {}
@@ -232,11 +232,11 @@ def ownership_patch(target: Target, spec: TargetSpec) -> Patch | None:
     That is the owner reference under `Owner`, and an annotation under `Merge`. It is apart from the
     token, because OpenShift refuses to change owner references without permission to delete.
     """
-    metadata: dict[str, Any] = {}
-    if (references := _references(target, spec)) is not None:
+    before, metadata = target.metadata.read(), dict[str, Any]()
+    if (references := _references(before.owner_references, spec)) is not None:
         metadata["ownerReferences"] = references
     policy = str(spec.deletion_policy)
-    if target.annotations.get(names.DELETION_POLICY, policy) != policy:
+    if before.annotations.get(names.DELETION_POLICY, policy) != policy:
         metadata["annotations"] = {names.DELETION_POLICY: policy}
     return {"metadata": _preconditions(target) | metadata} if metadata else None
 
@@ -313,14 +313,14 @@ def _changes(
     return changes | dict.fromkeys(gone)
 
 
-def _references(target: Target, spec: TargetSpec) -> list[Mapping[str, Any]] | None:
+def _references(
+    before: Sequence[Mapping[str, Any]], spec: TargetSpec
+) -> list[Mapping[str, Any]] | None:
     """Return all owner references as they should be, or None if they are."""
     desired = spec.owner_reference
-    ours = [each for each in target.owner_references if each.get("uid") == spec.owner.uid]
-    others = [
-        each for each in target.owner_references if each not in ours and not spec.owner.was(each)
-    ]
+    ours = [each for each in before if each.get("uid") == spec.owner.uid]
+    others = [each for each in before if each not in ours and not spec.owner.was(each)]
     matching = [each for each in ours if desired and desired.items() <= dict(each).items()]
-    if len(others) + len(matching) == len(target.owner_references) and (matching or not desired):
+    if len(others) + len(matching) == len(before) and (matching or not desired):
         return None
     return [*others, desired] if desired else others

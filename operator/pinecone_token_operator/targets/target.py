@@ -11,7 +11,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 from pinecone_token_operator.api.group import PREFIX
 from pinecone_token_operator.keys import SecretKey
@@ -22,15 +23,6 @@ from pinecone_token_operator.targets.stored_token import (
     TokenTimes,
     checksum,
     read_times,
-)
-
-# Labels, annotations and fields of owner references whose values occur several times.
-_SHARED_VALUES: Final = frozenset(
-    {
-        *(names.DELETION_POLICY, names.MANAGED, names.RELOADER_IGNORE),
-        *(names.RESOURCE, names.RESOURCE_UID),
-        *("apiVersion", "kind", "name", "uid"),
-    }
 )
 
 FIELD_MANAGER: Final = "pinecone-token-operator"
@@ -61,11 +53,53 @@ class Owner:
         )
 
 
+class SecretMetadata(NamedTuple):
+    """What an object's metadata says besides its identity, as in the API."""
+
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    owner_references: Sequence[Mapping[str, Any]]
+
+    def read(self) -> "SecretMetadata":
+        """Return it."""
+        return self
+
+
+class KeptMetadata:
+    """The same as JSON text; parsed, it takes more than twice the memory.
+
+    Args:
+        metadata: what to keep.
+    """
+
+    __slots__ = ("_text",)
+
+    def __init__(self, metadata: SecretMetadata) -> None:
+        self._text = json.dumps(metadata, separators=(",", ":"))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, KeptMetadata) and self._text == other._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def read(self) -> SecretMetadata:
+        """Return it, parsed."""
+        return _parse(self._text)
+
+
+# A decision about a target asks for its metadata about ten times.
+@lru_cache(maxsize=8)
+def _parse(text: str) -> SecretMetadata:
+    return SecretMetadata(*json.loads(text))
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """A target Secret. `data` is base64 as in the API; None if only the metadata is kept.
 
     Attributes:
+        metadata: its labels, annotations and owner references.
         keys: the names in the data, which are kept without it: a merge must not overwrite.
         writer: the field manager that changed the Secret last; empty if unknown.
         is_legacy: whether version 0.1.0 wrote it.
@@ -77,9 +111,7 @@ class Target:
     uid: str
     resource_version: str
     type: str
-    labels: Mapping[str, str]
-    annotations: Mapping[str, str]
-    owner_references: Sequence[Mapping[str, Any]]
+    metadata: SecretMetadata | KeptMetadata
     immutable: bool
     data: Mapping[str, str] | None = field(repr=False)
     keys: frozenset[str] = frozenset()
@@ -87,6 +119,21 @@ class Target:
     is_legacy: bool = False
     is_copy: bool = False
     owner_uid: str | None = None
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Return its labels."""
+        return self.metadata.read().labels
+
+    @property
+    def annotations(self) -> Mapping[str, str]:
+        """Return its annotations."""
+        return self.metadata.read().annotations
+
+    @property
+    def owner_references(self) -> Sequence[Mapping[str, Any]]:
+        """Return its owner references, as in the API."""
+        return self.metadata.read().owner_references
 
     @property
     def times(self) -> TokenTimes | None:
@@ -128,13 +175,7 @@ class Target:
 
     def without_data(self) -> "Target":
         """Return what may be kept in memory: everything but the data."""
-        return replace(
-            self,
-            labels=_with_shared_strings(self.labels),
-            annotations=_with_shared_strings(self.annotations),
-            owner_references=[_with_shared_strings(each) for each in self.owner_references],
-            data=None,
-        )
+        return replace(self, metadata=KeptMetadata(self.metadata.read()), data=None)
 
     def stale(self) -> "Target":
         """Return what is known of the Secret where it has to be read again before its next use."""
@@ -144,7 +185,7 @@ class Target:
 def read_target(secret: Mapping[str, Any]) -> Target:
     """Read a Secret as the API server sends it."""
     metadata = secret["metadata"]
-    key = metadata["namespace"], metadata["name"]
+    key = sys.intern(metadata["namespace"]), metadata["name"]
     labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
     references = metadata.get("ownerReferences") or ()
     is_copy = annotations.get(names.TARGET, "/".join(key)) != "/".join(key)
@@ -152,13 +193,11 @@ def read_target(secret: Mapping[str, Any]) -> Target:
         key=key,
         uid=metadata["uid"],
         resource_version=metadata["resourceVersion"],
-        type=secret.get("type") or "Opaque",
-        labels=labels,
-        annotations=annotations,
-        owner_references=references,
+        type=sys.intern(secret.get("type") or "Opaque"),
+        metadata=SecretMetadata(labels, annotations, references),
         immutable=bool(secret.get("immutable")),
         data=secret.get("data") or {},
-        keys=frozenset(secret.get("data") or ()),
+        keys=_shared_keys(frozenset(secret.get("data") or ())),
         writer=last_writer(metadata.get("managedFields") or ()),
         is_legacy=names.CHECKSUM not in annotations and names.LEGACY_CHECKSUM in annotations,
         is_copy=is_copy,
@@ -205,7 +244,7 @@ def _owner_uid(
 ) -> str | None:
     for reference in references:
         if str(reference.get("apiVersion")).startswith(PREFIX):
-            return str(reference.get("uid"))
+            return sys.intern(str(reference.get("uid")))
     return annotations.get(names.RESOURCE_UID) or labels.get(names.RESOURCE_UID)
 
 
@@ -240,14 +279,10 @@ def last_writer(managed_fields: Sequence[Mapping[str, Any]]) -> str:
     return manager
 
 
-def _with_shared_strings(mapping: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the same with strings that targets share, because each parsed reply has its own."""
-    return {
-        sys.intern(name): sys.intern(value)
-        if name in _SHARED_VALUES and isinstance(value, str)
-        else value
-        for name, value in mapping.items()
-    }
+@lru_cache(maxsize=128)
+def _shared_keys(keys: frozenset[str]) -> frozenset[str]:
+    """Return one object for equal key names, because each parsed reply has its own."""
+    return keys
 
 
 def _text(encoded: str | None) -> str | None:

@@ -298,7 +298,8 @@ def test_content_patch_writes_all_data_when_it_is_unknown() -> None:
     patch = content_patch(kept, desired)
     assert patch is not None
     assert patch["data"] == desired.data
-    other = replace(kept, annotations={**kept.annotations, MANAGED: '{"data":["old"]}'})
+    annotations = {**kept.annotations, MANAGED: '{"data":["old"]}'}
+    other = replace(kept, metadata=kept.metadata.read()._replace(annotations=annotations))
     patch = content_patch(other, desired)
     assert patch is not None
     assert patch["data"] == {**desired.data, "old": None}
