@@ -209,6 +209,11 @@ class TokenEndpoint:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    @property
+    def open_connections(self) -> int:
+        """Return how many connections are open now."""
+        return len(self._connections)
+
     async def _count_stray(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.strayed += 1
         writer.close()

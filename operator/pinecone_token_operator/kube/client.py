@@ -24,12 +24,17 @@ from pinecone_token_operator.kube.media_types import JSON
 from pinecone_token_operator.kube.page_size import PageSize
 from pinecone_token_operator.kube.redaction import send_without_leaks
 from pinecone_token_operator.kube.responses import error_from_reply, is_status, parse_object
+from pinecone_token_operator.kube.soft_limit import SoftLimit
 from pinecone_token_operator.kube.timing import Timing
 from pinecone_token_operator.kube.transport_errors import api_errors
 
 CONNECT_TIMEOUT: Final = timedelta(seconds=5)
 REQUEST_TIMEOUT: Final = timedelta(seconds=10)
 CLOSE_PAUSE: Final = timedelta(seconds=0.25)
+# A TLS connection takes 0.26 MB, and the API server answers within milliseconds: a few connections
+# carry as much as many. Requests that hang, as in an admission webhook, do not hold up others.
+CONNECTIONS: Final = 8
+CONNECTION_PATIENCE: Final = timedelta(milliseconds=50)
 USER_AGENT: Final = "pinecone-token-operator"
 
 
@@ -82,6 +87,7 @@ class Api:
         self._page_inactivity = timing.page_inactivity
         self._page_sizes: dict[tuple[str, str, Query], PageSize] = {}
         self._proxy_trust = proxy_trust
+        self._limit = SoftLimit(CONNECTIONS, CONNECTION_PATIENCE)
         self._trusted = access.tls
         self._session = self._open(access.tls)
         self._replaced: list[aiohttp.ClientSession] = []
@@ -185,8 +191,10 @@ class Api:
             total=timeout.total_seconds(), connect=CONNECT_TIMEOUT.total_seconds()
         )
         with api_errors(f"{method} {path}"):
-            response = await self._send(method, path, query, headers, limits, data)
-            async with response:
+            async with (
+                self._limit,
+                await self._send(method, path, query, headers, limits, data) as response,
+            ):
                 content = await response.read()
         return self._parse(response, content)
 

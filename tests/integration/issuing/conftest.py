@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from pinecone_token_operator.config.settings import Endpoint
-from pinecone_token_operator.issuing.oauth_client import TokenClient
+from pinecone_token_operator.issuing.oauth_client import IDLE_TIMEOUT, TokenClient
 from tests.support.token_endpoint import TokenEndpoint
 
 MakeClient = Callable[..., TokenClient]
@@ -25,7 +25,12 @@ def token_endpoint(certificates: Path) -> Iterator[TokenEndpoint]:
 async def make_client(token_endpoint: TokenEndpoint) -> AsyncIterator[MakeClient]:
     made = []
 
-    def make(max_concurrent: int = 4, timeout: float = 10.0, **place: Any) -> TokenClient:
+    def make(
+        max_concurrent: int = 4,
+        timeout: float = 10.0,
+        idle_timeout: timedelta = IDLE_TIMEOUT,
+        **place: Any,
+    ) -> TokenClient:
         usual = Endpoint(
             token_endpoint.url, "https://api.pinecone.io/", "2025-04", token_endpoint.ca_bundle
         )
@@ -34,6 +39,7 @@ async def make_client(token_endpoint: TokenEndpoint) -> AsyncIterator[MakeClient
             max_concurrent,
             lambda: datetime.now(UTC),
             request_timeout=timedelta(seconds=timeout),
+            idle_timeout=idle_timeout,
         )
         made.append(client)
         return client

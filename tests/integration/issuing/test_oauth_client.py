@@ -127,6 +127,18 @@ async def test_idle_connection_is_reused(
     assert token_endpoint.connections == 1
 
 
+async def test_connections_of_a_burst_are_closed_once_idle(
+    token_endpoint: TokenEndpoint, make_client: MakeClient
+) -> None:
+    token_endpoint.latency = 0.1
+    client = make_client(max_concurrent=8, idle_timeout=timedelta(seconds=0.2))
+    await asyncio.gather(*(client.issue(CREDENTIALS) for _ in range(8)))
+    assert token_endpoint.connections > 1
+    while token_endpoint.open_connections:  # noqa: ASYNC110 - another thread closes them
+        await asyncio.sleep(0.01)
+    await client.issue(CREDENTIALS)
+
+
 @pytest.mark.parametrize(
     ("encoding", "compress", "accepted"),
     [

@@ -308,6 +308,42 @@ async def test_request_times_out_when_the_server_does_not_reply(tmp_path: Path) 
     assert (caught.value.http_status, caught.value.reason) == (0, "Timeout")
 
 
+async def test_requests_at_the_same_time_share_a_few_connections(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "CONNECTION_PATIENCE", LONG)
+    opened = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal opened
+        opened += 1
+        while True:
+            await replying(b"{}")(reader, writer)
+
+    async with serving(serve, tmp_path) as api:
+        await asyncio.gather(*(api.request("GET", "/api") for _ in range(5 * client.CONNECTIONS)))
+    assert opened <= client.CONNECTIONS
+
+
+async def test_requests_that_hang_do_not_hold_up_others(tmp_path: Path) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if b"/hang" in await reader.readuntil(b" HTTP/"):
+            await reader.read()
+        else:
+            await replying(b"{}")(reader, writer)
+
+    async with serving(serve, tmp_path) as api:
+        hanging = [
+            asyncio.create_task(api.request("GET", "/hang", timeout=timedelta(hours=1)))
+            for _ in range(3 * client.CONNECTIONS)
+        ]
+        assert await api.request("GET", "/api") == {}
+        assert not any(task.done() for task in hanging)
+        for task in hanging:
+            task.cancel()
+        await asyncio.wait(hanging)
+
+
 def streaming(*pieces: bytes, end: Callable[[asyncio.StreamReader], Awaitable[object]]) -> Serve:
     """Send each piece as a chunk, then wait for `end` and cut the connection."""
 
