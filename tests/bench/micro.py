@@ -24,7 +24,7 @@ from pinecone_token_operator.issuing.credentials import Credentials
 from pinecone_token_operator.issuing.oauth_client import TokenClient
 from pinecone_token_operator.kube import client
 from pinecone_token_operator.policies.token_chain import plan_token
-from pinecone_token_operator.reconcilers.status import compute_status
+from pinecone_token_operator.reconcilers.status import make_report
 from pinecone_token_operator.reconcilers.status_writer import status_patch
 from pinecone_token_operator.targets.secret import content_patch, desire
 from pinecone_token_operator.targets.target import read_target, stored_token
@@ -69,7 +69,7 @@ def measure(runner: pyperf.Runner) -> None:
     target, wanted, known = read_target(secret), make_wanted(), make_known()
     given, desired = make_token_input(), desire(spec, make_token(access_token="another"))
     outcome = make_outcome(known, after(minutes=1))
-    status = compute_status(outcome, wanted, {}, after())
+    status = make_report(outcome, wanted, after()).status({})
     runner.bench_func("parse a resource", parse_resource, raw)
     runner.bench_func("verify a stored token", lambda: stored_token(read_target(secret), UID))
     runner.bench_func("plan a token that is not due", plan_token, given, after(minutes=1))
@@ -77,7 +77,9 @@ def measure(runner: pyperf.Runner) -> None:
     runner.bench_func("evaluate a resource", make_outcome, known, after(minutes=1))
     runner.bench_func("compute a desired target", desire, spec, token)
     runner.bench_func("compare a target with it", content_patch, target, desired)
-    runner.bench_func("compute a status", compute_status, outcome, wanted, status, after(minutes=1))
+    report = make_report(outcome, wanted, after(minutes=1))
+    runner.bench_func("report a resource", make_report, outcome, wanted, after(minutes=1))
+    runner.bench_func("compute a status", report.status, status)
     runner.bench_func("compare two statuses", status_patch, status, dict(status), UID)
     runner.bench_time_func("read a Secret", _timed(_reader))
     runner.bench_time_func("request a token", _timed(_issuer))

@@ -23,4 +23,4 @@ TOO_LARGE: Final = make_resource(target={"template": {"data": {"a": "x" * 900_00
 
 def with_target(known: Known, **changes: Any) -> Known:
     """Return the same with other knowledge of the target."""
-    return known.with_target(KEY, replace(known.targets[KEY], **changes))
+    return known.with_targets({KEY: replace(known.targets[KEY], **changes)})

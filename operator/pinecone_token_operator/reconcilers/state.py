@@ -80,10 +80,6 @@ class Known:
             return self
         return replace(self, pending=None)
 
-    def with_target(self, key: SecretKey, target: KnownTarget) -> "Known":
-        """Return the same with another knowledge of one target."""
-        return self.with_targets({key: target})
-
     def with_targets(self, targets: Mapping[SecretKey, KnownTarget]) -> "Known":
         """Return the same with another knowledge of some targets."""
         return replace(self, targets={**self.targets, **targets})

@@ -67,16 +67,6 @@ def make_report(outcome: Outcome, wanted: Wanted, now: datetime) -> Report:
     return Report(sample, partial(_compute_status, *facts, now=now))
 
 
-def compute_status(
-    outcome: Outcome, wanted: Wanted, previous: Status, now: datetime
-) -> dict[str, Any]:
-    """Return the whole status of a resource with one target.
-
-    A field that does not apply is left out; conditions of other controllers stay.
-    """
-    return make_report(outcome, wanted, now).status(previous)
-
-
 def _compute_status(
     outcome: Outcome,
     wanted: Wanted,
@@ -85,6 +75,10 @@ def _compute_status(
     previous: Status,
     now: datetime,
 ) -> dict[str, Any]:
+    """Return the whole status of a resource with one target.
+
+    A field that does not apply is left out; conditions of other controllers stay.
+    """
     ((target, plan),) = outcome.targets
     times = target.provided
     known = outcome.known

@@ -10,7 +10,7 @@ import socket
 import time
 import uuid
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from typing import Final, NoReturn
 
 from pinecone_token_operator.clock import Clock
@@ -94,11 +94,13 @@ class _App:
             loop.add_signal_handler(signal_number, stop.set)
         async with contextlib.AsyncExitStack() as stack:
             endpoint = self._settings.endpoint
+            # Without a proxy it is not needed, and public CAs take 0.7 MB.
+            proxy_trust = cache(partial(Trust, endpoint.ca_bundle, endpoint.ca_directory))
             api = await client.connect(
                 self._settings.kubeconfig,
                 self._settings.context,
                 self._clock.observe,
-                proxy_trust=Trust(endpoint.ca_bundle, endpoint.ca_directory).context,
+                proxy_trust=lambda: proxy_trust().context(),
             )
             stack.push_async_callback(api.aclose)
             tokens = TokenClient(

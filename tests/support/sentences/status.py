@@ -14,7 +14,7 @@ from pinecone_token_operator.reconcilers.cluster_status import compute_cluster_s
 from pinecone_token_operator.reconcilers.copies import Copies
 from pinecone_token_operator.reconcilers.events import find_transitions
 from pinecone_token_operator.reconcilers.state import Known
-from pinecone_token_operator.reconcilers.status import compute_status, invalid_status
+from pinecone_token_operator.reconcilers.status import invalid_status, make_report
 from pinecone_token_operator.targets import names
 from tests.support.builders import (
     NOON,
@@ -112,17 +112,19 @@ def status_sentences() -> Iterator[str]:
     """Yield the conditions and Events of each situation."""
     for title, known, resource, now, rival in _situations():
         outcome = make_outcome(known, now, resource, rival)
-        yield from _rendered(title, compute_status(outcome, make_wanted(resource), {}, now), {})
+        yield from _rendered(title, make_report(outcome, make_wanted(resource), now).status({}), {})
     for title, obj in _invalid_resources():
         try:
             parse_resource(obj)
         except ResourceInvalid as error:
             problem = Problem(Reason.RESOURCE_INVALID, str(error))
             yield from _rendered(title, invalid_status(problem, 3, {}, NOON), {})
-    before = compute_status(
-        make_outcome(failed(make_known(), after(26)), after(25)), make_wanted(), {}, NOON
+    before = make_report(
+        make_outcome(failed(make_known(), after(26)), after(25)), make_wanted(), NOON
+    ).status({})
+    recovered = make_report(make_outcome(make_known(), after(26)), make_wanted(), NOON).status(
+        before
     )
-    recovered = compute_status(make_outcome(make_known(), after(26)), make_wanted(), before, NOON)
     yield from _rendered("recovery", recovered, before)
     for title, copies in _copies():
         outcome = make_outcome(make_known(), after(1))

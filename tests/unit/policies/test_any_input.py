@@ -19,7 +19,7 @@ from pinecone_token_operator.reconcilers.events import find_transitions
 from pinecone_token_operator.reconcilers.known_target import KnownTarget
 from pinecone_token_operator.reconcilers.outcome import Outcome, evaluate
 from pinecone_token_operator.reconcilers.state import Known, State
-from pinecone_token_operator.reconcilers.status import compute_status
+from pinecone_token_operator.reconcilers.status import make_report
 from pinecone_token_operator.reconcilers.status_writer import status_patch
 from pinecone_token_operator.targets import names
 from pinecone_token_operator.targets.secret import (
@@ -173,7 +173,7 @@ def cases(draw: st.DrawFn) -> Case:
         problem = Problem(Reason.TARGET_NOT_WRITABLE, "it failed")
         basis = known.target_input(spec, assignment).basis
         attempts = Attempts(2, retry_at, problem, basis)
-        known = known.with_target(resource.target_key, replace(known_target, attempts=attempts))
+        known = known.with_targets({resource.target_key: replace(known_target, attempts=attempts)})
     return Case(known, resource, rival)
 
 
@@ -207,7 +207,7 @@ def test_resource_is_accepted_when_the_crd_accepts_it(
 def test_anything_is_reported_without_a_secret(case: Case, now: datetime) -> None:
     previous = case.resource.status
     outcome = case.evaluate(now)
-    status = compute_status(outcome, make_wanted(case.resource), previous, now)
+    status = make_report(outcome, make_wanted(case.resource), now).status(previous)
     patch = status_patch(status, previous, UID)
     reported = {
         "outcome": repr(outcome),

@@ -9,7 +9,7 @@ from pinecone_token_operator.policies.contention import Damping
 from pinecone_token_operator.policies.input import Attempts
 from pinecone_token_operator.reconcilers.events import Transition, find_transitions
 from pinecone_token_operator.reconcilers.state import Known
-from pinecone_token_operator.reconcilers.status import compute_status, invalid_status
+from pinecone_token_operator.reconcilers.status import invalid_status, make_report
 from tests.support import examples
 from tests.support.builders import (
     after,
@@ -72,7 +72,7 @@ def status_of(case: Case | None, minutes: float) -> dict[str, Any]:
         return {}
     now = after(minutes)
     outcome = make_outcome(case.known, now, case.resource, case.rival)
-    return compute_status(outcome, make_wanted(case.resource), {}, now)
+    return make_report(outcome, make_wanted(case.resource), now).status({})
 
 
 def reasons(found: list[Transition]) -> list[str]:

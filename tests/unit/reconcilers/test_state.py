@@ -14,7 +14,7 @@ from pinecone_token_operator.policies.ownership import find_obstacle
 from pinecone_token_operator.policies.token_chain import plan_token
 from pinecone_token_operator.reconcilers.known_target import KnownTarget
 from pinecone_token_operator.reconcilers.state import Known, State
-from pinecone_token_operator.reconcilers.status import compute_status
+from pinecone_token_operator.reconcilers.status import make_report
 from pinecone_token_operator.targets import names
 from tests.support.builders import (
     NOON,
@@ -41,12 +41,12 @@ MERGE = make_resource(target={"creationPolicy": "Merge"})
 
 
 def with_target(known: Known, **changes: Any) -> Known:
-    return known.with_target(KEY, replace(known.targets[KEY], **changes))
+    return known.with_targets({KEY: replace(known.targets[KEY], **changes)})
 
 
 def restart(known: Known, now: datetime, generation: int = GENERATION) -> Known:
     """Return what a new process knows of a resource: what the status says."""
-    status = compute_status(make_outcome(known, now), make_wanted(), {}, now)
+    status = make_report(make_outcome(known, now), make_wanted(), now).status({})
     return State.of(StoredStatus(status), generation).known
 
 
@@ -215,7 +215,9 @@ def test_newest_token_counts_when_targets_differ(minutes: list[int]) -> None:
     known = make_known()
     for number, minute in enumerate(minutes):
         times = make_token(expires_at=after(minute)).times
-        known = known.with_target(("shop", str(number)), replace(known.targets[KEY], times=times))
+        known = known.with_targets(
+            {("shop", str(number)): replace(known.targets[KEY], times=times)}
+        )
     expected = max(after(30), *(after(minute) for minute in minutes))
     assert known.times is not None
     assert known.times.expires_at == expected

@@ -13,8 +13,8 @@ from pinecone_token_operator.policies.input import Attempts
 from pinecone_token_operator.reconcilers.known_target import KnownTarget
 from pinecone_token_operator.reconcilers.state import Known
 from pinecone_token_operator.reconcilers.status import (
-    compute_status,
     invalid_status,
+    make_report,
 )
 from pinecone_token_operator.reconcilers.status_writer import status_patch
 from pinecone_token_operator.targets.target import read_target
@@ -62,7 +62,7 @@ def compute(
     rival: str | None = None,
 ) -> dict[str, Any]:
     outcome = make_outcome(known, now, resource, rival)
-    return compute_status(outcome, make_wanted(resource), previous or {}, now)
+    return make_report(outcome, make_wanted(resource), now).status(previous or {})
 
 
 def with_trouble(known: Known, failures: int = 2, problem: Problem = UNREADABLE) -> Known:
@@ -241,8 +241,8 @@ API_ERROR = ("False", "APIServerError")
             id="target unreadable, expired token",
         ),
         pytest.param(
-            with_trouble(make_known(MERGE, target=None)).with_target(
-                KEY, KnownTarget(unreadable=UNREADABLE)
+            with_trouble(make_known(MERGE, target=None)).with_targets(
+                {KEY: KnownTarget(unreadable=UNREADABLE)}
             ),
             MERGE,
             NOON,
