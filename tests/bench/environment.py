@@ -17,6 +17,7 @@ from tests.support.audit import AuditLog
 from tests.support.cluster import Cluster
 from tests.support.crd import install_crd
 from tests.support.image import image_variables
+from tests.support.in_pod import ServiceAccount, lacks_namespaces
 from tests.support.operator_process import Operator
 from tests.support.repository import ROOT
 
@@ -72,6 +73,18 @@ class Environment:
         self.targets = targets
         self._scratch = scratch
         self._python = python
+        # As in the image: with a kubeconfig, the operator also imports the Kubernetes client.
+        self._account = (
+            None
+            if lacks_namespaces()
+            else ServiceAccount(
+                cluster.url,
+                cluster.ca_file,
+                cluster.token,
+                objects.NAMESPACE,
+                scratch / "serviceaccount",
+            )
+        )
         self._audit = AuditLog(cluster.audit_log)
         self._operators: list[Operator] = []
         self.operator = self.another_operator("operator")
@@ -91,6 +104,7 @@ class Environment:
             options=["--log-level", "info", *options],
             environ={**image_variables(), "PYTHONPATH": str(SOURCE)},
             python=str(self._python),
+            account=self._account,
         )
         self._operators.append(operator)
         return operator

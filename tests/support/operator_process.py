@@ -21,6 +21,7 @@ from typing import Protocol, Self
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.cluster import DIE_WITH_PARENT
+from tests.support.in_pod import ServiceAccount
 from tests.support.polling import poll_interval
 from tests.support.token_endpoint import TokenEndpoint
 
@@ -57,12 +58,15 @@ class Operator:
         options: Sequence[str] = (),
         environ: Mapping[str, str] | None = None,
         python: str = sys.executable,
+        account: ServiceAccount | None = None,
     ) -> None:
         self.log = directory / "operator.log"
         self.allow_errors = False
         self._directory = directory
-        self._command = [sys.executable, "-I", "-S", "-c", DIE_WITH_PARENT, python]
-        self._command += ["-m", "pinecone_token_operator", "run", "--kubeconfig", str(kubeconfig)]
+        self._command = [*account.command] if account else []
+        self._command += [sys.executable, "-I", "-S", "-c", DIE_WITH_PARENT, python]
+        self._command += ["-m", "pinecone_token_operator", "run"]
+        self._command += [] if account else ["--kubeconfig", str(kubeconfig)]
         self._command += ["--token-url", endpoint_url, "--ca-bundle", str(ca_bundle)]
         self._command += ["--health-address", "127.0.0.1:0"]
         self._command += ["--log-format", "json", "--log-level", "debug"]
@@ -74,6 +78,7 @@ class Operator:
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": str(directory),
             "PYTHONUNBUFFERED": "1",
+            **(account.environ if account else {}),
             **(environ or {}),
         }
         self._process: subprocess.Popen[bytes] | None = None

@@ -1,4 +1,4 @@
-"""Where the API server is and how to authenticate; the only module that imports `kubernetes`."""
+"""Where the API server is and how to authenticate."""
 
 import asyncio
 import logging
@@ -7,16 +7,15 @@ import ssl
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import aiohttp
-from kubernetes.aio import config as kube_config
-from kubernetes.aio.client import Configuration
 from yarl import URL
 
 from pinecone_token_operator.config import proxies
 from pinecone_token_operator.config.validators import InvalidValue
 from pinecone_token_operator.errors import ApiError
+from pinecone_token_operator.kube.pod import DIRECTORY, NotInPodError, PodConfiguration
 from pinecone_token_operator.kube.timing import Timing
 
 RELOAD_TIMEOUT: Final = timedelta(seconds=10)
@@ -25,6 +24,54 @@ logger = logging.getLogger(__name__)
 
 Reload = Callable[[], Awaitable[None]]
 """Reads credentials into a `Configuration` again."""
+
+
+class Configuration(Protocol):
+    """Where the API server is and how to authenticate, by the Kubernetes client's names."""
+
+    @property
+    def host(self) -> str:
+        """The API server's URL, without a slash at the end."""
+        ...
+
+    @property
+    def proxy(self) -> str | None:
+        """The URL of the proxy on the way."""
+        ...
+
+    @property
+    def verify_ssl(self) -> bool:
+        """Whether the API server's certificate is verified."""
+        ...
+
+    @property
+    def tls_server_name(self) -> str | None:
+        """The name to expect in it, if it is not that of the URL."""
+        ...
+
+    @property
+    def ssl_ca_cert(self) -> str | None:
+        """The path of the trusted CA."""
+        ...
+
+    @property
+    def ca_cert_data(self) -> str | bytes | None:
+        """The trusted CA."""
+        ...
+
+    @property
+    def cert_file(self) -> str | None:
+        """The path of the client's certificate."""
+        ...
+
+    @property
+    def key_file(self) -> str | None:
+        """The path of its key."""
+        ...
+
+    async def get_api_key_with_prefix(self, identifier: str) -> str | None:
+        """Return the Authorization header, given `BearerToken`; None means none."""
+        ...
 
 
 async def find_access(kubeconfig: Path | None, context: str | None, timing: Timing) -> "Access":
@@ -39,17 +86,25 @@ async def find_access(kubeconfig: Path | None, context: str | None, timing: Timi
     Raises:
         ApiError: nothing usable was found; the reason is `NotConfigured`.
     """
-    # With its default, a kubeconfig without `server` would mean http://localhost.
-    configuration = Configuration(host="")
     no_pod = ""
+    if kubeconfig is None and context is None:
+        try:
+            pod = PodConfiguration(os.environ)
+            return Access(pod, pod.reload, timing)
+        except NotInPodError as error:
+            no_pod = f"This is not a pod with a service account: {error} "
+        except (OSError, ValueError) as error:  # also ssl.SSLError
+            raise ApiError(
+                0,
+                "NotConfigured",
+                f"The pod's service account in {DIRECTORY} cannot be used "
+                f"({type(error).__name__}).",
+            ) from None
     source = str(kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config")
+    from pinecone_token_operator.kube.kubeconfig import load  # noqa: PLC0415 - slow and large
+
     try:
-        if kubeconfig is None and context is None:
-            try:
-                return Access(configuration, await _load_pod(configuration), timing)
-            except kube_config.ConfigException as error:
-                no_pod = f"This is not a pod with a service account: {error} "
-        return Access(configuration, await _load_file(configuration, source, context), timing)
+        return Access(*await load(source, context), timing)
     except ApiError:
         raise
     except Exception as error:  # noqa: BLE001 - a malformed kubeconfig raises almost anything
@@ -60,38 +115,6 @@ async def find_access(kubeconfig: Path | None, context: str | None, timing: Timi
             f"{no_pod}The kubeconfig {source} cannot be used ({type(error).__name__}). "
             "Run in a pod that has a service account, or pass a kubeconfig that kubectl can use.",
         ) from None
-
-
-async def _load_pod(configuration: Configuration) -> Reload:
-    async def reload() -> None:
-        # Its own refreshing would fail a request while the kubelet replaces the file.
-        kube_config.load_incluster_config(  # type: ignore[no-untyped-call]  # it has no types
-            configuration, try_refresh_token=False
-        )
-
-    await reload()
-    return reload
-
-
-async def _load_file(configuration: Configuration, source: str, context: str | None) -> Reload:
-    if not _any_file(source):
-        raise FileNotFoundError(source)
-    loader = await kube_config.load_kube_config(  # type: ignore[no-untyped-call]  # it has no types
-        config_file=source,
-        context=context,
-        client_configuration=configuration,
-        persist_config=False,
-    )
-
-    async def reload() -> None:
-        # Runs an exec plugin or asks an OIDC issuer only when their credentials have expired.
-        await loader.load_and_set(configuration)
-
-    return reload
-
-
-def _any_file(paths: str) -> bool:
-    return any(Path(path).expanduser().is_file() for path in paths.split(os.pathsep) if path)
 
 
 class Access:
@@ -124,8 +147,7 @@ class Access:
     @property
     def server(self) -> str:
         """The API server's URL, without a slash at the end."""
-        host: str = self._configuration.host
-        return host
+        return self._configuration.host
 
     async def authorize(self, request: aiohttp.ClientRequest, *, refused: bool = False) -> bool:
         """Add credentials that are not too old to a request.
@@ -139,7 +161,7 @@ class Access:
         """
         request.server_hostname = self._configuration.tls_server_name
         await self._load(self._timing.reload_refused if refused else self._timing.reload_every)
-        token: str | None = await self._configuration.get_api_key_with_prefix("BearerToken")
+        token = await self._configuration.get_api_key_with_prefix("BearerToken")
         authorization = token.strip() if token else None
         if not authorization or authorization == request.headers.get("Authorization"):
             return False

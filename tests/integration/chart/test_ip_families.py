@@ -1,19 +1,16 @@
 """The chart works in IPv6-only and dual-stack clusters: real API servers and an operator process.
 
-The operator finds the API server as in a pod: by the address of the Service `kubernetes` and a
-ServiceAccount's files. They are at a fixed path, which the process sees in a mount namespace.
+The operator finds the API server as in a pod: by the address of the Service `kubernetes`.
 """
 
 import json
 import re
-import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -23,18 +20,12 @@ from tests.support.api import Kube, eventually
 from tests.support.chart import install_rights, objects, of_kind, service_account_token
 from tests.support.cluster import Cluster
 from tests.support.crd import install_crd
+from tests.support.in_pod import ServiceAccount, lacks_namespaces
 from tests.support.leaks import find_leaks
 from tests.support.token_endpoint import TokenEndpoint
 
 NAME = "operator"
 IPV4, IPV6 = "10.0.0.0/24", "fd00:10::/112"
-MOUNT = """
-mount -t tmpfs tmpfs /run
-mkdir -p /run/secrets/kubernetes.io
-ln -s "$1" /run/secrets/kubernetes.io/serviceaccount
-shift
-exec "$@"
-"""
 
 
 def lacks_ipv6() -> bool:
@@ -43,13 +34,6 @@ def lacks_ipv6() -> bool:
     except OSError:
         return True
     return False
-
-
-def lacks_namespaces() -> bool:
-    """Return whether this user may not mount anything in a namespace of its own."""
-    program = shutil.which("unshare")
-    command = [str(program), "--map-root-user", "--mount", "true"]
-    return not program or subprocess.run(command, capture_output=True, check=False).returncode != 0
 
 
 pytestmark = [
@@ -70,11 +54,13 @@ def pod(
     cluster: Cluster, endpoint: TokenEndpoint, namespace: str, directory: Path
 ) -> Iterator[Path]:
     """Run the operator with the chart's default values as in a pod, and yield its log."""
-    files = directory / "serviceaccount"
-    files.mkdir()
-    shutil.copy(cluster.ca_file, files / "ca.crt")
-    (files / "namespace").write_text(namespace, "utf-8")
-    (files / "token").write_text(service_account_token(cluster, namespace, NAME), "utf-8")
+    account = ServiceAccount(
+        cluster.url,
+        cluster.ca_file,
+        service_account_token(cluster, namespace, NAME),
+        namespace,
+        directory / "serviceaccount",
+    )
     rendered = objects("--namespace", namespace, "--set", f"fullnameOverride={NAME}")
     (deployment,) = [each for each in rendered if each["kind"] == "Deployment"]
     arguments = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
@@ -82,19 +68,14 @@ def pod(
     arguments = [one for one in arguments if not one.startswith("--token-url")]
     arguments = [re.sub(r"^(--health-address=):8080$", r"\1:0", one) for one in arguments]
     arguments += [f"--token-url={endpoint.url}", f"--ca-bundle={endpoint.ca_bundle}"]
-    server = urlsplit(cluster.url)
     log = directory / "operator.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [
-                *("unshare", "--map-root-user", "--mount", "sh", "-euc", MOUNT, "sh", str(files)),
-                *(sys.executable, "-m", "pinecone_token_operator", *arguments),
-            ],
+            [*account.command, sys.executable, "-m", "pinecone_token_operator", *arguments],
             env={
                 "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
                 "HOME": str(directory),
-                "KUBERNETES_SERVICE_HOST": str(server.hostname),
-                "KUBERNETES_SERVICE_PORT": str(server.port),
+                **account.environ,
             },
             cwd=directory,
             stdout=output,

@@ -565,7 +565,9 @@ async def test_connect_names_both_sources_when_neither_exists(
 ) -> None:
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "missing"))
-    with pytest.raises(ApiError, match=r"Service host/port is not set.*missing cannot be used"):
+    with pytest.raises(
+        ApiError, match=r"KUBERNETES_SERVICE_PORT is not set.*missing cannot be used"
+    ):
         await client.connect(None, None)
 
 
