@@ -79,6 +79,9 @@ def pytest_xdist_node_collection_finished(node: Any) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reports to the controller
 def pytest_collection_finish(session: pytest.Session) -> None:
+    # What was imported stays: to look through it after each file takes longer than many a file.
+    gc.collect()
+    gc.freeze()
     config = session.config
     worker = _workerinput(config).get("workerid")
     if not session.items or config.option.collectonly or worker not in {None, "gw0"}:
