@@ -98,7 +98,7 @@ async def find_access(kubeconfig: Path | None, context: str | None, timing: Timi
                 0,
                 "NotConfigured",
                 f"The pod's service account in {DIRECTORY} cannot be used "
-                f"({type(error).__name__}).",
+                f"({type(error).__name__}); check the files that are mounted there.",
             ) from None
     source = str(kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config")
     from pinecone_token_operator.kube.kubeconfig import load  # noqa: PLC0415 - slow and large

@@ -1,6 +1,6 @@
 """The service account of the pod in which this process runs, as the kubelet mounts it.
 
-The Kubernetes client reads it, too, but importing that takes 11 MB and a quarter of the start.
+The Kubernetes client reads it, too, but importing it takes 11 MB and a quarter of the startup time.
 
 https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/#directly-accessing-the-rest-api
 """
