@@ -84,7 +84,8 @@ class Reader:
         self._endpoint = endpoint
         self._seen = seen
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
+        # A signal may end the demo between the thread's start and its clean-up.
+        self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()

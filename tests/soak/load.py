@@ -33,7 +33,7 @@ class Load:
         self._cores = os.cpu_count() or 1
         self._loops: list[subprocess.Popen[bytes]] = []
         self._ended = threading.Event()
-        self._watch = threading.Thread(target=self._keep_up, name="load")
+        self._watch = threading.Thread(target=self._keep_up, name="load", daemon=True)
         self.seen: list[float] = []
 
     def __enter__(self) -> Self:

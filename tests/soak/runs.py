@@ -96,7 +96,7 @@ def _run(command: Sequence[str], log: Path, name: str, say: Say) -> int:
         while not ended.wait(_STATUS_SECONDS):
             say(f"{name} is running for {(time.monotonic() - started) / 60:.0f} min")
 
-    reporter = threading.Thread(target=report, name="soak")
+    reporter = threading.Thread(target=report, name="soak", daemon=True)
     with (
         log.open("wb") as output,
         subprocess.Popen(

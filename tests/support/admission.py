@@ -69,7 +69,9 @@ class AdmissionWebhook:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(directory / "leaf.pem", directory / "leaf.key")
         self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
-        self._thread = threading.Thread(target=self._server.serve_forever, name="webhook")
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, name="webhook", daemon=True
+        )
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -59,7 +59,9 @@ class ReleaseServer:
         )
         self._server.daemon_threads = False  # so that closing waits for them
         self.url = f"https://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, name="releases")
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, name="releases", daemon=True
+        )
 
     def __enter__(self) -> Self:
         self._thread.start()

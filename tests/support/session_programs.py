@@ -55,7 +55,9 @@ class Builder:
         self._process = subprocess.Popen(
             command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, encoding="utf-8"
         )
-        self._waiting = threading.Thread(target=self._wait, args=(self._process,), name="builder")
+        self._waiting = threading.Thread(
+            target=self._wait, args=(self._process,), name="builder", daemon=True
+        )
         self._waiting.start()
 
     def stop(self) -> None:

@@ -64,10 +64,13 @@ def test_stopped_sidecar_demo_cleans_up(environment: dict[str, str], tmp_path: P
         text=True,
     ) as demo:
         assert demo.stdout
-        while "wrote the first token" not in demo.stdout.readline():
-            assert demo.poll() is None
-        demo.send_signal(signal.SIGINT)
-        output, errors = demo.communicate(timeout=30)
+        try:
+            while "wrote the first token" not in demo.stdout.readline():
+                assert demo.poll() is None
+            demo.send_signal(signal.SIGINT)
+            output, errors = demo.communicate(timeout=30)
+        finally:
+            demo.kill()  # else one that hangs is waited for
     assert demo.returncode == 130, output + errors
     assert "Traceback" not in errors
     assert list(tmp_path.iterdir()) == []

@@ -130,8 +130,11 @@ def test_interrupted_check_exits_130_without_a_traceback(tmp_path: Path) -> None
         command += ["--name=b", f"--kubeconfig={kubeconfig}"]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
             silent.settimeout(30)
-            connection, _ = silent.accept()
-            with connection:
-                process.send_signal(signal.SIGINT)
-                assert process.communicate(timeout=30)[1] == ""
+            try:
+                connection, _ = silent.accept()
+                with connection:
+                    process.send_signal(signal.SIGINT)
+                    assert process.communicate(timeout=30)[1] == ""
+            finally:
+                process.kill()  # else one that hangs is waited for
     assert process.returncode == 130
