@@ -72,7 +72,7 @@ def _running(env: Environment, shards: int) -> Iterator[list[Operator]]:
     for each in operators:
         each.start()
     for each in operators:
-        each.wait_ready(120)
+        each.wait_ready(600)  # on two cores, four lists of 100,000 take minutes
     yield operators
     for each in operators:
         each.stop()
