@@ -12,7 +12,6 @@ import argparse
 import base64
 import contextlib
 import json
-import os
 import secrets
 import signal
 import socket
@@ -35,9 +34,6 @@ from tests.support.kubeconfig import write_kubeconfig
 
 _START_SECONDS = 60.0
 _KUBECTL_SECONDS = 300.0
-# These programs live for seconds or minutes: a fifth of their processor time went into collecting
-# garbage, for which the machine has the memory.
-_LESS_GARBAGE_COLLECTION = {"GOGC": "400"}
 
 # Asks Linux to kill this process when the one that started it dies, however it dies, then becomes
 # the program. A `preexec_fn` would do too, but Python warns of one in a process with threads.
@@ -208,7 +204,6 @@ class Cluster:
         command += [f"--cache-dir={self._directory / 'kubectl-cache'}", *arguments]
         done = subprocess.run(
             command,
-            env={**os.environ, **_LESS_GARBAGE_COLLECTION},
             input=input or "",
             capture_output=True,
             encoding="utf-8",
@@ -247,7 +242,6 @@ class Cluster:
                 return subprocess.Popen(
                     command,
                     cwd=self._directory,
-                    env={**os.environ, **_LESS_GARBAGE_COLLECTION},
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,

@@ -81,6 +81,7 @@ def _run_go(programs: Sequence[Program], output: Path, log_path: Path) -> None:
     command = ["go", "build", "-trimpath", "-buildvcs=false", "-mod=readonly", "-tags", "no_btrfs"]
     command += ["-ldflags", flags, "-o", f"{output}{os.sep}", *(each.package for each in programs)]
     environ = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"}
+    environ.pop("GOGC", None)  # the compiler chooses better
     with log_path.open("w+", encoding="utf-8") as log:
         with subprocess.Popen(command, cwd=module, env=environ, stdout=log, stderr=log) as process:
             try:
