@@ -13,7 +13,7 @@ DIRECTORY: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 class NotInPodError(Exception):
-    """There is no service account of a pod; the message says what is missing."""
+    """The process is not in a pod with a service account; the message names what is missing."""
 
 
 class PodConfiguration:

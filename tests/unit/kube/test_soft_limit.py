@@ -8,7 +8,7 @@ LONG = timedelta(hours=1)
 
 
 class Operations:
-    """Operations that run until they are told to end."""
+    """Operations, each of which runs until `end` or `cancel` is called for it."""
 
     def __init__(self, limit: SoftLimit) -> None:
         self.begun: list[int] = []
