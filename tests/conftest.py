@@ -120,9 +120,9 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     config = session.config
     # Waiting for programs says nothing of a file.
-    cached = getattr(config, "cache", None)  # not with -p no:cacheprovider
-    if cached and not _workerinput(config) and not config.stash[_BUILDER].has_built:
-        cached.set(_CACHED, _cached_seconds(config) | _current_seconds)
+    cache = _cache(config)
+    if cache and not _workerinput(config) and not config.stash[_BUILDER].has_built:
+        cache.set(_CACHED, _cached_seconds(config) | _current_seconds)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -142,8 +142,13 @@ def _file(node_id: str) -> str:
 
 
 def _cached_seconds(config: pytest.Config) -> dict[str, float]:
-    cache: pytest.Cache | None = getattr(config, "cache", None)  # absent if it is disabled
+    cache = _cache(config)
     found: dict[str, float] = cache.get(_CACHED, {}) if cache else {}
+    return found
+
+
+def _cache(config: pytest.Config) -> pytest.Cache | None:
+    found: pytest.Cache | None = getattr(config, "cache", None)  # not with -p no:cacheprovider
     return found
 
 
