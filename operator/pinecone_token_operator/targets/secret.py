@@ -203,7 +203,8 @@ def content_patch(target: Target, desired: Desired, *, prune: bool = True) -> Pa
         desired: what it should hold.
         prune: whether to remove what we wrote earlier and is no longer desired.
     """
-    before, managed = target.metadata.read(), target.managed if prune else {}
+    before = target.metadata.read()
+    managed = target.managed if prune else {}
     data = _changes(target.data, desired.data, managed.get("data", ()))
     labels = _changes(before.labels, desired.labels, managed.get("labels", ()))
     ours = (*managed.get("annotations", ()), *(_OPTIONAL if prune else ()))
@@ -232,7 +233,8 @@ def ownership_patch(target: Target, spec: TargetSpec) -> Patch | None:
     That is the owner reference under `Owner`, and an annotation under `Merge`. It is apart from the
     token, because OpenShift refuses to change owner references without permission to delete.
     """
-    before, metadata = target.metadata.read(), dict[str, Any]()
+    before = target.metadata.read()
+    metadata: dict[str, Any] = {}
     if (references := _references(before.owner_references, spec)) is not None:
         metadata["ownerReferences"] = references
     policy = str(spec.deletion_policy)

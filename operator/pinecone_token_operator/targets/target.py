@@ -77,12 +77,6 @@ class KeptMetadata:
     def __init__(self, metadata: SecretMetadata) -> None:
         self._text = json.dumps(metadata, separators=(",", ":"))
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, KeptMetadata) and self._text == other._text
-
-    def __hash__(self) -> int:
-        return hash(self._text)
-
     def read(self) -> SecretMetadata:
         """Return it, parsed."""
         return _parse(self._text)
