@@ -25,6 +25,8 @@ RELIST_DELAY: Final = timedelta(seconds=5)
 LIST_PATIENCE: Final = timedelta(seconds=10)
 CONCURRENT_LISTS: Final = 16
 
+_SLOW: Final = ApiError(0, "Timeout", "the list takes long")
+
 Namespace = str | None
 """A watched namespace; None means all of them."""
 
@@ -169,7 +171,8 @@ class Controller:
                 task.cancel()
             raise
         for namespace in new & self._listings.keys():
-            self.unlisted.setdefault(namespace, ApiError(0, "Timeout", "the list takes long"))
+            if self.unlisted.setdefault(namespace, _SLOW) is _SLOW:
+                logger.info("Listing resources %s takes long", _where(namespace))
 
     async def _list_namespace(self, namespace: Namespace) -> None:
         error: ApiError | None = None
@@ -260,15 +263,15 @@ class Controller:
         before = self.unlisted.pop(namespace, None)
         # A CRD that is not installed is waited for.
         self.has_listed = self.has_listed or error is None or error.not_found
-        where = f"in namespace {namespace}" if namespace else "in all namespaces"
+        where = _where(namespace)
         if error is not None:
             self.unlisted[namespace] = error
             # The watch of the resources reports a CRD that is not installed.
-            changed = before is None or before.http_status != error.http_status
+            changed = before in (None, _SLOW) or before.http_status != error.http_status
             level = logging.WARNING if changed and not error.not_found else logging.DEBUG
             logger.log(level, "Failed to list resources %s (%s); retrying", where, error)
         elif before is not None and not before.not_found:
-            logger.info("Listing resources %s works again", where)
+            logger.info("Listed resources %s", where)
 
     def _from_now(self, wait: timedelta) -> float:
         return self._env.monotonic() + wait.total_seconds() * self._env.rng.uniform(0.9, 1.1)
@@ -368,6 +371,10 @@ def _ref(kind: str, obj: Object) -> ObjectRef:
 
 def _is_in(ref: ObjectRef, namespace: Namespace) -> bool:
     return namespace is None or ref.namespace == namespace
+
+
+def _where(namespace: Namespace) -> str:
+    return f"in namespace {namespace}" if namespace else "in all namespaces"
 
 
 def _has_changed(before: Resource, obj: Object) -> bool:

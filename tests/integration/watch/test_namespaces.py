@@ -186,6 +186,12 @@ def test_slow_lists_are_waited_for(
     kube.until(namespace, "Ready", "TokenValid", "before", 90)
     has_token(kube, namespace, "after", 30)
     eventually(lambda: operator.get("/readyz")[0] == 200, "it is ready", 60)
+    slow = f"Listing resources in namespace {namespace} takes long"
+    done = f"Listed resources in namespace {namespace}"
+    log = eventually(
+        lambda: text if done in (text := operator.log.read_text("utf-8")) else "", done
+    )
+    assert -1 < log.find(slow) < log.find(done)
     audit = AuditLog(cluster.audit_log)
     mark = audit.mark()
     time.sleep(35)
