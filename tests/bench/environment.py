@@ -28,7 +28,7 @@ SOURCE = ROOT / "operator"
 _AUDIT_SECONDS = 1.0  # a request is logged a moment after its response
 _SETTLED_SECONDS = 0.5
 _QUIET_SECONDS = 3.0
-_TIMEOUT = 600.0
+_TIMEOUT = 1800.0
 _READS = ("get", "list", "watch")
 
 

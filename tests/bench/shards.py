@@ -11,10 +11,12 @@ from tests.bench.progress import say
 from tests.bench.settings import Settings
 from tests.support.operator_process import Operator
 
+_LIFETIME = 12 * 3600  # in seconds: nothing is refreshed while many shards start
+
 
 def measure(settings: Settings) -> Iterator[Figure]:
     resources = settings.shards * settings.resources
-    with environment(settings.latency, python=settings.python) as env:
+    with environment(settings.latency, _LIFETIME, python=settings.python) as env:
         say(f"creating {resources:,} resources")
         objects.create_resources(env.cluster, range(resources))
         yield from _first_tokens(env, settings.shards, resources)
