@@ -16,3 +16,8 @@ class ObjectRef(NamedTuple):
     def __str__(self) -> str:
         """Return `namespace/name`, or the name alone if the resource is cluster-scoped."""
         return f"{self.namespace}/{self.name}" if self.namespace else self.name
+
+
+def namespace_name(namespace: str | None) -> str:
+    """Return `namespace x`, or `all namespaces` for None."""
+    return "all namespaces" if namespace is None else f"namespace {namespace}"

@@ -15,7 +15,7 @@ from pinecone_token_operator.controller.relist import Uids, list_resources
 from pinecone_token_operator.controller.workers import Workers
 from pinecone_token_operator.env import Env
 from pinecone_token_operator.errors import ApiError, ResourceInvalid
-from pinecone_token_operator.keys import ObjectRef, SecretKey
+from pinecone_token_operator.keys import ObjectRef, SecretKey, namespace_name
 from pinecone_token_operator.kube.interfaces import Lists
 
 # A process that becomes the leader with an older listing than this lists again.
@@ -172,7 +172,7 @@ class Controller:
             raise
         for namespace in new & self._listings.keys():
             if self.unlisted.setdefault(namespace, _SLOW) is _SLOW:
-                logger.info("Listing resources %s takes long", _where(namespace))
+                logger.info("Listing resources in %s takes long", namespace_name(namespace))
 
     async def _list_namespace(self, namespace: Namespace) -> None:
         error: ApiError | None = None
@@ -263,15 +263,15 @@ class Controller:
         before = self.unlisted.pop(namespace, None)
         # A CRD that is not installed is waited for.
         self.has_listed = self.has_listed or error is None or error.not_found
-        where = _where(namespace)
+        where = namespace_name(namespace)
         if error is not None:
             self.unlisted[namespace] = error
             # The watch of the resources reports a CRD that is not installed.
             changed = before in (None, _SLOW) or before.http_status != error.http_status
             level = logging.WARNING if changed and not error.not_found else logging.DEBUG
-            logger.log(level, "Failed to list resources %s (%s); retrying", where, error)
+            logger.log(level, "Failed to list resources in %s (%s); retrying", where, error)
         elif before is not None and not before.not_found:
-            logger.info("Listed resources %s", where)
+            logger.info("Listed resources in %s", where)
 
     def _from_now(self, wait: timedelta) -> float:
         return self._env.monotonic() + wait.total_seconds() * self._env.rng.uniform(0.9, 1.1)
@@ -371,10 +371,6 @@ def _ref(kind: str, obj: Object) -> ObjectRef:
 
 def _is_in(ref: ObjectRef, namespace: Namespace) -> bool:
     return namespace is None or ref.namespace == namespace
-
-
-def _where(namespace: Namespace) -> str:
-    return f"in namespace {namespace}" if namespace else "in all namespaces"
 
 
 def _has_changed(before: Resource, obj: Object) -> bool:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Final
 
 from pinecone_token_operator.errors import ApiError
+from pinecone_token_operator.keys import namespace_name
 
 Namespace = str | None
 """A namespace's name; None means all namespaces, or a cluster-scoped kind."""
@@ -110,7 +111,7 @@ class WatchHealth:
     def notes(self) -> list[str]:
         """Return a line for each namespace that is not served."""
         unserved = self.unserved.items()
-        return sorted(f"{_name(namespace)}: {problem}" for namespace, problem in unserved)
+        return sorted(f"{namespace_name(namespace)}: {problem}" for namespace, problem in unserved)
 
     def not_ready(self) -> list[str]:
         """Return why this process cannot serve any namespace; empty if it can serve some.
@@ -169,10 +170,6 @@ class WatchHealth:
 
 
 def _names(namespaces: Iterable[Namespace]) -> str:
-    names = sorted(map(_name, namespaces))
+    names = sorted(map(namespace_name, namespaces))
     more = len(names) - MAX_NAMED
     return ", ".join(names[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
-def _name(namespace: Namespace) -> str:
-    return "all namespaces" if namespace is None else f"namespace {namespace}"
