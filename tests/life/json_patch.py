@@ -1,9 +1,9 @@
 """JSON patch (RFC 6902), as far as the API server's clients need it."""
 
-import copy
 from collections.abc import Sequence
 from typing import Any
 
+from tests.life.json_copy import json_copy
 from tests.life.refused import RefusedError
 
 
@@ -13,7 +13,7 @@ def apply_operations(document: Any, operations: Sequence[dict[str, Any]]) -> Any
     Raises:
         RefusedError: 422, as the API server answers a test that fails or a path that is missing.
     """
-    result = copy.deepcopy(document)
+    result = json_copy(document)
     for operation in operations:
         *above, last = [_unescape(part) for part in operation["path"].split("/")[1:]]
         parent = result
@@ -27,11 +27,11 @@ def apply_operations(document: Any, operations: Sequence[dict[str, Any]]) -> Any
             del parent[_position(parent, last)]
         elif isinstance(parent, list) and operation["op"] == "add":
             position = len(parent) if last == "-" else int(last)
-            parent.insert(position, copy.deepcopy(operation["value"]))
+            parent.insert(position, json_copy(operation["value"]))
         else:
             if operation["op"] == "replace":
                 _child(parent, last)
-            parent[_position(parent, last)] = copy.deepcopy(operation["value"])
+            parent[_position(parent, last)] = json_copy(operation["value"])
     return result
 
 

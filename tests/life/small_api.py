@@ -6,7 +6,6 @@ authentication, and every kind but Secrets and PineconeAccessTokens. A test play
 on the model and on a real API server: see tests/integration/support/test_small_api.py.
 """
 
-import copy
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from tests.life.admission import Admission, Review
+from tests.life.json_copy import json_copy
 from tests.life.json_patch import apply_operations
 from tests.life.managed_fields import OPERATOR, USER, updated
 from tests.life.paths import is_resource
@@ -103,12 +103,12 @@ class SmallApi:
 
     def find(self, path: str) -> dict[str, Any] | None:
         """Return an object as it is, without a request."""
-        return copy.deepcopy(self._objects.get(path))
+        return json_copy(self._objects.get(path))
 
     def items(self, collection: str, label: str | None = None) -> list[dict[str, Any]]:
         """Return the objects of a collection, without a request."""
         return [
-            copy.deepcopy(obj)
+            json_copy(obj)
             for path, obj in sorted(self._objects.items())
             if path.rpartition("/")[0] == collection
             and (label is None or label in obj["metadata"].get("labels", {}))
@@ -116,19 +116,19 @@ class SmallApi:
 
     def snapshot(self) -> Snapshot:
         """Return everything that is stored, for `restore`."""
-        return Snapshot(self._version, copy.deepcopy(self._objects))
+        return Snapshot(self._version, json_copy(self._objects))
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go back to a snapshot, as etcd does from a backup: resourceVersions go back too.
 
         Watches do not learn of it; whoever watches has to list again.
         """
-        self._version, self._objects = snapshot.version, copy.deepcopy(snapshot.objects)
+        self._version, self._objects = snapshot.version, json_copy(snapshot.objects)
         self.changes = [change for change in self.changes if change.version <= self._version]
 
     def put(self, path: str, obj: Mapping[str, Any]) -> None:
         """Store an object as it is, with its UID and its creation time, as some backup tools do."""
-        self._store("ADDED", path, copy.deepcopy(dict(obj)), USER)
+        self._store("ADDED", path, json_copy(dict(obj)), USER)
 
     def call(
         self, method: str, path: str, body: Body | None = None, by: str = USER
@@ -165,7 +165,7 @@ class SmallApi:
             return self._update(path, found, {**body, "metadata": metadata}, by)
         if method == "DELETE":
             return self._delete(path, found, by)
-        return copy.deepcopy(found)
+        return json_copy(found)
 
     def _create(self, path: str, body: dict[str, Any], by: str) -> dict[str, Any]:
         if path in self._objects:
@@ -211,7 +211,7 @@ class SmallApi:
             after = obj["metadata"]
         # The first write of a resource stores the default of its status, too.
         if obj == found and path not in self._defaulted:
-            return copy.deepcopy(found)
+            return json_copy(found)
         self._defaulted.discard(path)
         if "deletionTimestamp" in after and "finalizers" not in after:
             return self._remove(path, obj, by)
@@ -230,7 +230,7 @@ class SmallApi:
         if "finalizers" not in metadata:
             return self._remove(path, found, by)
         if "deletionTimestamp" in metadata:
-            return copy.deepcopy(found)
+            return json_copy(found)
         deleting = {**metadata, "deletionTimestamp": f"{self._now():%Y-%m-%dT%H:%M:%SZ}"}
         if "generation" in metadata:
             deleting["generation"] += 1
@@ -247,10 +247,10 @@ class SmallApi:
         metadata = {**obj["metadata"], "resourceVersion": str(self._version)}
         metadata["managedFields"] = updated(before, obj, by, self._now())
         obj = self._objects[path] = {**obj, "metadata": metadata}
-        change = Change(self._version, kind, path, by, before, copy.deepcopy(obj))
+        change = Change(self._version, kind, path, by, before, obj)
         self.changes.append(change)
         self._notify(change)
-        return copy.deepcopy(obj)
+        return json_copy(obj)
 
 
 def _identity(obj: Mapping[str, Any]) -> dict[str, Any]:
