@@ -84,6 +84,7 @@ def start_operator(
             environ: Mapping[str, str] | None = None,
             kubeconfig: Path | None = None,
             wait: bool = True,
+            forked: bool = True,
         ) -> Operator:
             source = endpoint or default_endpoint
             names = namespaces or (namespace,)
@@ -95,6 +96,7 @@ def start_operator(
                 namespaces=() if EVERYWHERE in names else names,
                 options=options,
                 environ=environ,
+                forked=forked and environ is None,
             )
             operators.append(operator)
             endpoints.append(source)

@@ -21,6 +21,7 @@ from typing import Protocol, Self
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.cluster import DIE_WITH_PARENT
+from tests.support.forked_process import ForkedProcess
 from tests.support.in_pod import ServiceAccount
 from tests.support.polling import poll_interval
 from tests.support.token_endpoint import TokenEndpoint
@@ -42,6 +43,18 @@ class OperatorError(Exception):
 class Operator:
     """One operator. It can be stopped or killed and started again; its log is appended to.
 
+    Args:
+        kubeconfig: how it reaches the API server, unless it has an account.
+        endpoint_url: the token endpoint.
+        ca_bundle: the CA of the token endpoint.
+        directory: where to create its files.
+        namespaces: those that it watches; none means all.
+        options: further arguments.
+        environ: further environment variables.
+        python: the interpreter that runs it.
+        account: the service account of the pod that it believes to run in.
+        forked: fork it from a process that has imported it already, instead of starting `python`.
+
     Attributes:
         log: the file with its stdout and stderr.
         allow_errors: whether the test expects errors and tracebacks in the log.
@@ -59,20 +72,22 @@ class Operator:
         environ: Mapping[str, str] | None = None,
         python: str = sys.executable,
         account: ServiceAccount | None = None,
+        forked: bool = False,
     ) -> None:
         self.log = directory / "operator.log"
         self.allow_errors = False
         self._directory = directory
-        self._command = [*account.command] if account else []
-        self._command += [sys.executable, "-I", "-S", "-c", DIE_WITH_PARENT, python]
-        self._command += ["-m", "pinecone_token_operator", "run"]
-        self._command += [] if account else ["--kubeconfig", str(kubeconfig)]
-        self._command += ["--token-url", endpoint_url, "--ca-bundle", str(ca_bundle)]
-        self._command += ["--health-address", "127.0.0.1:0"]
-        self._command += ["--log-format", "json", "--log-level", "debug"]
+        self._arguments = ["run", *([] if account else ["--kubeconfig", str(kubeconfig)])]
+        self._arguments += ["--token-url", endpoint_url, "--ca-bundle", str(ca_bundle)]
+        self._arguments += ["--health-address", "127.0.0.1:0"]
+        self._arguments += ["--log-format", "json", "--log-level", "debug"]
         for namespace in namespaces:
-            self._command += ["--namespace", namespace]
-        self._command += options
+            self._arguments += ["--namespace", namespace]
+        self._arguments += options
+        self._program = [*account.command] if account else []
+        self._program += [sys.executable, "-I", "-S", "-c", DIE_WITH_PARENT, python]
+        self._program += ["-m", "pinecone_token_operator"]
+        self._forked = forked
         # The developer's own settings, such as a proxy or a kubeconfig, must have no effect.
         self._environ = {
             "PATH": os.environ.get("PATH", os.defpath),
@@ -81,7 +96,7 @@ class Operator:
             **(account.environ if account else {}),
             **(environ or {}),
         }
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | ForkedProcess | None = None
         self._log_start = 0
         self._port: int | None = None
 
@@ -101,11 +116,14 @@ class Operator:
         self.log.touch()
         self._log_start = self.log.stat().st_size
         self._port = None
+        if self._forked:
+            self._process = ForkedProcess(self._arguments, self._directory, self._environ, self.log)
+            return
 
         def spawn() -> subprocess.Popen[bytes]:
             with self.log.open("ab") as log:
                 return subprocess.Popen(
-                    self._command,
+                    [*self._program, *self._arguments],
                     cwd=self._directory,
                     env=self._environ,
                     stdin=subprocess.DEVNULL,
@@ -240,7 +258,7 @@ class Operator:
         lines = self.log.read_text("utf-8", "replace").splitlines()
         return [line for line in lines if "Traceback" in line or _level(line) in _ERROR_LEVELS]
 
-    def _running(self) -> subprocess.Popen[bytes]:
+    def _running(self) -> subprocess.Popen[bytes] | ForkedProcess:
         if self._process is None:
             raise OperatorError("The operator was not started or was stopped.")
         return self._process
@@ -266,7 +284,8 @@ class Operator:
 class StartOperator(Protocol):
     """Starts operators that are stopped with the test.
 
-    Each serves the given namespaces, by default the test's own; "*" means all.
+    Each serves the given namespaces, by default the test's own; "*" means all. It is forked unless
+    it has variables of its own, which may have to be there when Python starts.
     """
 
     def __call__(
@@ -277,6 +296,7 @@ class StartOperator(Protocol):
         environ: Mapping[str, str] | None = None,
         kubeconfig: Path | None = None,
         wait: bool = True,
+        forked: bool = True,
     ) -> Operator: ...
 
 

@@ -62,6 +62,7 @@ class Release:
                 self._directory / f"operator-{self._count}",
                 namespaces=[self._namespace],
                 options=[one for one in arguments if not re.match(PASSED, one)],
+                forked=True,
             )
             operators.append(self._stack.enter_context(operator))
         return operators

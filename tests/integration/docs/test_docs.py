@@ -114,7 +114,11 @@ def reader(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Reader]:
             shell.reach(endpoint)
             shutil.copy(endpoint.ca_bundle, tmp_path / "checkout" / "proxy-ca.pem")
             with Operator(
-                cluster.kubeconfig, endpoint.url, endpoint.ca_bundle, tmp_path / "operator"
+                cluster.kubeconfig,
+                endpoint.url,
+                endpoint.ca_bundle,
+                tmp_path / "operator",
+                forked=True,
             ) as operator:
                 operator.wait_ready()
                 if name in USED:

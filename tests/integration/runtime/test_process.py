@@ -20,7 +20,7 @@ def test_probes_and_metrics_reflect_the_operator(
     kube: Kube, namespace: str, start_operator: StartOperator
 ) -> None:
     kube.create_credentials(namespace)
-    operator = start_operator()
+    operator = start_operator(forked=False)
     assert operator.get("/livez") == (200, "ok\n")
     assert operator.get("/readyz") == (200, "ok\n")
     kube.create_token(namespace)
@@ -50,7 +50,7 @@ def test_sigterm_completes_the_exchange_in_progress(
 ) -> None:
     endpoint.latency = 2.0
     kube.create_credentials(namespace)
-    operator = start_operator()
+    operator = start_operator(forked=False)
     kube.create_token(namespace)
     eventually(lambda: endpoint.requests, "an exchange is in progress")
 
@@ -65,7 +65,7 @@ def test_sigterm_exits_in_time_when_the_endpoint_hangs(
 ) -> None:
     endpoint.mode = "hang"
     kube.create_credentials(namespace)
-    operator = start_operator()
+    operator = start_operator(forked=False)
     kube.create_token(namespace)
     eventually(lambda: endpoint.requests, "an exchange is in progress")
 
@@ -76,7 +76,7 @@ def test_operator_resumes_after_sigkill(
     kube: Kube, endpoint: TokenEndpoint, namespace: str, start_operator: StartOperator
 ) -> None:
     kube.create_credentials(namespace)
-    operator = start_operator()
+    operator = start_operator(forked=False)
     kube.create_token(namespace)
     eventually(lambda: kube.condition(namespace, "search", "Refreshed"), "a first token")
     operator.kill()

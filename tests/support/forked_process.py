@@ -1,0 +1,97 @@
+"""Runs the operator in a process that is forked from one which has imported all of it already.
+
+Imports are most of what a test of a few seconds has the operator do. The process is one like any
+other, with its own memory, connections, log and signals. What it skips is the start of a Python:
+tests of that, and of variables that Python or the dynamic linker read, start the program itself.
+"""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from pinecone_token_operator.cli.main import main
+
+_CONTEXT: Final = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(
+    [
+        __name__,
+        *(
+            f"pinecone_token_operator.{module}"
+            for module in ("cli.run", "kube.kubeconfig", "runtime.manager", "telemetry.logs")
+        ),
+    ]
+)
+
+
+class ForkedProcess:
+    """The operator, in a process with the methods of `subprocess.Popen`.
+
+    Args:
+        arguments: of `pinecone-token-operator`.
+        directory: its working directory.
+        environ: its environment variables.
+        log: the file that its stdout and stderr are appended to.
+    """
+
+    def __init__(
+        self, arguments: Sequence[str], directory: Path, environ: Mapping[str, str], log: Path
+    ) -> None:
+        parameters = (list(arguments), directory, dict(environ), log)
+        self._process = _CONTEXT.Process(target=_run, args=parameters, daemon=True)
+        self._process.start()
+
+    @property
+    def pid(self) -> int:
+        pid = self._process.pid
+        assert pid is not None, "the process was not started"
+        return pid
+
+    def poll(self) -> int | None:
+        """Return the exit code, once the process has ended; a negative one is a signal."""
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait until the process has ended, and return its exit code.
+
+        Raises:
+            subprocess.TimeoutExpired: it has not ended within so many seconds.
+        """
+        self._process.join(timeout)
+        code = self._process.exitcode
+        if code is None:
+            raise subprocess.TimeoutExpired("pinecone-token-operator", timeout or 0.0)
+        return code
+
+    def send_signal(self, number: signal.Signals) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self._process.terminate()
+
+    def kill(self) -> None:
+        self._process.kill()
+
+
+def _run(arguments: list[str], directory: Path, environ: dict[str, str], log: Path) -> None:
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    os.setsid()  # a Ctrl-C is for the parent, which stops the operator
+    os.chdir(directory)
+    os.environ.clear()
+    os.environ.update(environ)
+    with log.open("ab") as output:
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(output.fileno(), stream.fileno())
+    sys.exit(main(arguments))
+
+
+def _die_with_parent() -> None:
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os.kill(os.getpid(), signal.SIGKILL)
