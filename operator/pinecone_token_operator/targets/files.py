@@ -222,7 +222,8 @@ class AtomicFiles:
         wanted = set(_visible(files))
         for entry in os.scandir(self._directory):
             path = Path(entry.path)
-            if _link_target(path) == f"{DATA}/{entry.name}":
+            # What is no link is known without a system call: there may be many versions.
+            if entry.is_symlink() and _link_target(path) == f"{DATA}/{entry.name}":
                 if entry.name not in wanted:
                     path.unlink()
                 wanted.discard(entry.name)
