@@ -5,6 +5,9 @@ PYTHON ?= python3
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 
+# Without compiled modules each worker, and each program that a test starts, compiles its own.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Most tests wait for other processes: more of them at once than there are cores.
 TEST_WORKERS ?= $(shell echo $$((3 * $$(getconf _NPROCESSORS_ONLN))))
 
