@@ -1,6 +1,4 @@
-"""Runs tests that need no programs first, while the others' programs are downloaded or built.
-
-Among either kind, files that take long come first, so that all workers end at about the same time.
+"""Runs tests while the programs that others need are downloaded or built.
 
 A test needs a program if it uses the fixture `cluster`, or says so: `pytest.mark.programs("helm")`.
 """
@@ -19,7 +17,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.cluster import Cluster
-from tests.support.control_plane import BuildError
+from tests.support.control_plane import BuildError, found
+from tests.support.control_plane.pins import PROGRAMS
+from tests.support.file_order import file_order
 from tests.support.session_programs import Builder
 from tests.support.slow_files import SLOW_FILES
 
@@ -28,6 +28,8 @@ CLUSTER: Final = (*Cluster.PROGRAMS, Cluster.CONTROLLERS)
 _SHARED = pytest.StashKey[Path]()
 _STDERR = pytest.StashKey[int]()
 _BUILDER = pytest.StashKey[Builder]()
+_THERE = pytest.StashKey[frozenset[str]]()
+_UNKNOWN_SECONDS: Final = 1.0
 _CACHED = "suite/seconds"  # that each file took; in pytest's cache
 _current_seconds: defaultdict[str, float] = defaultdict(float)
 
@@ -51,6 +53,8 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "programs(*names): the test runs these programs")
     shared = _workerinput(config).get("programs")
+    # All workers must have the same order, while programs may be built.
+    config.stash[_THERE] = frozenset(_workerinput(config).get("there") or found(PROGRAMS))
     config.stash[_SHARED] = Path(shared or tempfile.mkdtemp(prefix="test-programs-"))
     with config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
         config.stash[_STDERR] = os.dup(2)  # which tests do not capture
@@ -73,8 +77,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Pass a worker of pytest-xdist the directory that all processes share."""
+    """Pass a worker of pytest-xdist what all processes share."""
     node.workerinput["programs"] = str(node.config.stash[_SHARED])
+    node.workerinput["there"] = sorted(node.config.stash[_THERE])
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -97,11 +102,20 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put files that need programs last, and among either kind those first that take longest."""
-    expected = {file: 1.0 * rank for rank, file in enumerate(reversed(SLOW_FILES), 1)}
-    seconds = expected | _cached_seconds(config)
-    needing = {item.path for item in items if _needed(item)}
-    items.sort(key=lambda item: (item.path in needing, -seconds.get(_file(item.nodeid), 0.0)))
+    """Sort the files; see `file_order`."""
+    needed: defaultdict[str, set[str]] = defaultdict(set)
+    for item in items:
+        needed[_file(item.nodeid)] |= _needed(item)
+    there = config.stash[_THERE]
+    seconds = {**SLOW_FILES, **_cached_seconds(config)}
+    order = file_order(
+        busy=[file for file, names in needed.items() if not names],
+        waiting=[file for file, names in needed.items() if names and names <= there],
+        last=[file for file, names in needed.items() if names - there],
+        seconds=lambda file: seconds.get(file, _UNKNOWN_SECONDS),
+    )
+    rank = {file: place for place, file in enumerate(order)}
+    items.sort(key=lambda item: rank[_file(item.nodeid)])
 
 
 @pytest.hookimpl(tryfirst=True)
