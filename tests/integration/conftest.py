@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.api import Kube, KubeError, token_path
+from tests.support.api import Kube, token_path
 from tests.support.api_proxy import ApiProxy
 from tests.support.cluster import Cluster
 from tests.support.crd import cluster_with_crd
@@ -55,8 +55,7 @@ def namespace(kube: Kube) -> Iterator[str]:
     name = f"test-{uuid.uuid4().hex[:12]}"
     kube.create("/api/v1/namespaces", {"metadata": {"name": name}})
     yield name
-    with contextlib.suppress(KubeError):  # the test may have deleted it
-        kube.delete(f"/api/v1/namespaces/{name}")
+    kube.remove_namespace(name)
 
 
 @pytest.fixture

@@ -142,6 +142,29 @@ class Kube:
             with contextlib.suppress(OSError):  # it ended by itself
                 connection.shutdown(socket.SHUT_RDWR)
 
+    # Namespaces
+
+    def remove_namespace(self, name: str) -> None:
+        """Remove a namespace, its resources and its Secrets; no-op if it is gone.
+
+        At once: what Kubernetes does about the deletion of a namespace takes eighty requests.
+        """
+        path = f"/api/v1/namespaces/{name}"
+        finalized = {"metadata": {"name": name}, "spec": {"finalizers": []}}
+        requests: tuple[tuple[str, str, Body | None], ...] = (
+            ("DELETE", secret_path(name), None),
+            ("DELETE", token_path(name), None),
+            ("PUT", f"{path}/finalize", finalized),
+            ("DELETE", path, None),  # it is terminating,
+            ("DELETE", path, None),  # and gone
+        )
+        for method, where, body in requests:
+            try:
+                self._request(method, where, body)
+            except KubeError as error:
+                if error.status != httpx.codes.NOT_FOUND:
+                    raise
+
     # Secrets
 
     def secret(self, namespace: str, name: str) -> dict[str, str] | None:

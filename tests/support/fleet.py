@@ -80,11 +80,11 @@ class Fleet:
         self.set_label(namespace, None)
 
     def clean_up(self) -> None:
-        """Delete the resource and all namespaces, without waiting."""
-        paths = [f"/api/v1/namespaces/{name}" for name in self.namespaces]
-        for path in (cluster_token_path(self.name), *paths):
-            with contextlib.suppress(KubeError):  # the test may have deleted it
-                self.kube.delete(path)
+        """Remove the resource and all namespaces."""
+        with contextlib.suppress(KubeError):  # the test may have deleted it
+            self.kube.delete(cluster_token_path(self.name))
+        for name in self.namespaces:
+            self.kube.remove_namespace(name)
 
     # What is there
 

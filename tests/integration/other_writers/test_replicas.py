@@ -21,7 +21,7 @@ def other(kube: Kube) -> Iterator[str]:
     name = f"other-{uuid.uuid4().hex[:12]}"
     kube.create("/api/v1/namespaces", {"metadata": {"name": name}})
     yield name
-    kube.delete(f"/api/v1/namespaces/{name}")
+    kube.remove_namespace(name)
 
 
 def replicate(kube: Kube, secret: Mapping[str, Any], namespace: str, name: str) -> dict[str, Any]:

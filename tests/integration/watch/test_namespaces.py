@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.api import Kube, KubeError, eventually, token_path
+from tests.support.api import Kube, eventually, token_path
 from tests.support.api_proxy import ApiProxy
 from tests.support.audit import AuditLog
 from tests.support.cluster import Cluster
@@ -35,8 +35,7 @@ def namespaces(kube: Kube) -> Iterator[Callable[[], str]]:
 
     yield create
     for name in names:
-        with contextlib.suppress(KubeError):
-            kube.delete(f"/api/v1/namespaces/{name}")
+        kube.remove_namespace(name)
 
 
 def served(operator: Operator, namespace: str) -> float:

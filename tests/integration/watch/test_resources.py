@@ -18,7 +18,7 @@ import pytest
 from pinecone_token_operator.kube import client
 from pinecone_token_operator.kube.paths import ApiResource
 from pinecone_token_operator.watch.resources import ResourceWatch
-from tests.support.api import Kube, KubeError, eventually, token_path
+from tests.support.api import Kube, eventually, token_path
 from tests.support.api_proxy import ApiProxy
 from tests.support.cluster import Cluster
 from tests.support.crd import install_crd
@@ -100,8 +100,7 @@ def namespaces(kube: Kube) -> Iterator[Callable[[], str]]:
 
     yield create
     for name in names:
-        with contextlib.suppress(KubeError):
-            kube.delete(f"/api/v1/namespaces/{name}")
+        kube.remove_namespace(name)
 
 
 def apply(cluster: Cluster, where: str, name: str, secret: str = "account") -> None:
