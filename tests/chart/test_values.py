@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.chart import CHART, ROWS, SCHEMA, VALUES, template
+from tests.support.chart import CHART, ROWS, SCHEMA, VALUES, parse, template
 from tests.support.chart_readme import README, CommentError, Value, rendered, values
 
 pytestmark = pytest.mark.programs("helm")
@@ -251,7 +251,7 @@ def test_every_boolean_can_be_flipped(name: str, default: bool) -> None:
     answer = template("--set", f"replicas=1,{name}={str(not default).lower()}")
 
     assert answer.returncode == 0, answer.stderr
-    assert [found for found in yaml.safe_load_all(answer.stdout) if found]
+    assert parse(answer.stdout)
 
 
 @pytest.mark.parametrize("options", ["enabled=true", "global.imageRegistry=registry.example"])

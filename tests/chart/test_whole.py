@@ -4,9 +4,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-import yaml
 
-from tests.support.chart import CHART, helm, objects
+from tests.support.chart import CHART, helm, objects, parse
 from tests.support.chart_crds import COPIES, SOURCE
 
 pytestmark = pytest.mark.programs("helm")
@@ -35,7 +34,7 @@ def test_chart_renders_the_same_without_symlinks(tmp_path: Path) -> None:
     answer = helm("template", "release", str(copied_chart(tmp_path)), *VERSION)
 
     assert answer.returncode == 0, answer.stderr
-    found = [each for each in yaml.safe_load_all(answer.stdout) if each]
+    found = parse(answer.stdout)
     assert [each["kind"] for each in found] == [each["kind"] for each in objects()]
 
 

@@ -11,7 +11,7 @@ import yaml
 from pinecone_token_operator.cli import run
 from pinecone_token_operator.config.settings import Settings
 from pinecone_token_operator.config.shard import Shard
-from tests.support.chart import CHART, NAMESPACE, ROWS, helm, objects, of_kind, render, row
+from tests.support.chart import CHART, NAMESPACE, ROWS, helm, objects, of_kind, parse, render, row
 from tests.support.cluster import Cluster
 from tests.support.repository import ROOT
 from tests.support.token_endpoint import TokenEndpoint
@@ -91,7 +91,7 @@ def test_api_server_accepts_every_object(cluster: Cluster, name: str) -> None:
         "apply", "--dry-run=server", "--validate=strict", "-f", "-", input=rendered
     )
 
-    expected = [found for found in yaml.safe_load_all(rendered) if found]
+    expected = parse(rendered)
     assert answer.count("(server dry run)") == len(expected)
 
 
@@ -314,7 +314,7 @@ def test_packaged_chart_contains_crd_and_dashboard(tmp_path: Path) -> None:
     answer = helm("template", "release", str(archive), *options)
 
     assert answer.returncode == 0, answer.stderr
-    found = [each for each in yaml.safe_load_all(answer.stdout) if each]
+    found = parse(answer.stdout)
     assert "CustomResourceDefinition" in {each["kind"] for each in found}
     assert (
         '"panels"'
