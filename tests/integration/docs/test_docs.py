@@ -1,6 +1,6 @@
 """README.md and docs/ can be followed: commands work, manifests are valid, links resolve.
 
-Each page is followed from top to bottom on a new cluster with the operator running as in a pod.
+Each page is followed from top to bottom on an empty cluster with the operator running as in a pod.
 Commands that need a node are skipped; tests/support/documents.py lists them with the reason.
 """
 
@@ -15,12 +15,14 @@ from pathlib import Path
 import pytest
 
 from pinecone_token_operator.telemetry.metrics import Metrics
+from tests.support.api import Kube
 from tests.support.chart import CHART, SCHEMA, template
 from tests.support.cluster import Cluster
 from tests.support.control_plane import binaries
 from tests.support.documents import DOCS, README, anchors, blocks, links, script
 from tests.support.operator_process import Operator
 from tests.support.repository import ROOT
+from tests.support.restored import restored
 from tests.support.token_endpoint import TokenEndpoint
 
 pytestmark = pytest.mark.programs("helm", *Cluster.PROGRAMS, Cluster.CONTROLLERS)
@@ -101,29 +103,44 @@ class Reader:
         return done.stdout
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with Cluster(tmp_path_factory.mktemp("cluster"), audit=False) as cluster:
+        yield cluster
+
+
 @pytest.fixture
-def reader(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Reader]:
-    name = request.getfixturevalue("document").stem
-    # Aggregates the user roles, which one page shows; the other pages start faster without it.
-    manages = name == "installation"
-    with Cluster(tmp_path / "cluster", controller_manager=manages, audit=False) as cluster:
-        shell = Reader(cluster, tmp_path / "checkout")
-        if name in INSTALLED:
-            shell.run(INSTALL, "installation")
-        with TokenEndpoint(directory=tmp_path / "certificates") as endpoint:
-            shell.reach(endpoint)
-            shutil.copy(endpoint.ca_bundle, tmp_path / "checkout" / "proxy-ca.pem")
-            with Operator(
-                cluster.kubeconfig,
-                endpoint.url,
-                endpoint.ca_bundle,
-                tmp_path / "operator",
-                forked=True,
-            ) as operator:
-                operator.wait_ready()
-                if name in USED:
-                    shell.run(USE, "usage")
-                yield shell
+def empty_cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cluster]:
+    # One page shows the user roles, which the controller manager aggregates.
+    if request.getfixturevalue("document").stem == "installation":
+        with Cluster(tmp_path / "cluster", controller_manager=True, audit=False) as cluster:
+            yield cluster
+    else:
+        cluster = request.getfixturevalue("shared")
+        with Kube(cluster) as kube, restored(kube):
+            yield cluster
+
+
+@pytest.fixture
+def reader(document: Path, empty_cluster: Cluster, tmp_path: Path) -> Iterator[Reader]:
+    name, cluster = document.stem, empty_cluster
+    shell = Reader(cluster, tmp_path / "checkout")
+    if name in INSTALLED:
+        shell.run(INSTALL, "installation")
+    with TokenEndpoint(directory=tmp_path / "certificates") as endpoint:
+        shell.reach(endpoint)
+        shutil.copy(endpoint.ca_bundle, tmp_path / "checkout" / "proxy-ca.pem")
+        with Operator(
+            cluster.kubeconfig,
+            endpoint.url,
+            endpoint.ca_bundle,
+            tmp_path / "operator",
+            forked=True,
+        ) as operator:
+            operator.wait_ready()
+            if name in USED:
+                shell.run(USE, "usage")
+            yield shell
 
 
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)

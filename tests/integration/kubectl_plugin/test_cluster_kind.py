@@ -15,22 +15,23 @@ from tests.support.crd import cluster_with_crd, install_crd
 from tests.support.documented import CLUSTER_PLURAL, GROUP, VERSION
 from tests.support.kubectl_plugin import Plugin
 from tests.support.repository import CLUSTER_CRD
+from tests.support.restored import restored
 
 PATH = f"/apis/{GROUP}/{VERSION}/{CLUSTER_PLURAL}"
 
 pytestmark = pytest.mark.programs(*Cluster.PROGRAMS)
 
 
-@pytest.fixture
-def own_cluster(tmp_path: Path) -> Iterator[Cluster]:
-    with cluster_with_crd(tmp_path / "cluster", audit=False) as cluster:
+@pytest.fixture(scope="module")
+def own_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with cluster_with_crd(tmp_path_factory.mktemp("cluster"), audit=False) as cluster:
         install_crd(cluster, CLUSTER_CRD, CLUSTER_PLURAL)
         yield cluster
 
 
 @pytest.fixture
 def kube(own_cluster: Cluster) -> Iterator[Kube]:
-    with Kube(own_cluster) as client:
+    with Kube(own_cluster) as client, restored(client):
         yield client
 
 
