@@ -10,6 +10,7 @@ from tests.release.artifacts import repack
 from tests.support.repository import ROOT
 
 ARCHIVE = "image.oci.tar"
+_NAME = "localhost/pinecone-token-operator"
 
 
 def build(directory: Path, time: int, version: str, path: str | None = None) -> str | None:
@@ -32,14 +33,19 @@ def build(directory: Path, time: int, version: str, path: str | None = None) -> 
         run(buildah, "pull", "--quiet", "--policy", "missing", base)
     except CommandError:
         return f"buildah cannot pull the base image {base}; pull it under this name from a mirror"
-    name = f"localhost/pinecone-token-operator:{version}"
+    name = f"{_NAME}:{version}"
     run(buildah, "build", "--quiet", "--timestamp", str(time), "--tag", name, ROOT, timeout=3600)
+    (directory / ARCHIVE).write_bytes(export(buildah, time, version))
+    return None
+
+
+def export(buildah: str, time: int, version: str) -> bytes:
+    """Return the archive of the image that was built; the same image gives the same bytes."""
     with tempfile.TemporaryDirectory() as scratch:
         archive = Path(scratch) / ARCHIVE
-        run(buildah, "push", "--quiet", name, f"oci-archive:{archive}:{version}")
-        # The same image gives the same bytes: buildah writes the current time into the archive.
-        (directory / ARCHIVE).write_bytes(repack(archive, time))
-    return None
+        run(buildah, "push", "--quiet", f"{_NAME}:{version}", f"oci-archive:{archive}:{version}")
+        # buildah writes the current time into it.
+        return repack(archive, time)
 
 
 def _base(dockerfile: str) -> str:
