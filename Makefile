@@ -9,7 +9,7 @@ MAKEFLAGS += --no-builtin-rules
 unexport PYTHONDONTWRITEBYTECODE
 
 # Most tests wait for other processes: more of them at once than there are cores.
-TEST_WORKERS ?= $(shell echo $$((3 * $$(getconf _NPROCESSORS_ONLN))))
+TEST_WORKERS ?= $(shell echo $$((4 * $$(getconf _NPROCESSORS_ONLN))))
 
 bin := .venv/bin
 uv := $(bin)/uv
