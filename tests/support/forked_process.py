@@ -18,15 +18,7 @@ from typing import Final
 from pinecone_token_operator.cli.main import main
 
 _CONTEXT: Final = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(
-    [
-        __name__,
-        *(
-            f"pinecone_token_operator.{module}"
-            for module in ("cli.run", "kube.kubeconfig", "runtime.manager", "telemetry.logs")
-        ),
-    ]
-)
+_CONTEXT.set_forkserver_preload([__name__, "tests.support.preloaded_operator"])
 
 
 class ForkedProcess:

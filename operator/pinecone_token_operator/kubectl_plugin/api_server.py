@@ -217,8 +217,12 @@ def _open(
 
 def _tls_context(access: Access, credentials: Credentials) -> ssl.SSLContext:
     authority = read_authority(access.cluster)
+    insecure = access.cluster.get("insecure-skip-tls-verify") is True
     try:
-        tls = ssl.create_default_context(cadata=authority.decode("ascii") or None)
+        if insecure and not authority:  # without the system's CAs, which take long to load
+            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        else:
+            tls = ssl.create_default_context(cadata=authority.decode("ascii") or None)
     except ValueError:  # an ssl.SSLError is an OSError
         raise SettingsInvalid("the kubeconfig's CA is not in PEM format") from None
     except OSError:
@@ -226,7 +230,7 @@ def _tls_context(access: Access, credentials: Credentials) -> ssl.SSLContext:
     # CAs of real clusters lack extensions that Python 3.13 and later require:
     # https://github.com/kubernetes-client/python/issues/2394
     tls.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    if access.cluster.get("insecure-skip-tls-verify") is True:
+    if insecure:
         tls.check_hostname = False
         tls.verify_mode = ssl.CERT_NONE
     if credentials.certificate:
