@@ -101,13 +101,14 @@ def write_manifest(directory: Path, image: str) -> None:
     (directory / "install.yaml").write_text(_documents(filter(None, parts)), "utf-8")
 
 
-def write_sbom(directory: Path) -> None:
-    """Write the bill of materials of the image's Python packages."""
+def write_sbom(directory: Path, time: int) -> None:
+    """Write the bill of materials of the image's Python packages, with this time in it."""
     run(
         *(_PROGRAMS / "cyclonedx-py", "requirements", "--pyproject", "pyproject.toml"),
         *("--mc-type", "application", "--output-reproducible"),
         *("--output-file", directory / "sbom.json", "requirements/run.txt"),
         cwd=ROOT,
+        environ={"SOURCE_DATE_EPOCH": str(time)},
     )
 
 
@@ -140,4 +141,4 @@ def build(directory: Path, environ: Mapping[str, str] = os.environ) -> None:
     package_chart(directory, time)
     write_crds(directory)
     write_manifest(directory, environ.get("IMAGE", ""))
-    write_sbom(directory)
+    write_sbom(directory, time)
