@@ -7,16 +7,27 @@ with ReleaseServer(directory, "envtest.tar.gz", content) as server:
 import hashlib
 import io
 import ssl
+import sys
 import tarfile
 import threading
 from collections.abc import Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from tests.support.certificates import make_certificates
 
 MODES = ("good", "404", "truncated", "hangs", "stalls half-way", "breaks half-way")
+
+
+class _QuietServer(ThreadingHTTPServer):
+    """Says nothing of clients that refuse the certificate or leave, as some tests have them do."""
+
+    daemon_threads = False  # so that closing waits for them
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
 
 class ReleaseServer:
@@ -53,11 +64,10 @@ class ReleaseServer:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _QuietServer(("127.0.0.1", 0), Handler)
         self._server.socket = context.wrap_socket(
             self._server.socket, server_side=True, do_handshake_on_connect=False
         )
-        self._server.daemon_threads = False  # so that closing waits for them
         self.url = f"https://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(
             target=self._server.serve_forever, name="releases", daemon=True
