@@ -53,8 +53,9 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "programs(*names): the test runs these programs")
     shared = _workerinput(config).get("programs")
-    # All workers must have the same order, while programs may be built.
-    config.stash[_THERE] = frozenset(_workerinput(config).get("there") or found(PROGRAMS))
+    # The controller decides, because all workers need the same order while programs are built.
+    there = _workerinput(config).get("there")
+    config.stash[_THERE] = frozenset(found(PROGRAMS) if there is None else there)
     config.stash[_SHARED] = Path(shared or tempfile.mkdtemp(prefix="test-programs-"))
     with config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
         config.stash[_STDERR] = os.dup(2)  # which tests do not capture
