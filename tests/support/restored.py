@@ -18,10 +18,9 @@ _LAST: Final = ("namespaces", "customresourcedefinitions")
 class _Kind:
     base: str
     plural: str
-    namespaced: bool
 
     def path(self, namespace: str = "", name: str = "") -> str:
-        scope = f"/namespaces/{namespace}" if self.namespaced and namespace else ""
+        scope = f"/namespaces/{namespace}" if namespace else ""
         return f"{self.base}{scope}/{self.plural}/{name}".rstrip("/")
 
 
@@ -49,7 +48,7 @@ def _kinds(kube: Kube) -> list[_Kind]:
     groups = (kube.get("/apis") or {})["groups"]
     bases = ["/api/v1", *(f"/apis/{one['preferredVersion']['groupVersion']}" for one in groups)]
     return [
-        _Kind(base, one["name"], one["namespaced"])
+        _Kind(base, one["name"])
         for base in bases
         for one in (kube.get(base) or {"resources": []})["resources"]
         if "/" not in one["name"] and {"list", "delete"} <= {*one["verbs"]}
