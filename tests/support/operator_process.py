@@ -52,7 +52,7 @@ class Operator:
         options: further arguments.
         environ: further environment variables.
         python: the interpreter that runs it.
-        account: the service account of the pod that it believes to run in.
+        account: the service account that it finds, as in a pod.
         forked: fork it from a process that has imported it already, instead of starting `python`.
 
     Attributes:

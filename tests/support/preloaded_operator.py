@@ -7,6 +7,6 @@ import pinecone_token_operator.kube.kubeconfig
 import pinecone_token_operator.runtime.manager
 import pinecone_token_operator.telemetry.logs  # noqa: F401
 
-# Or the collector of each would look through all of it, and copy the memory by that.
+# Otherwise the garbage collector of each fork would traverse all imports and copy their memory.
 gc.collect()
 gc.freeze()

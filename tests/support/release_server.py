@@ -21,7 +21,7 @@ MODES = ("good", "404", "truncated", "hangs", "stalls half-way", "breaks half-wa
 
 
 class _QuietServer(ThreadingHTTPServer):
-    """Says nothing of clients that refuse the certificate or leave, as some tests have them do."""
+    """Does not log clients that reject the certificate or disconnect, which some tests cause."""
 
     daemon_threads = False  # so that closing waits for them
 

@@ -222,7 +222,7 @@ class AtomicFiles:
         wanted = set(_visible(files))
         for entry in os.scandir(self._directory):
             path = Path(entry.path)
-            # What is no link is known without a system call: there may be many versions.
+            # Skip versions without a system call: there may be many of them.
             if entry.is_symlink() and _link_target(path) == f"{DATA}/{entry.name}":
                 if entry.name not in wanted:
                     path.unlink()
