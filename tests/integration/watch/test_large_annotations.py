@@ -10,10 +10,10 @@ from tests.support.api import Kube, secret_path
 from tests.support.operator_process import StartOperator
 from tests.support.token_endpoint import TokenEndpoint
 
-_SECRETS = 1_000
+_SECRETS = 600
 _ANNOTATION = "kubectl.kubernetes.io/last-applied-configuration"
 _KILOBYTES = 180
-# Of 180 MB: what an operator takes without any of them, and a page of the list while it is parsed.
+# Of 108 MB: what an operator takes without any of them, and a page of the list while it is parsed.
 _MOST_MEGABYTES = 48
 
 
