@@ -10,7 +10,7 @@ from tests.support.encoding import encode
 from tests.support.operator_process import Operator, StartOperator
 from tests.support.token_endpoint import TokenEndpoint
 
-FRESH = 500
+FRESH = 200
 
 
 def test_refresh_costs_one_exchange_one_read_and_two_writes(

@@ -18,7 +18,7 @@ from pinecone_token_operator.targets.files import FilesRefused
 from tests.support import swaps
 from tests.support.repository import ROOT
 
-SWAPS = 3000
+SWAPS = 1000
 KILLS = 60
 READERS = 2
 
