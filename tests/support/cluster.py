@@ -13,6 +13,7 @@ import base64
 import contextlib
 import json
 import secrets
+import shutil
 import signal
 import socket
 import ssl
@@ -187,7 +188,7 @@ class Cluster:
         peer = f"http://127.0.0.1:{self._peer_port}"
         flags = {
             "name": "tests",
-            "data-dir": str(self._directory / "etcd"),
+            "data-dir": str(self._store),
             "listen-client-urls": client,
             "advertise-client-urls": client,
             "listen-peer-urls": peer,
@@ -197,6 +198,24 @@ class Cluster:
             "log-level": "warn",
         }
         self._spawn("etcd", flags)
+
+    def back_up_store(self, destination: Path) -> None:
+        """Copy the store's data as of now, without a restart."""
+        etcd = self._processes["etcd"]
+        etcd.send_signal(signal.SIGSTOP)  # what a process has written by then outlives it
+        try:
+            shutil.copytree(self._store, destination)
+        finally:
+            etcd.send_signal(signal.SIGCONT)
+
+    def restore_store(self, backup: Path) -> None:
+        """Restart all with the data that `back_up_store` copied."""
+        self.kill_apiserver()
+        self.kill_etcd()
+        shutil.rmtree(self._store)
+        shutil.copytree(backup, self._store)
+        self.start_etcd()
+        self.start_apiserver()
 
     def kubectl(self, *arguments: str, input: str | None = None) -> str:  # noqa: A002
         """Run kubectl as the user who may do everything, and return what it printed."""
@@ -213,6 +232,10 @@ class Cluster:
         if done.returncode != 0:
             raise ClusterError(f"kubectl {' '.join(arguments)} failed: {done.stderr.strip()}")
         return done.stdout
+
+    @property
+    def _store(self) -> Path:
+        return self._directory / "etcd"
 
     @property
     def _service_account_key(self) -> Path:

@@ -2,11 +2,9 @@
 
 import asyncio
 import contextlib
-import shutil
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from tests.support.api import Kube, KubeError
@@ -98,16 +96,6 @@ class Account:
         for kind in ("rolebindings", "roles"):
             with contextlib.suppress(KubeError):
                 self._kube.delete(f"{_RBAC}/namespaces/{namespace}/{kind}/{self._name}")
-
-
-def replace_store(cluster: Cluster, source: Path, destination: Path) -> None:
-    """Restart a cluster after copying a directory of etcd, to back it up or to restore it."""
-    cluster.kill_apiserver()
-    cluster.kill_etcd()
-    shutil.rmtree(destination, ignore_errors=True)
-    shutil.copytree(source, destination)
-    cluster.start_etcd()
-    cluster.start_apiserver()
 
 
 def _rule(plural: str, *verbs: str) -> dict[str, list[str]]:

@@ -3,6 +3,7 @@
 Right is: what is there now is what counts, and no target keeps a token that was replaced before.
 """
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,17 +15,11 @@ from tests.support.crd import cluster_with_crd
 from tests.support.documented import REFRESH_REQUESTED_AT
 from tests.support.operator_process import StartOperator
 from tests.support.token_endpoint import TokenEndpoint
-from tests.support.watching import replace_store
 
 
 @pytest.fixture(scope="module")
-def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("restored")
-
-
-@pytest.fixture(scope="module")
-def cluster(directory: Path) -> Iterator[Cluster]:
-    with cluster_with_crd(directory) as running:
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with cluster_with_crd(tmp_path_factory.mktemp("cluster")) as running:
         yield running
 
 
@@ -40,7 +35,7 @@ def test_restored_store_leaves_no_old_token_in_a_target(
     endpoint: TokenEndpoint,
     namespace: str,
     start_operator: StartOperator,
-    directory: Path,
+    tmp_path: Path,
 ) -> None:
     start_operator()
     kube.create_token(namespace)
@@ -50,7 +45,8 @@ def test_restored_store_leaves_no_old_token_in_a_target(
     def token() -> str:
         return (kube.secret(namespace, "search") or {})["access_token"]
 
-    replace_store(cluster, directory / "etcd", directory / "snapshot")
+    cluster.back_up_store(tmp_path / "backup")
+    time.sleep(1.1)  # times are in whole seconds: the next token is a later one
     annotations = {REFRESH_REQUESTED_AT: "now"}
     kube.patch_token(namespace, "search", {"metadata": {"annotations": annotations}})
     eventually(lambda: token() == endpoint.tokens[-1] != first, "it is refreshed", timeout=30)
@@ -58,7 +54,7 @@ def test_restored_store_leaves_no_old_token_in_a_target(
     for number in range(20):
         kube.create_secret(namespace, f"other-{number}", {"key": "x"})
 
-    replace_store(cluster, directory / "snapshot", directory / "etcd")
+    cluster.restore_store(tmp_path / "backup")
 
     # Neither a refresh nor a resync is due for minutes.
     eventually(lambda: token() == endpoint.tokens[-1] != first, "it is replaced", timeout=60)

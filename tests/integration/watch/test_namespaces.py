@@ -16,7 +16,7 @@ from tests.support.crd import cluster_with_crd
 from tests.support.documented import PLURAL
 from tests.support.operator_process import Operator, OperatorError, StartOperator
 from tests.support.token_endpoint import TokenEndpoint
-from tests.support.watching import Account, replace_store
+from tests.support.watching import Account
 
 SERVED = "pinecone_token_namespace_served"
 RESYNC = ("--resync-interval=10s",)
@@ -203,7 +203,7 @@ def test_slow_lists_are_waited_for(
 def test_expired_token_in_a_restored_store_is_replaced(
     tmp_path: Path, endpoint: TokenEndpoint
 ) -> None:
-    etcd, backup = tmp_path / "cluster" / "etcd", tmp_path / "backup"
+    backup = tmp_path / "backup"
     with cluster_with_crd(tmp_path / "cluster", audit=False) as own:
         operator = Operator(own.kubeconfig, endpoint.url, endpoint.ca_bundle, tmp_path / "operator")
         with operator:
@@ -213,7 +213,7 @@ def test_expired_token_in_a_restored_store_is_replaced(
                 kube.create_token("default")
                 kube.until("default", "Ready", "TokenValid", timeout=30)
                 old = (kube.secret("default", "search") or {})["access_token"]
-            replace_store(own, etcd, backup)
+            own.back_up_store(backup)
             expires_at = time.monotonic() + 20
             endpoint.lifetime = 1800
             with Kube(own) as kube:
@@ -236,7 +236,7 @@ def test_expired_token_in_a_restored_store_is_replaced(
                         {"metadata": {"labels": {"n": f"{number}"}}},
                     )
             time.sleep(max(0.0, expires_at - time.monotonic()))
-            replace_store(own, backup, etcd)
+            own.restore_store(backup)
             with Kube(own) as kube:
                 assert "labels" not in (kube.token("default", "search") or {})["metadata"]
                 eventually(

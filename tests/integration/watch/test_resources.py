@@ -24,7 +24,8 @@ from tests.support.cluster import Cluster
 from tests.support.crd import install_crd
 from tests.support.documented import GROUP, PLURAL, VERSION
 from tests.support.repository import CRD
-from tests.support.watching import DEADLINE, Account, replace_store, until
+from tests.support.restored import restored
+from tests.support.watching import DEADLINE, Account, until
 
 pytestmark = pytest.mark.programs(*Cluster.PROGRAMS)
 
@@ -338,8 +339,21 @@ async def test_failure_of_one_namespace_does_not_disturb_the_others(
     assert "ended" not in caplog.text
 
 
+@pytest.fixture(scope="module")
+def without_crd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with Cluster(tmp_path_factory.mktemp("cluster"), audit=False) as running:
+        yield running
+
+
+@pytest.fixture
+def own(without_crd: Cluster) -> Iterator[Cluster]:
+    """Return a cluster without the CRD, to which a test may do what it likes."""
+    with Kube(without_crd) as kube, restored(kube):
+        yield without_crd
+
+
 async def test_watch_waits_for_its_crd_and_survives_its_deletion(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    own: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
 
@@ -347,36 +361,35 @@ async def test_watch_waits_for_its_crd_and_survives_its_deletion(
         return sum(part in each for each in caplog.messages)
 
     fed = Fed()
-    with Cluster(tmp_path, audit=False) as own:
-        async with watching(own.kubeconfig, fed) as (watch, _):
-            await until(lambda: logged("install its"), lambda: caplog.text)
-            assert watch.begun.is_set()
-            assert set(watch.unserved) == {None}
-            await asyncio.to_thread(install_crd, own)
-            # More than once, where the API server is slow to get ready for the kind.
-            await until(lambda: fed.missed_in, lambda: caplog.text)
-            await asyncio.to_thread(apply, own, "default", "first")
-            await fed.until(("ADDED", "default", "first"))
-            await until(lambda: not watch.unserved, lambda: caplog.text)
+    async with watching(own.kubeconfig, fed) as (watch, _):
+        await until(lambda: logged("install its"), lambda: caplog.text)
+        assert watch.begun.is_set()
+        assert set(watch.unserved) == {None}
+        await asyncio.to_thread(install_crd, own)
+        # More than once, where the API server is slow to get ready for the kind.
+        await until(lambda: fed.missed_in, lambda: caplog.text)
+        await asyncio.to_thread(apply, own, "default", "first")
+        await fed.until(("ADDED", "default", "first"))
+        await until(lambda: not watch.unserved, lambda: caplog.text)
 
-            before = logged("install its")
-            await asyncio.to_thread(own.kubectl, "delete", "-f", str(CRD))
-            await until(lambda: logged("install its") > before, lambda: caplog.text)
-            missed = len(fed.missed_in)
-            await asyncio.to_thread(install_crd, own)
-            await until(lambda: len(fed.missed_in) > missed, lambda: caplog.text)
-            with Kube(own) as kube:
-                await until_forwarded(kube, fed, "default")
+        before = logged("install its")
+        await asyncio.to_thread(own.kubectl, "delete", "-f", str(CRD))
+        await until(lambda: logged("install its") > before, lambda: caplog.text)
+        missed = len(fed.missed_in)
+        await asyncio.to_thread(install_crd, own)
+        await until(lambda: len(fed.missed_in) > missed, lambda: caplog.text)
+        with Kube(own) as kube:
+            await until_forwarded(kube, fed, "default")
     assert ("DELETED", "default", "first") in fed.events
     assert logged("ended") == 0
 
 
 async def test_watch_names_the_versions_that_are_served_instead(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    own: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
     crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
     fed = Fed()
-    with Cluster(tmp_path, audit=False) as own, Kube(own) as kube:
+    with Kube(own) as kube:
         install_crd(own)
         path = f"{crds}/{PLURAL}.{GROUP}"
         crd = kube.get(path)
@@ -396,30 +409,29 @@ async def test_watch_names_the_versions_that_are_served_instead(
             await fed.until(("ADDED", "default", "first"))
 
 
-async def test_watch_restarts_when_the_store_is_restored(tmp_path: Path) -> None:
+async def test_watch_restarts_when_the_store_is_restored(own: Cluster, tmp_path: Path) -> None:
     """Its versions are of the past, so a watch from the latest known one would carry nothing."""
-    etcd, backup = tmp_path / "cluster" / "etcd", tmp_path / "backup"
+    backup = tmp_path / "backup"
     fed = Fed()
-    with Cluster(tmp_path / "cluster", audit=False) as own:
 
-        def change(name: str, times: int) -> None:
-            with Kube(own) as kube:
-                kube.create_token("default", name)
-                for number in range(times):
-                    patch = {"metadata": {"labels": {"n": f"{number}"}}}
-                    kube.patch(token_path("default", name), patch)
+    def change(name: str, times: int) -> None:
+        with Kube(own) as kube:
+            kube.create_token("default", name)
+            for number in range(times):
+                patch = {"metadata": {"labels": {"n": f"{number}"}}}
+                kube.patch(token_path("default", name), patch)
 
-        install_crd(own)
-        await asyncio.to_thread(replace_store, own, etcd, backup)
-        async with watching(own.kubeconfig, fed, "default") as (watch, _):
-            await until(lambda: fed.missed_in, lambda: watch.unserved, 40)
-            await asyncio.to_thread(change, "lost", 200)
-            await fed.until(("ADDED", "default", "lost"))
-            missed = len(fed.missed_in)
-            await asyncio.to_thread(replace_store, own, backup, etcd)
-            await until(lambda: len(fed.missed_in) > missed, lambda: watch.unserved, 60)
-            with Kube(own) as kube:
-                await until_forwarded(kube, fed, "default", seconds=30)
+    install_crd(own)
+    await asyncio.to_thread(own.back_up_store, backup)
+    async with watching(own.kubeconfig, fed, "default") as (watch, _):
+        await until(lambda: fed.missed_in, lambda: watch.unserved, 40)
+        await asyncio.to_thread(change, "lost", 200)
+        await fed.until(("ADDED", "default", "lost"))
+        missed = len(fed.missed_in)
+        await asyncio.to_thread(own.restore_store, backup)
+        await until(lambda: len(fed.missed_in) > missed, lambda: watch.unserved, 60)
+        with Kube(own) as kube:
+            await until_forwarded(kube, fed, "default", seconds=30)
 
 
 async def test_watch_restarts_kopf_when_discovery_fails(

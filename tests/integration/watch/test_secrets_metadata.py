@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator, Collection, Hashable
+from collections.abc import AsyncIterator, Collection, Hashable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from pinecone_token_operator.watch.secrets_metadata import Key, SecretReflector
 from tests.support.api import Kube, secret_path
 from tests.support.api_proxy import ApiProxy
 from tests.support.cluster import Cluster
-from tests.support.watching import DEADLINE, Account, replace_store, until
+from tests.support.watching import DEADLINE, Account, until
 
 pytestmark = pytest.mark.programs(*Cluster.PROGRAMS)
 
@@ -284,54 +284,61 @@ async def test_forbidden_reflector_begins_and_recovers(
             assert reported.health.unserved == {}
 
 
-async def test_restored_store_is_relisted(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Return a cluster whose store may be replaced."""
+    with Cluster(tmp_path_factory.mktemp("cluster"), audit=False) as running:
+        yield running
+
+
+async def test_restored_store_is_relisted(own: Cluster, tmp_path: Path) -> None:
     """Its versions are of the past, so a watch from the latest known one would carry nothing."""
-    etcd, backup = tmp_path / "cluster" / "etcd", tmp_path / "backup"
-    with Cluster(tmp_path / "cluster", audit=False) as own:
-        with Kube(own) as kube:
-            kube.create_secret("default", "wanted", {})
-            old = touch(kube, "default")
-            kube.create_secret("default", "wanted-gone", {})
-        await asyncio.to_thread(replace_store, own, etcd, backup)
-        api = await operator_kube.connect(own.kubeconfig, None)
-        async with contextlib.aclosing(api):
-            reported = Reported(api, "default")
-            async with reported.running():
-                with Kube(own) as kube:
-                    kube.delete(secret_path("default", "wanted-gone"))
-                    kube.create_secret("default", "wanted-lost", {})
-                    for _ in range(200):
-                        touch(kube, "default")
-                    reported.note(kube, "wanted", by="one")
-                await until(lambda: reported.version("wanted-lost"), lambda: "not seen")
-                await asyncio.to_thread(replace_store, own, backup, etcd)
-                await until(lambda: reported.version("wanted") == old, lambda: "no", 60)
-                assert reported.version("wanted-lost") is None
-                assert reported.version("wanted-gone")
-                with Kube(own) as kube:
-                    version = touch(kube, "default")
-                await until(lambda: reported.version("wanted") == version, lambda: "not seen")
+    backup = tmp_path / "backup"
+    with Kube(own) as kube:
+        kube.create_secret("default", "wanted", {})
+        old = touch(kube, "default")
+        kube.create_secret("default", "wanted-gone", {})
+    await asyncio.to_thread(own.back_up_store, backup)
+    api = await operator_kube.connect(own.kubeconfig, None)
+    async with contextlib.aclosing(api):
+        reported = Reported(api, "default")
+        async with reported.running():
+            with Kube(own) as kube:
+                kube.delete(secret_path("default", "wanted-gone"))
+                kube.create_secret("default", "wanted-lost", {})
+                for _ in range(200):
+                    touch(kube, "default")
+                reported.note(kube, "wanted", by="one")
+            await until(lambda: reported.version("wanted-lost"), lambda: "not seen")
+            await asyncio.to_thread(own.restore_store, backup)
+            await until(lambda: reported.version("wanted") == old, lambda: "no", 60)
+            assert reported.version("wanted-lost") is None
+            assert reported.version("wanted-gone")
+            with Kube(own) as kube:
+                version = touch(kube, "default")
+            await until(lambda: reported.version("wanted") == version, lambda: "not seen")
 
 
-async def test_restored_store_is_relisted_when_its_versions_caught_up(tmp_path: Path) -> None:
+async def test_restored_store_is_relisted_when_its_versions_caught_up(
+    own: Cluster, tmp_path: Path
+) -> None:
     """No version then shows that something was lost."""
-    etcd, backup = tmp_path / "cluster" / "etcd", tmp_path / "backup"
-    with Cluster(tmp_path / "cluster", audit=False) as own:
-        await asyncio.to_thread(replace_store, own, etcd, backup)
-        with ApiProxy(own.url, own.ca_file, tmp_path / "proxy", ["operator"]) as proxy:
-            api = await operator_kube.connect(proxy.kubeconfig("operator", own.token), None)
-            reported = Reported(api, "default")
-            async with contextlib.aclosing(api), reported.running():
-                with Kube(own) as kube:
-                    kube.create_secret("default", "wanted-lost", {})
-                    await until(lambda: reported.version("wanted-lost"), lambda: "not seen")
-                proxy.lines["operator"].refusal = 503
-                await asyncio.to_thread(replace_store, own, backup, etcd)
-                await until(lambda: reported.health.unserved, lambda: "the restart went unnoticed")
-                with Kube(own) as kube:
-                    kube.create_secret("default", "other", {})
-                    for _ in range(100):
-                        touch(kube, "default", "other")
-                proxy.lines["operator"].refusal = None
-                await until(lambda: not reported.health.unserved, lambda: "not resumed", 40)
-                assert reported.version("wanted-lost") is None
+    backup = tmp_path / "backup"
+    await asyncio.to_thread(own.back_up_store, backup)
+    with ApiProxy(own.url, own.ca_file, tmp_path / "proxy", ["operator"]) as proxy:
+        api = await operator_kube.connect(proxy.kubeconfig("operator", own.token), None)
+        reported = Reported(api, "default")
+        async with contextlib.aclosing(api), reported.running():
+            with Kube(own) as kube:
+                kube.create_secret("default", "wanted-lost", {})
+                await until(lambda: reported.version("wanted-lost"), lambda: "not seen")
+            proxy.lines["operator"].refusal = 503
+            await asyncio.to_thread(own.restore_store, backup)
+            await until(lambda: reported.health.unserved, lambda: "the restart went unnoticed")
+            with Kube(own) as kube:
+                kube.create_secret("default", "other", {})
+                for _ in range(100):
+                    touch(kube, "default", "other")
+            proxy.lines["operator"].refusal = None
+            await until(lambda: not reported.health.unserved, lambda: "not resumed", 40)
+            assert reported.version("wanted-lost") is None
