@@ -48,6 +48,9 @@ class NodeCluster(Cluster):
             "kubelet-preferred-address-types": "InternalIP",
         }
 
+    def _server_names(self) -> tuple[str, ...]:
+        return (*super()._server_names(), NODE_ADDRESS, SERVICE_ADDRESS)
+
     def _controller_flags(self) -> dict[str, str]:
         return super()._controller_flags() | {
             "leader-elect": "false",

@@ -1,6 +1,7 @@
 """Creates certificates for test servers, signed by a CA of their own."""
 
 import ipaddress
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -23,11 +24,12 @@ _CA_USAGE = x509.KeyUsage(
 )
 
 
-def make_certificates(directory: Path, address: str = "127.0.0.1") -> None:
+def make_certificates(directory: Path, *names: str) -> None:
     """Write a CA and two server certificates to a directory, unless they are already there.
 
-    They are for `localhost` and the address. `ca.pem` is the CA, `leaf.pem` and `leaf.key` are a
-    valid certificate, and `expired.pem` and `expired.key` are an expired one.
+    They are for `localhost`, 127.0.0.1 and the names, which may be addresses too. `ca.pem` is the
+    CA, `leaf.pem` and `leaf.key` are a valid certificate, and `expired.pem` and `expired.key` are
+    an expired one.
     """
     directory.mkdir(parents=True, exist_ok=True)
     if (directory / "expired.pem").exists():
@@ -46,7 +48,7 @@ def make_certificates(directory: Path, address: str = "127.0.0.1") -> None:
         "expired": (now - timedelta(days=2), now - timedelta(days=1)),
     }
     for file, (begin, end) in validity.items():
-        _write_leaf(directory, file, address, ca_key, begin, end)
+        _write_leaf(directory, file, names, ca_key, begin, end)
 
 
 def make_client_certificate(directory: Path, user: str, group: str) -> None:
@@ -76,29 +78,43 @@ def make_client_certificate(directory: Path, user: str, group: str) -> None:
     (directory / "client.key").write_bytes(_private(key))
 
 
+def make_private_key(path: Path) -> None:
+    """Write a new P-256 key in PEM (RFC 5915)."""
+    path.write_bytes(_private(ec.generate_private_key(ec.SECP256R1())))
+
+
 def _private(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(_PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    # The API server takes the public half of a service account's key from this format only.
+    format_ = serialization.PrivateFormat.TraditionalOpenSSL
+    return key.private_bytes(_PEM, format_, serialization.NoEncryption())
 
 
 def _write_leaf(
     directory: Path,
     file: str,
-    address: str,
+    names: Iterable[str],
     ca_key: ec.EllipticCurvePrivateKey,
     begin: datetime,
     end: datetime,
 ) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
-    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address(address))]
+    subjects = [_subject(name) for name in sorted({"localhost", "127.0.0.1", *names})]
     leaf = (
         _builder(_name("test server"), key, ca_key, begin, end)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.SubjectAlternativeName(subjects), critical=False)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .sign(ca_key, hashes.SHA256())
     )
     (directory / f"{file}.key").write_bytes(_private(key))
     (directory / f"{file}.pem").write_bytes(leaf.public_bytes(_PEM))
+
+
+def _subject(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
 
 
 def _builder(

@@ -9,7 +9,6 @@ As a program it starts one, prints the path of its kubeconfig and waits until Ct
 """
 
 import argparse
-import base64
 import contextlib
 import json
 import secrets
@@ -20,7 +19,6 @@ import ssl
 import subprocess
 import sys
 import tempfile
-import textwrap
 import time
 import urllib.error
 import urllib.request
@@ -30,6 +28,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.support.certificates import make_certificates, make_private_key
 from tests.support.control_plane import binaries
 from tests.support.kubeconfig import write_kubeconfig
 
@@ -110,7 +109,8 @@ class Cluster:
         self.url = f"https://{host}:{self._port}"
         self.kubeconfig = self._directory / "kubeconfig"
         self.audit_log = self._directory / "audit.log"
-        self.ca_file = self._directory / "certificates" / "apiserver.crt"
+        self._certificates = self._directory / "certificates"
+        self.ca_file = self._certificates / "ca.pem"
         self.token = secrets.token_hex(16)
 
     def __enter__(self) -> Self:
@@ -162,7 +162,8 @@ class Cluster:
             "advertise-address": self._address,
             "endpoint-reconciler-type": "none",  # loopback is no endpoint to publish
             "secure-port": str(self._port),
-            "cert-dir": str(self.ca_file.parent),
+            "tls-cert-file": str(self._certificates / "leaf.pem"),
+            "tls-private-key-file": str(self._certificates / "leaf.key"),
             "authorization-mode": "RBAC",
             "token-auth-file": str(self._directory / "tokens.csv"),
             "service-cluster-ip-range": "10.0.0.0/24",
@@ -246,7 +247,14 @@ class Cluster:
         tokens = f'{self.token},admin,admin,"system:masters"\n'
         (self._directory / "tokens.csv").write_text(tokens, "utf-8")
         (self._directory / "audit-policy.json").write_text(json.dumps(_AUDIT_POLICY), "utf-8")
-        self._service_account_key.write_text(_private_key(), "ascii")
+        make_private_key(self._service_account_key)
+        # The one that the API server would create itself is an RSA key, which takes time to find
+        # and at each handshake.
+        make_certificates(self._certificates, *self._server_names())
+
+    def _server_names(self) -> tuple[str, ...]:
+        """Return the names and addresses at which clients expect the API server."""
+        return (self._address, "kubernetes.default.svc")
 
     def _controller_flags(self) -> dict[str, str]:
         return {"kubeconfig": str(self.kubeconfig)}
@@ -294,8 +302,6 @@ class Cluster:
             time.sleep(0.05)
 
     def _answers(self, path: str) -> bool:
-        if not self.ca_file.exists():
-            return False
         headers = {"Authorization": f"Bearer {self.token}"}
         request = urllib.request.Request(self.url + path, headers=headers)
         try:
@@ -307,7 +313,7 @@ class Cluster:
         except urllib.error.HTTPError as error:
             error.close()
         except OSError:
-            pass  # not there yet, or half of a certificate file
+            pass  # not there yet
         return False
 
     def _tail(self, name: str) -> str:
@@ -323,19 +329,6 @@ def _free_ports(count: int) -> list[int]:
         for each in sockets:
             each.bind(("127.0.0.1", 0))
         return [each.getsockname()[1] for each in sockets]
-
-
-def _private_key() -> str:
-    """Return a new P-256 key in PEM (RFC 5915); the public half, optional there, is left out."""
-    order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
-    scalar = (secrets.randbelow(order - 1) + 1).to_bytes(32, "big")
-    version = bytes.fromhex("020101")
-    curve = bytes.fromhex("a00a06082a8648ce3d030107")
-    body = version + b"\x04\x20" + scalar + curve
-    text = base64.b64encode(b"\x30" + bytes([len(body)]) + body).decode()
-    label = "EC PRIVATE KEY"
-    lines = "\n".join(textwrap.wrap(text, 64))
-    return f"-----BEGIN {label}-----\n{lines}\n-----END {label}-----\n"
 
 
 def main() -> None:
