@@ -1,11 +1,22 @@
 """Imports the operator in the process that others are forked from; see `forked_process`."""
 
 import gc
+from importlib import import_module
+from typing import Final
 
-import pinecone_token_operator.cli.run
-import pinecone_token_operator.kube.kubeconfig
-import pinecone_token_operator.runtime.manager
-import pinecone_token_operator.telemetry.logs  # noqa: F401
+_MODULES: Final = (
+    "pinecone_token_operator.cli.run",
+    "pinecone_token_operator.kube.kubeconfig",
+    "pinecone_token_operator.runtime.manager",
+    "pinecone_token_operator.telemetry.logs",
+    # Libraries import these late: httpx for its first request, `strptime` when it is first called.
+    "httpcore",
+    "anyio._backends._asyncio",
+    "_strptime",
+)
+
+for name in _MODULES:
+    import_module(name)
 
 # Otherwise the garbage collector of each fork would traverse all imports and copy their memory.
 gc.collect()
