@@ -1,6 +1,6 @@
-"""Runs the operator in a process that is forked from one which has imported all of it already.
+"""Runs programs in processes that are forked from one which has imported all of them already.
 
-Imports are most of what a test of a few seconds has the operator do. The process is one like any
+Imports are most of what a test of a few seconds has a program do. The process is one like any
 other, with its own memory, connections, log and signals. What it skips is the start of a Python:
 tests of that, and of variables that Python or the dynamic linker read, start the program itself.
 """
@@ -11,30 +11,37 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from pinecone_token_operator.cli.main import main
+Program = Callable[[Sequence[str]], int]
 
 _CONTEXT: Final = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload([__name__, "tests.support.preloaded_operator"])
 
 
 class ForkedProcess:
-    """The operator, in a process with the methods of `subprocess.Popen`.
+    """A program, in a process with the methods of `subprocess.Popen`.
 
     Args:
-        arguments: of `pinecone-token-operator`.
+        program: its entry point, such as `cli.main.main`.
+        arguments: those of its command line.
         directory: its working directory.
         environ: its environment variables.
         log: the file that its stdout and stderr are appended to.
     """
 
     def __init__(
-        self, arguments: Sequence[str], directory: Path, environ: Mapping[str, str], log: Path
+        self,
+        program: Program,
+        arguments: Sequence[str],
+        directory: Path,
+        environ: Mapping[str, str],
+        log: Path,
     ) -> None:
-        parameters = (list(arguments), directory, dict(environ), log)
+        self._name = program.__module__
+        parameters = (program, list(arguments), directory, dict(environ), log)
         self._process = _CONTEXT.Process(target=_run, args=parameters, daemon=True)
         self._process.start()
 
@@ -57,7 +64,7 @@ class ForkedProcess:
         self._process.join(timeout)
         code = self._process.exitcode
         if code is None:
-            raise subprocess.TimeoutExpired("pinecone-token-operator", timeout or 0.0)
+            raise subprocess.TimeoutExpired(self._name, timeout or 0.0)
         return code
 
     def send_signal(self, number: signal.Signals) -> None:
@@ -71,16 +78,18 @@ class ForkedProcess:
         self._process.kill()
 
 
-def _run(arguments: list[str], directory: Path, environ: dict[str, str], log: Path) -> None:
+def _run(
+    program: Program, arguments: list[str], directory: Path, environ: dict[str, str], log: Path
+) -> None:
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    os.setsid()  # a Ctrl-C is for the parent, which stops the operator
+    os.setsid()  # a Ctrl-C is for the parent, which stops the program
     os.chdir(directory)
     os.environ.clear()
     os.environ.update(environ)
     with log.open("ab") as output:
         for stream in (sys.stdout, sys.stderr):
             os.dup2(output.fileno(), stream.fileno())
-    sys.exit(main(arguments))
+    sys.exit(program(arguments))
 
 
 def _die_with_parent() -> None:

@@ -20,6 +20,7 @@ from typing import Protocol, Self
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from pinecone_token_operator.cli.main import main
 from tests.support.cluster import DIE_WITH_PARENT
 from tests.support.forked_process import ForkedProcess
 from tests.support.in_pod import ServiceAccount
@@ -117,7 +118,9 @@ class Operator:
         self._log_start = self.log.stat().st_size
         self._port = None
         if self._forked:
-            self._process = ForkedProcess(self._arguments, self._directory, self._environ, self.log)
+            self._process = ForkedProcess(
+                main, self._arguments, self._directory, self._environ, self.log
+            )
             return
 
         def spawn() -> subprocess.Popen[bytes]:

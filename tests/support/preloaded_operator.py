@@ -1,4 +1,4 @@
-"""Imports the operator in the process that others are forked from; see `forked_process`."""
+"""Imports the programs in the process that others are forked from; see `forked_process`."""
 
 import gc
 from importlib import import_module
@@ -6,8 +6,10 @@ from typing import Final
 
 _MODULES: Final = (
     "pinecone_token_operator.cli.run",
+    "pinecone_token_operator.cli.sidecar",
     "pinecone_token_operator.kube.kubeconfig",
     "pinecone_token_operator.runtime.manager",
+    "pinecone_token_operator.runtime.sidecar.manager",
     "pinecone_token_operator.telemetry.logs",
     # Libraries import these late: httpx for its first request, `strptime` when it is first called.
     "httpcore",

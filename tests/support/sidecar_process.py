@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from pinecone_token_operator.cli.main import main
+from tests.support.forked_process import ForkedProcess
 from tests.support.polling import poll_interval
 from tests.support.repository import ROOT
 from tests.support.token_endpoint import TokenEndpoint
@@ -20,10 +22,18 @@ CLIENT, SECRET = "sidecar-client", "sidecar-secret-not-to-be-shown"
 VARIABLES = {"PINECONE_CLIENT_ID": CLIENT, "PINECONE_CLIENT_SECRET": SECRET}
 _ADDRESS = re.compile(r"Serving (probes|POST).* on ([0-9.]+:\d+)")
 _WAIT_SECONDS = 30.0
+_DIRECTORY = ROOT / "operator"
 
 
 class Sidecar:
     """One sidecar. It can be stopped or killed and started again; its log is appended to.
+
+    Args:
+        endpoint: the token endpoint, unless it has another source of tokens.
+        directory: where to create its files.
+        options: further arguments.
+        environ: its environment variables.
+        forked: fork it from a process that has imported it already, instead of starting Python.
 
     Attributes:
         log: the file with its stdout and stderr.
@@ -36,17 +46,18 @@ class Sidecar:
         directory: Path,
         *options: str,
         environ: Mapping[str, str] = VARIABLES,
+        forked: bool = False,
     ) -> None:
         self.output = directory / "token"
         self.log = directory / "sidecar.log"
         self._log_start = 0
-        self._command = [sys.executable, "-m", "pinecone_token_operator", "sidecar", *options]
-        self._command += ["--log-format=json", "--log-level=debug"]
+        self._forked = forked
+        self._arguments = ["sidecar", *options, "--log-format=json", "--log-level=debug"]
         if endpoint is not None:
-            self._command += [f"--token-url={endpoint.url}", f"--ca-bundle={endpoint.ca_bundle}"]
+            self._arguments += [f"--token-url={endpoint.url}", f"--ca-bundle={endpoint.ca_bundle}"]
         # Nothing of the developer's own environment.
         self._environ = {"PATH": os.environ.get("PATH", os.defpath), **environ}
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | ForkedProcess | None = None
 
     def __enter__(self) -> Self:
         return self.start()
@@ -58,10 +69,13 @@ class Sidecar:
     def start(self) -> Self:
         self.log.touch()
         self._log_start = self.log.stat().st_size
+        if self._forked:
+            self.process = ForkedProcess(main, self._arguments, _DIRECTORY, self._environ, self.log)
+            return self
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self._command,
-                cwd=ROOT / "operator",
+                [sys.executable, "-m", "pinecone_token_operator", *self._arguments],
+                cwd=_DIRECTORY,
                 env=self._environ,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

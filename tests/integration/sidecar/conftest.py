@@ -1,7 +1,8 @@
 """A token endpoint, and sidecars whose logs are searched for secrets at the end."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -9,7 +10,17 @@ from tests.support.leaks import find_leaks
 from tests.support.sidecar_process import SECRET, VARIABLES, Sidecar
 from tests.support.token_endpoint import TokenEndpoint
 
-StartSidecar = Callable[..., Sidecar]
+
+class StartSidecar(Protocol):
+    """Starts sidecars that are stopped with the test; `forked=False` where the start matters."""
+
+    def __call__(
+        self,
+        *options: str,
+        output: bool = True,
+        environ: dict[str, str] | None = None,
+        forked: bool = True,
+    ) -> Sidecar: ...
 
 
 @pytest.fixture
@@ -23,12 +34,17 @@ def sidecar(tmp_path: Path, endpoint: TokenEndpoint) -> Iterator[StartSidecar]:
     """Start a sidecar that writes files, with these further options."""
     made: list[Sidecar] = []
 
-    def start(*options: str, output: bool = True, environ: dict[str, str] | None = None) -> Sidecar:
+    def start(
+        *options: str,
+        output: bool = True,
+        environ: dict[str, str] | None = None,
+        forked: bool = True,
+    ) -> Sidecar:
         directory = tmp_path / f"sidecar-{len(made)}"
         directory.mkdir()
         files = (f"--output-dir={directory / 'token'}",) if output else ()
         variables = VARIABLES if environ is None else environ
-        one = Sidecar(endpoint, directory, *files, *options, environ=variables)
+        one = Sidecar(endpoint, directory, *files, *options, environ=variables, forked=forked)
         made.append(one)
         return one.start()
 

@@ -73,7 +73,7 @@ def start(tmp_path: Path, source: Path, *options: str) -> Sidecar:
     directory = tmp_path / "sidecar"
     directory.mkdir()
     command = (f"--source-dir={source}", "--token-address=127.0.0.1:0", *options)
-    return Sidecar(None, directory, *command, environ={})
+    return Sidecar(None, directory, *command, environ={}, forked=True)
 
 
 def test_mounted_token_is_served_and_followed(tmp_path: Path, source: Path) -> None:

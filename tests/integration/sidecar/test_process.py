@@ -28,7 +28,7 @@ MAX_CPU_SECONDS = 0.5
 def test_first_token_is_written_with_all_keys(
     sidecar: StartSidecar, endpoint: TokenEndpoint
 ) -> None:
-    one = sidecar(HEALTH, "--template=authorization=Bearer ${access_token}")
+    one = sidecar(HEALTH, "--template=authorization=Bearer ${access_token}", forked=False)
     token = one.wait_for_token()
     one.wait_for_line("Wrote a token")
 
@@ -78,9 +78,10 @@ def test_changed_template_is_applied_without_an_exchange(
     tmp_path: Path, endpoint: TokenEndpoint
 ) -> None:
     output = f"--output-dir={tmp_path / 'token'}"
-    with Sidecar(endpoint, tmp_path, output) as before:
+    with Sidecar(endpoint, tmp_path, output, forked=True) as before:
         before.wait_for_token()
-    with Sidecar(endpoint, tmp_path, output, "--template=x=${expires_at_unix}") as after:
+    template = "--template=x=${expires_at_unix}"
+    with Sidecar(endpoint, tmp_path, output, template, forked=True) as after:
         after.wait((after.output / "x").exists, "the new file")
         assert (after.output / "x").read_text().isdigit()
     assert endpoint.exchanges == 1
@@ -171,7 +172,7 @@ def test_sigterm_exits_0_within_a_second(
 ) -> None:
     if when == "exchanging":
         endpoint.mode = "hang"
-    one = sidecar(HEALTH, "--token-address=127.0.0.1:0")
+    one = sidecar(HEALTH, "--token-address=127.0.0.1:0", forked=False)
     if when == "idle":
         one.wait_for_token()
         one.get("/metrics")
@@ -200,7 +201,7 @@ def cpu_seconds(one: Sidecar) -> float:
 
 
 def test_start_costs_little_time_and_memory(sidecar: StartSidecar) -> None:
-    one = sidecar(HEALTH, "--token-address=127.0.0.1:0")
+    one = sidecar(HEALTH, "--token-address=127.0.0.1:0", forked=False)
     one.wait_for_token()
     spent = cpu_seconds(one)
     one.ask()
@@ -229,7 +230,7 @@ def test_sidecar_loads_no_library_of_the_operator() -> None:
 def test_one_time_writes_the_token_and_exits_0(
     sidecar: StartSidecar, endpoint: TokenEndpoint
 ) -> None:
-    one = sidecar("--one-time")
+    one = sidecar("--one-time", forked=False)
     assert one.exit_code() == 0
     assert one.token() == endpoint.tokens[0]
 
@@ -261,7 +262,7 @@ def test_one_time_gives_up_at_once_when_rejected(
 
 def test_stopped_one_time_does_not_exit_0(sidecar: StartSidecar, endpoint: TokenEndpoint) -> None:
     endpoint.mode = "hang"
-    one = sidecar("--one-time")
+    one = sidecar("--one-time", forked=False)
     one.wait(lambda: bool(endpoint.requests), "a request")
     assert one.stop()[0] == 3
 
