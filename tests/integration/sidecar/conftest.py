@@ -1,4 +1,4 @@
-"""A token endpoint, and sidecars whose logs are searched for secrets at the end."""
+"""Sidecars whose logs are searched for secrets at the end."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,12 +21,6 @@ class StartSidecar(Protocol):
         environ: dict[str, str] | None = None,
         forked: bool = True,
     ) -> Sidecar: ...
-
-
-@pytest.fixture
-def endpoint(tmp_path: Path) -> Iterator[TokenEndpoint]:
-    with TokenEndpoint(directory=tmp_path / "endpoint") as started:
-        yield started
 
 
 @pytest.fixture
