@@ -10,12 +10,15 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 Program = Callable[[Sequence[str]], int]
+
+_SECONDS: Final = 120
 
 _CONTEXT: Final = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload([__name__, "tests.support.preloaded_operator"])
@@ -30,6 +33,7 @@ class ForkedProcess:
         directory: its working directory.
         environ: its environment variables.
         log: the file that its stdout and stderr are appended to.
+        errors: a file for its stderr alone.
     """
 
     def __init__(
@@ -39,9 +43,10 @@ class ForkedProcess:
         directory: Path,
         environ: Mapping[str, str],
         log: Path,
+        errors: Path | None = None,
     ) -> None:
         self._name = program.__module__
-        parameters = (program, list(arguments), directory, dict(environ), log)
+        parameters = (program, list(arguments), directory, dict(environ), log, errors or log)
         self._process = _CONTEXT.Process(target=_run, args=parameters, daemon=True)
         self._process.start()
 
@@ -78,17 +83,37 @@ class ForkedProcess:
         self._process.kill()
 
 
+def run_forked(
+    program: Program, arguments: Sequence[str], environ: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Run a program until it exits, and return its exit code and output."""
+    with tempfile.TemporaryDirectory() as temporary:
+        output, errors = Path(temporary, "stdout"), Path(temporary, "stderr")
+        process = ForkedProcess(program, arguments, Path.cwd(), environ, output, errors)
+        try:
+            code = process.wait(_SECONDS)
+        finally:
+            process.kill()
+        texts = (output.read_text("utf-8"), errors.read_text("utf-8"))
+    return subprocess.CompletedProcess([*arguments], code, *texts)
+
+
 def _run(
-    program: Program, arguments: list[str], directory: Path, environ: dict[str, str], log: Path
+    program: Program,
+    arguments: list[str],
+    directory: Path,
+    environ: dict[str, str],
+    log: Path,
+    errors: Path,
 ) -> None:
     threading.Thread(target=_die_with_parent, daemon=True).start()
     os.setsid()  # a Ctrl-C is for the parent, which stops the program
     os.chdir(directory)
     os.environ.clear()
     os.environ.update(environ)
-    with log.open("ab") as output:
-        for stream in (sys.stdout, sys.stderr):
-            os.dup2(output.fileno(), stream.fileno())
+    for stream, path in ((sys.stdout, log), (sys.stderr, errors)):
+        with path.open("ab") as file:
+            os.dup2(file.fileno(), stream.fileno())
     sys.exit(program(arguments))
 
 

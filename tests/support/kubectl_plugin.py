@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from pinecone_token_operator.cli import kubectl_plugin
 from tests.support.api import Kube, KubeError, eventually
+from tests.support.forked_process import run_forked
 
 PLUGIN = Path(sys.executable).with_name("kubectl-pinecone_token")
 COMPLETE = Path(sys.executable).with_name("kubectl_complete-pinecone_token")
@@ -21,11 +23,16 @@ class Plugin:
         kubeconfig: the user's kubeconfig.
         home: the user's home directory.
         namespace: passed as `-n` unless a command says otherwise.
+        forked: fork it from a process that has imported it already, unless a command has further
+            variables, which may have to be there when Python starts.
     """
 
-    def __init__(self, kubeconfig: Path, home: Path, namespace: str) -> None:
+    def __init__(
+        self, kubeconfig: Path, home: Path, namespace: str, *, forked: bool = False
+    ) -> None:
         self._environ = {"KUBECONFIG": str(kubeconfig), "HOME": str(home), "PATH": "/usr/bin:/bin"}
         self._namespace = namespace
+        self._forked = forked
 
     def with_path(self, *directories: str) -> Self:
         """Return it with other directories of programs, such as kubectl's."""
@@ -38,11 +45,16 @@ class Plugin:
 
     def run_as_is(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         """Run a command without a namespace."""
+        if self._forked and not environ:
+            return run_forked(kubectl_plugin.main, arguments, self._environ)
         return _run([str(PLUGIN), *arguments], self._environ | environ)
 
     def complete(self, *words: str) -> list[str]:
         """Return the lines that complete the last word."""
-        done = _run([str(COMPLETE), *words], self._environ)
+        if self._forked:
+            done = run_forked(kubectl_plugin.complete, words, self._environ)
+        else:
+            done = _run([str(COMPLETE), *words], self._environ)
         assert (done.returncode, done.stderr) == (0, "")
         return done.stdout.splitlines()
 

@@ -5,9 +5,16 @@ from importlib import import_module
 from typing import Final
 
 _MODULES: Final = (
+    "pinecone_token_operator.cli.kubectl_plugin",
     "pinecone_token_operator.cli.run",
     "pinecone_token_operator.cli.sidecar",
     "pinecone_token_operator.kube.kubeconfig",
+    "pinecone_token_operator.kubectl_plugin.actions",
+    "pinecone_token_operator.kubectl_plugin.api_server",
+    "pinecone_token_operator.kubectl_plugin.completion",
+    "pinecone_token_operator.kubectl_plugin.diagnose",
+    "pinecone_token_operator.kubectl_plugin.events",
+    "pinecone_token_operator.kubectl_plugin.status",
     "pinecone_token_operator.runtime.manager",
     "pinecone_token_operator.runtime.sidecar.manager",
     "pinecone_token_operator.telemetry.logs",

@@ -10,4 +10,4 @@ from tests.support.kubectl_plugin import Plugin
 
 @pytest.fixture
 def plugin(cluster: Cluster, namespace: str, tmp_path: Path) -> Plugin:
-    return Plugin(cluster.kubeconfig, tmp_path, namespace)
+    return Plugin(cluster.kubeconfig, tmp_path, namespace, forked=True)

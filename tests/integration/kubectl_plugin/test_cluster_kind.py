@@ -38,7 +38,7 @@ def kube(own_cluster: Cluster) -> Iterator[Kube]:
 @pytest.fixture
 def plugin(own_cluster: Cluster, kube: Kube, tmp_path: Path) -> Plugin:
     create(kube)
-    return Plugin(own_cluster.kubeconfig, tmp_path, "default")
+    return Plugin(own_cluster.kubeconfig, tmp_path, "default", forked=True)
 
 
 def create(kube: Kube) -> None:

@@ -60,7 +60,7 @@ def write(tmp_path: Path) -> Write:
     def write(config: Config) -> Plugin:
         path = tmp_path / "kubeconfig"
         path.write_text(yaml.safe_dump(config), "utf-8")
-        return Plugin(path, tmp_path, "default")
+        return Plugin(path, tmp_path, "default", forked=True)
 
     return write
 

@@ -132,12 +132,12 @@ def test_server_that_is_no_api_server_fails_in_one_line(
     url = endpoint.url.removesuffix("/oauth/token")
     path = write_kubeconfig(tmp_path / "kubeconfig", url, Path(endpoint.ca_bundle), {"token": "x"})
 
-    assert_fails(Plugin(path, tmp_path, "default").run("status"), 3)
+    assert_fails(Plugin(path, tmp_path, "default", forked=True).run("status"), 3)
 
 
 def test_missing_kubeconfig_fails_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "none"
 
-    done = Plugin(path, tmp_path, "default").run("doctor")
+    done = Plugin(path, tmp_path, "default", forked=True).run("doctor")
 
     assert_fails(done, 2, f"there is no kubeconfig at {path}; use --kubeconfig FILE")

@@ -11,17 +11,12 @@ import yaml
 from pinecone_token_operator.cli import kubectl_plugin
 from pinecone_token_operator.kubectl_plugin.kinds import KINDS
 from pinecone_token_operator.kubectl_plugin.output import clean
+from tests.support.forked_process import run_forked
 from tests.support.repository import ROOT
 
 
 def run(*argv: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "pinecone_token_operator.cli.kubectl_plugin", *argv],
-        env={"HOME": "/nonexistent", **environ},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run_forked(kubectl_plugin.main, argv, {"HOME": "/nonexistent", **environ})
 
 
 @pytest.mark.parametrize(
