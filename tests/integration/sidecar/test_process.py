@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from pinecone_token_operator.cli.main import main
 from tests.integration.sidecar.conftest import StartSidecar
-from tests.support.repository import ROOT
+from tests.support.forked_process import run_forked
 from tests.support.sidecar_process import VARIABLES, Sidecar, write_credentials
 from tests.support.token_endpoint import TokenEndpoint
 
@@ -271,14 +272,8 @@ def test_stopped_one_time_does_not_exit_0(sidecar: StartSidecar, endpoint: Token
 
 
 def refused(*options: str, environ: dict[str, str] | None = None) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "pinecone_token_operator", "sidecar", *options],
-        cwd=ROOT / "operator",
-        env={"PATH": os.environ["PATH"], **(VARIABLES if environ is None else environ)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    variables = VARIABLES if environ is None else environ
+    done = run_forked(main, ["sidecar", *options], {"PATH": os.environ["PATH"], **variables})
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
     lines = [line for line in done.stderr.splitlines() if not line.startswith("{")]
     assert len(lines) == 1, done.stderr

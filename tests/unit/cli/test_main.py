@@ -9,18 +9,24 @@ from pathlib import Path
 
 import pytest
 
+from pinecone_token_operator.cli.main import main
+from tests.support.forked_process import run_forked
 from tests.support.repository import ROOT
 
 HEAVY = ("asyncio", "aiohttp", "httpx", "kopf", "kubernetes", "pydantic")
 
 
-def run(
-    *argv: str, program: str = "-m pinecone_token_operator", environ: dict[str, str] | None = None
+def run(*argv: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return run_forked(main, argv, {"PTO_AUDIENCE": " ", **environ})
+
+
+def start(
+    *argv: str, program: str = "-m pinecone_token_operator", **environ: str
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *program.split(" ", 1), *argv],
         cwd=ROOT / "operator",
-        env={"PTO_AUDIENCE": " ", **(environ or {})},
+        env={"PTO_AUDIENCE": " ", **environ},
         capture_output=True,
         text=True,
         check=False,
@@ -79,7 +85,7 @@ def test_invalid_setting_exits_2_with_one_line(argv: list[str], line: str) -> No
     ],
 )
 def test_help_and_version_are_printed_to_stdout(argv: list[str], words: list[str]) -> None:
-    done = run(*argv)
+    done = start(*argv)
     assert (done.returncode, done.stderr) == (0, "")
     for word in words:
         assert word in done.stdout
@@ -91,12 +97,12 @@ def test_command_line_error_is_reported_before_heavy_imports(argv: list[str]) ->
         "import sys; from pinecone_token_operator.cli.main import main; main(sys.argv[1:]);"
         f"print([name for name in {HEAVY} if name in sys.modules])"
     )
-    assert run(*argv, program=f"-c {program}").stdout == "[]\n"
+    assert start(*argv, program=f"-c {program}").stdout == "[]\n"
 
 
 @pytest.mark.parametrize("command", ["run --audience=a", "check --namespace=a --name=b"])
 def test_unusable_proxy_exits_2_without_its_password(command: str) -> None:
-    done = run(*command.split(), environ={"HTTPS_PROXY": "socks5://me:hunter2@127.0.0.1:1"})
+    done = run(*command.split(), HTTPS_PROXY="socks5://me:hunter2@127.0.0.1:1")
     assert done.returncode == 2
     assert done.stderr == (
         "pinecone-token-operator: HTTPS_PROXY: SOCKS proxies are not supported; use an"
@@ -111,7 +117,7 @@ def test_unknown_variable_is_reported_and_ignored() -> None:
         "PTO_PORT_80_TCP": "tcp://10.0.0.1:80",  # of a Service called pto
         "PTO_KUBECONFIG": __file__,  # which is no kubeconfig
     }
-    done = run("run", "--log-format=text", environ=environ)
+    done = start("run", "--log-format=text", **environ)
     assert done.returncode == 3
     first, second = done.stderr.splitlines()
     assert first.endswith("Ignoring unknown environment variable PTO_NAMESPACES; see run --help")
