@@ -5,6 +5,8 @@ from importlib import import_module
 from typing import Final
 
 _MODULES: Final = (
+    "pinecone_token_operator.cli.check",
+    "pinecone_token_operator.cli.installation",
     "pinecone_token_operator.cli.kubectl_plugin",
     "pinecone_token_operator.cli.run",
     "pinecone_token_operator.cli.sidecar",

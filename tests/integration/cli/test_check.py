@@ -1,5 +1,6 @@
 """`check`, as `helm test` runs it: detects a broken installation and cleans up."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,10 +9,12 @@ from typing import Any
 import pytest
 import yaml
 
+from pinecone_token_operator.cli.main import main
 from tests.support.api import Kube, secret_path, token_path
 from tests.support.audit import AuditLog
 from tests.support.chart import objects, service_account_token
 from tests.support.cluster import Cluster
+from tests.support.forked_process import run_forked
 from tests.support.kubeconfig import write_kubeconfig
 from tests.support.operator_process import StartOperator
 from tests.support.token_endpoint import TokenEndpoint
@@ -37,18 +40,13 @@ class Check:
         others = [each for each in found if each["kind"] != "Pod"]
         cluster.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(others))
         kubeconfig = account_kubeconfig(cluster, namespace, NAME, directory)
-        self._command = [sys.executable, "-m", "pinecone_token_operator"]
-        self._command += [*pods[0]["spec"]["containers"][0]["args"], f"--kubeconfig={kubeconfig}"]
+        arguments = pods[0]["spec"]["containers"][0]["args"]
+        self._arguments = [*arguments, f"--kubeconfig={kubeconfig}"]
 
     def run(self, *options: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*self._command, *options],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        answer = run_forked(main, [*self._arguments, *options], os.environ)
+        assert answer.stderr == ""
+        return answer
 
 
 def account_kubeconfig(cluster: Cluster, namespace: str, account: str, directory: Path) -> Path:
