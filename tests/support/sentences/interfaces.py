@@ -1,15 +1,16 @@
 """Help texts, metrics, alerts and make targets, as users read them."""
 
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from pinecone_token_operator.api.conditions import Reason
+from pinecone_token_operator.cli import kubectl_plugin
+from pinecone_token_operator.cli.main import main
 from pinecone_token_operator.telemetry.metrics import Metrics
+from tests.support.forked_process import run_forked
 from tests.support.repository import ROOT
 
 _CONDITIONS = ROOT / "operator" / "pinecone_token_operator" / "api" / "conditions.py"
@@ -19,24 +20,18 @@ _RENDERED_CHART = ROOT / "tests" / "chart" / "snapshots" / "everything.yaml"
 
 def help_texts() -> Iterator[str]:
     """Yield the lines of the help of the program and of each command."""
-    program = "pinecone-token-operator", "pinecone_token_operator"
-    plugin = "kubectl pinecone-token", "pinecone_token_operator.cli.kubectl_plugin"
+    program = "pinecone-token-operator", main
+    plugin = "kubectl pinecone-token", kubectl_plugin.main
     commands = ("run", "check", "sidecar")
     plugin_commands = ("status", "refresh", "suspend", "resume", "events", "print", "doctor")
     helps = [(program, ["--help"]), *((program, [each, "--help"]) for each in commands)]
     helps += [(plugin, ["--help"]), *((plugin, [each, "--help"]) for each in plugin_commands)]
-    for (name, module), arguments in helps:
+    for (name, entry), arguments in helps:
         yield f"[{name} {' '.join(arguments)}]"
-        output = subprocess.run(
-            [sys.executable, "-m", module, *arguments],
-            cwd=ROOT / "operator",
-            # One line per option is what shows a change best.
-            env={"COLUMNS": "1000"},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for line in filter(str.strip, output.splitlines()):
+        # One line per option is what shows a change best.
+        done = run_forked(entry, arguments, {"COLUMNS": "1000"})
+        done.check_returncode()
+        for line in filter(str.strip, done.stdout.splitlines()):
             yield re.sub(r"(?<=\S) +", " ", line.rstrip())
 
 
