@@ -44,7 +44,7 @@ settings.load_profile("repeatable")
 
 # API servers and other Go programs of tests live for seconds and stay small: a fifth of their
 # processor time went into collecting garbage. Large ones, of benchmarks, need the collector.
-os.environ.setdefault("GOGC", "400")
+os.environ.setdefault("GOGC", "1200")
 
 
 def pytest_configure(config: pytest.Config) -> None:
