@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from tests.life.endpoint import DOWN, FAILURES, GOOD_SECRETS, OK
 from tests.life.paths import SECRETS, TOKENS
+from tests.life.small_api import Call
 from tests.life.world import World
 from tests.support import documented
 from tests.support.encoding import encode
@@ -86,11 +87,16 @@ specs = st.builds(
 
 
 class Simulation(RuleBasedStateMachine):
-    """One operator, two resources, and everyone else."""
+    """One operator, two resources, and everyone else.
 
-    def __init__(self) -> None:
+    Args:
+        called: called with each request to the API server and its response.
+    """
+
+    # Hypothesis derives its examples from the signature, so that no default may have an address.
+    def __init__(self, called: Callable[[Call], None] | None = None) -> None:
         super().__init__()
-        self.world = World()
+        self.world = World(called=called)
         for name, secret in zip(ACCOUNTS, GOOD_SECRETS, strict=True):
             self.world.put_credentials(name, {"client_id": name, "client_secret": secret})
         self.world.run()

@@ -76,21 +76,26 @@ class SmallApi:
     Args:
         now: the clock.
         notify: called with each change.
+        called: called with each request and its response.
 
     Attributes:
-        calls: every request so far.
         changes: every change so far.
         rights: the operator's permissions.
         admission: what changes or refuses writes, in order.
     """
 
-    def __init__(self, now: Callable[[], datetime], notify: Callable[[Change], None]) -> None:
-        self.calls: list[Call] = []
+    def __init__(
+        self,
+        now: Callable[[], datetime],
+        notify: Callable[[Change], None],
+        called: Callable[[Call], None],
+    ) -> None:
         self.changes: list[Change] = []
         self.rights = Rights()
         self.admission: list[Admission] = []
         self._now = now
         self._notify = notify
+        self._called = called
         self._objects: dict[str, dict[str, Any]] = {}
         self._defaulted: set[str] = set()
         self._created = 0
@@ -144,9 +149,9 @@ class SmallApi:
                 self.rights.check(method, path)
             answer = self._serve(method, path, sent, by)
         except RefusedError as error:
-            self.calls.append(Call(method, path, sent, by, error.status, {}))
+            self._called(Call(method, path, sent, by, error.status, {}))
             raise
-        self.calls.append(Call(method, path, sent, by, 200, answer))
+        self._called(Call(method, path, sent, by, 200, answer))
         return answer
 
     def _serve(self, method: str, path: str, body: Any, by: str) -> dict[str, Any]:

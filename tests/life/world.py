@@ -15,7 +15,7 @@ from tests.life.oracle import Oracle
 from tests.life.paths import NAMESPACE, is_resource, parse, secrets_path, tokens_path
 from tests.life.process import LOGGER, Process
 from tests.life.refused import RefusedError
-from tests.life.small_api import Body, Change, SmallApi, Snapshot
+from tests.life.small_api import Body, Call, Change, SmallApi, Snapshot
 from tests.life.time_travel import TimeTravel
 from tests.support.documented import GROUP, KIND, REFRESH_REQUESTED_AT, VERSION
 from tests.support.encoding import encode
@@ -32,6 +32,7 @@ class World:
 
     Args:
         namespaces: those that the operator serves.
+        called: called with each request to the API server and its response.
 
     Attributes:
         namespaces: as above.
@@ -54,7 +55,7 @@ class World:
         event_lost_at: when a watch event was lost last.
     """
 
-    def __init__(self, *namespaces: str) -> None:
+    def __init__(self, *namespaces: str, called: Callable[[Call], None] | None = None) -> None:
         self.namespaces = namespaces or (NAMESPACE,)
         self.most_at_once = _MOST_REQUESTS_AT_ONCE
         self.loop = TimeTravel()
@@ -64,7 +65,7 @@ class World:
         self.output: list[str] = []
         self.events: list[str] = []
         self.writers: list[Sees] = []
-        self.api = SmallApi(self.now, self._changed)
+        self.api = SmallApi(self.now, self._changed, called or (lambda _: None))
         self.connection = Connection(self.api, self._received)
         self._moment = -1.0
         self._at_once = 0

@@ -61,9 +61,9 @@ def recordings() -> list[list[Call]]:
     found: list[list[Call]] = []
 
     class Recorded(Simulation):
-        def teardown(self) -> None:
-            super().teardown()
-            found.append(self.world.api.calls)
+        def __init__(self) -> None:
+            found.append([])
+            super().__init__(found[-1].append)
 
     run_state_machine_as_test(
         Recorded,
@@ -82,7 +82,8 @@ def recordings() -> list[list[Call]]:
 
 def full_recording() -> list[Call]:
     """Return requests in which everything happens that the model has rules for."""
-    simulation = Simulation()
+    calls: list[Call] = []
+    simulation = Simulation(calls.append)
     simulation.begin(
         [spec("Owner", "Delete", "one", None, "10m"), spec("Merge", "Delete", "two", SHARED, None)]
     )
@@ -122,7 +123,7 @@ def full_recording() -> list[Call]:
     world.ask("PATCH", f"{SECRETS}/b", {"type": "example.com/other"})
     simulation.create("b", spec("Owner", "Retain", "one", None, None))
     simulation.teardown()
-    return world.api.calls
+    return calls
 
 
 class Replay:
