@@ -31,17 +31,18 @@ def updated(
     before: Mapping[str, Any] | None, after: Mapping[str, Any], by: str, now: datetime
 ) -> list[dict[str, Any]]:
     """Return the managed fields of an object after somebody changed it."""
-    old, new = dict(_leaves(before or {})), dict(_leaves(after))
-    changed = {field for field, value in new.items() if old.get(field) != value}
-    found = managers(before or {})
+    changed, removed = _difference(before or {}, after)
+    trees = {entry["manager"]: entry["fieldsV1"] for entry in _entries(before or {})}
     times = {entry["manager"]: entry["time"] for entry in _entries(before or {})}
-    kept = {
-        manager: {field for field in fields if field in new and field not in changed}
-        for manager, fields in found.items()
-    }
-    kept[by] = kept.get(by, set()) | changed
-    if changed or kept[by] != found.get(by, set()):
-        times[by] = f"{now:%Y-%m-%dT%H:%M:%SZ}"
+    for manager in {*trees, by}:
+        tree = trees.get(manager, {})
+        own = changed if manager == by else set()
+        gained = {field for field in own if not _has(tree, field)}
+        lost = {field for field in (changed | removed) - own if _has(tree, field)}
+        if gained or lost:
+            trees[manager] = _nested(set(_flat(tree)) - lost | gained)
+        if own or (lost and manager == by):
+            times[by] = f"{now:%Y-%m-%dT%H:%M:%SZ}"
     return [
         {
             "manager": manager,
@@ -49,10 +50,10 @@ def updated(
             "apiVersion": after.get("apiVersion", "v1"),
             "time": times[manager],
             "fieldsType": "FieldsV1",
-            "fieldsV1": _nested(fields),
+            "fieldsV1": tree,
         }
-        for manager, fields in sorted(kept.items())
-        if fields
+        for manager, tree in sorted(trees.items())
+        if tree
     ]
 
 
@@ -69,14 +70,31 @@ def _entries(obj: Mapping[str, Any]) -> list[dict[str, Any]]:
     return entries
 
 
-def _leaves(obj: Mapping[str, Any]) -> Iterator[tuple[Field, Any]]:
-    for name, value in obj.items():
-        if name == "metadata":
-            for key, each in value.items():
-                if key not in _SERVER_OWNED:
-                    yield from _leaves_of((name, key), each)
-        elif name not in ("apiVersion", "kind"):
-            yield from _leaves_of((name,), value)
+def _difference(
+    before: Mapping[str, Any], after: Mapping[str, Any]
+) -> tuple[set[Field], set[Field]]:
+    """Return the fields that were added or changed, and those that were removed."""
+    old, new = _parts(before), _parts(after)
+    differing = [part for part in {**old, **new} if old.get(part) != new.get(part)]
+    old_leaves, new_leaves = (
+        dict(leaf for part in differing if part in parts for leaf in _leaves_of(part, parts[part]))
+        for parts in (old, new)
+    )
+    changed = {field for field, value in new_leaves.items() if old_leaves.get(field) != value}
+    return changed, old_leaves.keys() - new_leaves.keys()
+
+
+def _parts(obj: Mapping[str, Any]) -> dict[Field, Any]:
+    """Return the parts of an object that somebody may manage."""
+    return {
+        (name,): value
+        for name, value in obj.items()
+        if name not in ("apiVersion", "kind", "metadata")
+    } | {
+        ("metadata", name): value
+        for name, value in obj.get("metadata", {}).items()
+        if name not in _SERVER_OWNED
+    }
 
 
 def _leaves_of(field: Field, value: Any) -> Iterator[tuple[Field, Any]]:
@@ -95,8 +113,20 @@ def _nested(fields: set[Field]) -> dict[str, Any]:
     for field in sorted(fields):
         node = tree
         for name in field:
-            node = node.setdefault(name if name.startswith("k:") else f"f:{name}", {})
+            node = node.setdefault(_key(name), {})
     return tree
+
+
+def _has(tree: Mapping[str, Any], field: Field) -> bool:
+    for name in field:
+        if _key(name) not in tree:
+            return False
+        tree = tree[_key(name)]
+    return not tree
+
+
+def _key(name: str) -> str:
+    return name if name.startswith("k:") else f"f:{name}"
 
 
 def _flat(tree: Mapping[str, Any], above: Field = ()) -> Iterator[Field]:
