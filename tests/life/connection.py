@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from tests.life.json_copy import json_copy
 from tests.life.managed_fields import OPERATOR
 from tests.life.paths import SECRETS
 from tests.life.refused import RefusedError
@@ -103,7 +104,7 @@ class Connection:
         for number, first in enumerate(range(0, max(len(items), 1), self.page_size)):
             if number:
                 await asyncio.sleep(self.page_delay)
-            page = items[first : first + self.page_size]
+            page = json_copy(items[first : first + self.page_size])
             if fault and number == fault.pages:
                 if fault.status != 200:
                     raise RefusedError(fault.status, "", "simulated")

@@ -1,9 +1,9 @@
 """JSON patch (RFC 6902), as far as the API server's clients need it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any
 
-from tests.life.json_copy import json_copy
 from tests.life.refused import RefusedError
 
 
@@ -13,25 +13,30 @@ def apply_operations(document: Any, operations: Sequence[dict[str, Any]]) -> Any
     Raises:
         RefusedError: 422, as the API server answers a test that fails or a path that is missing.
     """
-    result = json_copy(document)
     for operation in operations:
-        *above, last = [_unescape(part) for part in operation["path"].split("/")[1:]]
-        parent = result
-        for part in above:
-            parent = _child(parent, part)
-        if operation["op"] == "test":
-            if _child(parent, last) != operation["value"]:
-                raise _refusal()
-        elif operation["op"] == "remove":
-            _child(parent, last)
-            del parent[_position(parent, last)]
-        elif isinstance(parent, list) and operation["op"] == "add":
-            position = len(parent) if last == "-" else int(last)
-            parent.insert(position, json_copy(operation["value"]))
-        else:
-            if operation["op"] == "replace":
-                _child(parent, last)
-            parent[_position(parent, last)] = json_copy(operation["value"])
+        path = [_unescape(part) for part in operation["path"].split("/")[1:]]
+        document = _applied(document, path, operation)
+    return document
+
+
+def _applied(node: Any, path: Sequence[str], operation: Mapping[str, Any]) -> Any:
+    """Return a copy that shares everything that is not on the path."""
+    part, *below = path
+    result = copy(node)
+    if below:
+        result[_position(node, part)] = _applied(_child(node, part), below, operation)
+    elif operation["op"] == "test":
+        if _child(node, part) != operation["value"]:
+            raise _refusal()
+    elif operation["op"] == "remove":
+        _child(node, part)
+        del result[_position(node, part)]
+    elif isinstance(node, list) and operation["op"] == "add":
+        result.insert(len(node) if part == "-" else int(part), operation["value"])
+    else:
+        if operation["op"] == "replace":
+            _child(node, part)
+        result[_position(node, part)] = operation["value"]
     return result
 
 

@@ -73,6 +73,8 @@ class Change:
 class SmallApi:
     """An API server without any delay.
 
+    What it stores it replaces and never changes, so that only its responses are copies.
+
     Args:
         now: the clock.
         notify: called with each change.
@@ -106,14 +108,14 @@ class SmallApi:
         """Return the resourceVersion of the latest change."""
         return self._version
 
-    def find(self, path: str) -> dict[str, Any] | None:
+    def find(self, path: str) -> Mapping[str, Any] | None:
         """Return an object as it is, without a request."""
-        return json_copy(self._objects.get(path))
+        return self._objects.get(path)
 
-    def items(self, collection: str, label: str | None = None) -> list[dict[str, Any]]:
+    def items(self, collection: str, label: str | None = None) -> list[Mapping[str, Any]]:
         """Return the objects of a collection, without a request."""
         return [
-            json_copy(obj)
+            obj
             for path, obj in sorted(self._objects.items())
             if path.rpartition("/")[0] == collection
             and (label is None or label in obj["metadata"].get("labels", {}))
@@ -143,7 +145,7 @@ class SmallApi:
         Raises:
             RefusedError: as the API server would refuse it.
         """
-        sent = json.loads(json.dumps(body))
+        sent = None if body is None else json.loads(json.dumps(body))
         try:
             if by == OPERATOR:
                 self.rights.check(method, path)

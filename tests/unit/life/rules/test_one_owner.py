@@ -4,6 +4,7 @@ Of any set of resources that name one target, created in any order, in the same 
 restored, exactly one keeps it fresh: the one whose UID is on the Secret, else the oldest.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -106,7 +107,7 @@ def test_owner_keeps_its_target_when_an_older_one_is_restored(lab: Lab) -> None:
     check_one_owner(lab, ["old", "new"])
 
 
-def manifest(obj: dict[str, Any]) -> dict[str, Any]:
+def manifest(obj: Mapping[str, Any]) -> dict[str, Any]:
     """Return an object as a backup tool recreates it: without identity and owner references."""
     kept = {
         part: obj["metadata"][part]
