@@ -153,22 +153,20 @@ class Connection:
         return any(watch.position >= self._last(watch.path) for watch in self._watches)
 
     def _last(self, path: str) -> int:
-        return max(
-            (one.version for one in self._api.changes if one.path.startswith(path)), default=0
-        )
+        changes = self._api.changes[path]
+        return changes[-1].version if changes else 0
 
     def _since(self, watch: "_Watch") -> list[dict[str, Any]]:
         if watch.position < self._oldest:
             return [{"type": "ERROR", "object": {"code": 410, "reason": "Expired"}}]
-        events = []
-        unseen = bisect.bisect(self._api.changes, watch.position, key=lambda one: one.version)
-        for change in self._api.changes[unseen:]:
-            if change.path.startswith(f"{watch.path}/"):
-                watch.position = change.version
-                events.append(
-                    {"type": change.type, "object": {"metadata": change.object["metadata"]}}
-                )
-        return events
+        changes = self._api.changes[watch.path]
+        unseen = changes[bisect.bisect(changes, watch.position, key=lambda one: one.version) :]
+        if unseen:
+            watch.position = unseen[-1].version
+        return [
+            {"type": change.type, "object": {"metadata": change.object["metadata"]}}
+            for change in unseen
+        ]
 
     async def _arrive(self) -> None:
         await asyncio.sleep(0)

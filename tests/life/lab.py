@@ -134,7 +134,8 @@ class Lab(World):
         """Return the operator's changes of Secrets since a resourceVersion."""
         return [
             change
-            for change in self.api.changes
+            for changes in self.api.changes.values()
+            for change in changes
             if change.version > since and change.by == OPERATOR and is_secret(change.path)
         ]
 

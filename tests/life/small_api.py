@@ -7,6 +7,7 @@ on the model and on a real API server: see tests/integration/support/test_small_
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -81,7 +82,7 @@ class SmallApi:
         called: called with each request and its response.
 
     Attributes:
-        changes: every change so far.
+        changes: every change so far, by collection.
         rights: the operator's permissions.
         admission: what changes or refuses writes, in order.
     """
@@ -92,7 +93,7 @@ class SmallApi:
         notify: Callable[[Change], None],
         called: Callable[[Call], None],
     ) -> None:
-        self.changes: list[Change] = []
+        self.changes: defaultdict[str, list[Change]] = defaultdict(list)
         self.rights = Rights()
         self.admission: list[Admission] = []
         self._now = now
@@ -131,7 +132,8 @@ class SmallApi:
         Watches do not learn of it; whoever watches has to list again.
         """
         self._version, self._objects = snapshot.version, json_copy(snapshot.objects)
-        self.changes = [change for change in self.changes if change.version <= self._version]
+        for changes in self.changes.values():
+            changes[:] = [change for change in changes if change.version <= self._version]
 
     def put(self, path: str, obj: Mapping[str, Any]) -> None:
         """Store an object as it is, with its UID and its creation time, as some backup tools do."""
@@ -255,7 +257,7 @@ class SmallApi:
         metadata["managedFields"] = updated(before, obj, by, self._now())
         obj = self._objects[path] = {**obj, "metadata": metadata}
         change = Change(self._version, kind, path, by, before, obj)
-        self.changes.append(change)
+        self.changes[path.rpartition("/")[0]].append(change)
         self._notify(change)
         return json_copy(obj)
 
