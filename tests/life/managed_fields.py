@@ -75,13 +75,25 @@ def _difference(
 ) -> tuple[set[Field], set[Field]]:
     """Return the fields that were added or changed, and those that were removed."""
     old, new = _parts(before), _parts(after)
-    differing = [part for part in {**old, **new} if old.get(part) != new.get(part)]
-    old_leaves, new_leaves = (
-        dict(leaf for part in differing if part in parts for leaf in _leaves_of(part, parts[part]))
-        for parts in (old, new)
-    )
+    old_leaves: dict[Field, Any] = {}
+    new_leaves: dict[Field, Any] = {}
+    for part in old | new:
+        for field, earlier, later in _differing(part, old.get(part), new.get(part)):
+            old_leaves.update(_leaves(field, earlier))
+            new_leaves.update(_leaves(field, later))
     changed = {field for field, value in new_leaves.items() if old_leaves.get(field) != value}
     return changed, old_leaves.keys() - new_leaves.keys()
+
+
+def _differing(field: Field, before: Any, after: Any) -> Iterator[tuple[Field, Any, Any]]:
+    """Yield the smallest parts that differ; a part that is missing is None."""
+    if before == after:
+        return
+    if before and after and isinstance(before, dict) and isinstance(after, dict):
+        for name in before | after:
+            yield from _differing((*field, name), before.get(name), after.get(name))
+    else:
+        yield field, before, after
 
 
 def _parts(obj: Mapping[str, Any]) -> dict[Field, Any]:
@@ -97,14 +109,14 @@ def _parts(obj: Mapping[str, Any]) -> dict[Field, Any]:
     }
 
 
-def _leaves_of(field: Field, value: Any) -> Iterator[tuple[Field, Any]]:
-    if isinstance(value, Mapping) and value:
+def _leaves(field: Field, value: Any) -> Iterator[tuple[Field, Any]]:
+    if isinstance(value, dict) and value:
         for name, each in value.items():
-            yield from _leaves_of((*field, name), each)
+            yield from _leaves((*field, name), each)
     elif field == ("metadata", "ownerReferences"):
-        for each in value:
+        for each in value or ():
             yield (*field, f"k:{json.dumps({'uid': each['uid']}, separators=(',', ':'))}"), each
-    else:
+    elif value is not None:
         yield field, value
 
 
