@@ -1,6 +1,7 @@
 """The API server's paths."""
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from tests.support.documented import GROUP, PLURAL, VERSION
@@ -37,6 +38,7 @@ SECRETS: Final = secrets_path(NAMESPACE)
 TOKENS: Final = tokens_path(NAMESPACE)
 
 
+@cache
 def parse(path: str) -> Target:
     """Return what a path means."""
     before, _, after = path.partition("/namespaces/")
