@@ -85,7 +85,7 @@ class Connection:
             self.lost_replies -= 1
             raise RefusedError(0, "ConnectionFailed", "the reply was lost")
         await asyncio.sleep(0)
-        return answer
+        return json_copy(dict(answer))
 
     async def pages(
         self, path: str, label: str | None, *, metadata_only: bool

@@ -74,7 +74,7 @@ class Change:
 class SmallApi:
     """An API server without any delay.
 
-    What it stores it replaces and never changes, so that only its responses are copies.
+    Stored objects are replaced, never changed, so that they are returned without a copy.
 
     Args:
         now: the clock.
@@ -141,7 +141,7 @@ class SmallApi:
 
     def call(
         self, method: str, path: str, body: Body | None = None, by: str = USER
-    ) -> dict[str, Any]:
+    ) -> Mapping[str, Any]:
         """Make a request; the body of a PATCH is a merge patch, or a list for a JSON patch.
 
         Raises:
@@ -174,7 +174,7 @@ class SmallApi:
             return self._update(path, found, {**body, "metadata": metadata}, by)
         if method == "DELETE":
             return self._delete(path, found, by)
-        return json_copy(found)
+        return found
 
     def _create(self, path: str, body: dict[str, Any], by: str) -> dict[str, Any]:
         if path in self._objects:
@@ -220,7 +220,7 @@ class SmallApi:
             after = obj["metadata"]
         # The first write of a resource stores the default of its status, too.
         if obj == found and path not in self._defaulted:
-            return json_copy(found)
+            return found
         self._defaulted.discard(path)
         if "deletionTimestamp" in after and "finalizers" not in after:
             return self._remove(path, obj, by)
@@ -239,7 +239,7 @@ class SmallApi:
         if "finalizers" not in metadata:
             return self._remove(path, found, by)
         if "deletionTimestamp" in metadata:
-            return json_copy(found)
+            return found
         deleting = {**metadata, "deletionTimestamp": f"{self._now():%Y-%m-%dT%H:%M:%SZ}"}
         if "generation" in metadata:
             deleting["generation"] += 1
@@ -259,7 +259,7 @@ class SmallApi:
         change = Change(self._version, kind, path, by, before, obj)
         self.changes[path.rpartition("/")[0]].append(change)
         self._notify(change)
-        return json_copy(obj)
+        return obj
 
 
 def _identity(obj: Mapping[str, Any]) -> dict[str, Any]:
