@@ -2,8 +2,9 @@
 
 A real API server takes a hundred times as long. The model leaves out: defaults, pruning and
 validation (send whole and valid objects), server-side apply, selectors other than 'has this label',
-authentication, and every kind but Secrets and PineconeAccessTokens. A test plays the same requests
-on the model and on a real API server: see tests/integration/support/test_small_api.py.
+authentication, managed fields of anything but Secrets, and every kind but Secrets and
+PineconeAccessTokens. A test plays the same requests on the model and on a real API server: see
+tests/integration/support/test_small_api.py.
 """
 
 import json
@@ -17,7 +18,7 @@ from tests.life.admission import Admission, Review
 from tests.life.json_copy import json_copy
 from tests.life.json_patch import apply_operations
 from tests.life.managed_fields import OPERATOR, USER, updated
-from tests.life.paths import is_resource
+from tests.life.paths import is_resource, is_secret
 from tests.life.refused import RefusedError
 from tests.life.rights import Rights
 from tests.support.merge_patch import merge
@@ -254,7 +255,8 @@ class SmallApi:
         self._version += 1
         before = self._objects.get(path)
         metadata = {**obj["metadata"], "resourceVersion": str(self._version)}
-        metadata["managedFields"] = updated(before, obj, by, self._now())
+        if is_secret(path):
+            metadata["managedFields"] = updated(before, obj, by, self._now())
         obj = self._objects[path] = {**obj, "metadata": metadata}
         change = Change(self._version, kind, path, by, before, obj)
         self.changes[path.rpartition("/")[0]].append(change)
