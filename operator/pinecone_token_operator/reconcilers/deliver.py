@@ -69,11 +69,13 @@ class DeliverStep:
             plan = plan_target(target, assignment.wanted, token, now, fraction)
             if plan.why:
                 plans.append((target, plan))
-        if len(plans) == 1:  # a task group costs more than a single write
-            key = plans[0][0].spec.key
-            results = {key: await self._write(assignment, known, *plans[0])}
-        else:
+        if len(plans) > 1:
             results = await self._write_several(assignment, known, plans)
+        else:  # a task group costs more than a single write
+            results = {
+                given.spec.key: await self._write(assignment, known, given, plan)
+                for given, plan in plans
+            }
         written = {key: after for key, (after, _) in results.items()}
         if token is None:
             known = known.with_targets(written)
@@ -100,13 +102,12 @@ class DeliverStep:
                 else:
                     results[key] = await self._write(assignment, known, given, plan)
 
-        if plans:
-            logger.info(
-                "Writing %s Secrets: %s",
-                len(plans),
-                plans[0][1].why,
-                extra={"resource": assignment.ref},
-            )
+        logger.info(
+            "Writing %s Secrets: %s",
+            len(plans),
+            plans[0][1].why,
+            extra={"resource": assignment.ref},
+        )
         async with asyncio.TaskGroup() as group:
             for _ in range(min(CONCURRENT, len(plans))):
                 group.create_task(write())
