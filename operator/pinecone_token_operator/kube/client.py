@@ -123,7 +123,7 @@ class Api:
         try:
             yield session
         finally:
-            await session.close()
+            await _close(session)
 
     def _open(
         self, tls: ssl.SSLContext, *around: aiohttp.ClientMiddlewareType
@@ -372,9 +372,13 @@ class Api:
         return self._session
 
     async def aclose(self) -> None:
-        """Close all connections. Sessions that were opened by `session` are to be left first."""
+        """Close all connections, except those of sessions that were opened by `session`."""
         for session in (*self._replaced, self._session):
-            await session.close()
-        # No session waits for the TLS close of requests that were aborted:
-        # https://docs.aiohttp.org/en/stable/client_advanced.html#graceful-shutdown
-        await asyncio.sleep(CLOSE_PAUSE.total_seconds())
+            await _close(session)
+
+
+async def _close(session: aiohttp.ClientSession) -> None:
+    await session.close()
+    # It does not wait for the TLS close of requests that were aborted:
+    # https://docs.aiohttp.org/en/stable/client_advanced.html#graceful-shutdown
+    await asyncio.sleep(CLOSE_PAUSE.total_seconds())
