@@ -29,7 +29,7 @@ demo-sidecar: .venv/.synced ## run the sidecar against a local token endpoint, w
 	$(bin)/python -m tests.demo.sidecar
 
 .PHONY: test
-test: .venv/.synced ## run all tests against a real API server (TESTS="-k name" selects some, TEST_WORKERS)
+test: .venv/.compiled ## run all tests against a real API server (TESTS="-k name" selects some, TEST_WORKERS)
 	$(bin)/pytest -n $(TEST_WORKERS) --dist=loadfile --no-loadscope-reorder $(TESTS)
 
 .PHONY: soak
@@ -122,6 +122,11 @@ $(uv): requirements/uv.txt
 		exit 1; }
 	$(PYTHON) -m venv .venv
 	$(bin)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@touch $@
+
+# What tests import is compiled once, and not by each worker. The run itself says what is wrong.
+.venv/.compiled: .venv/.synced
+	$(bin)/pytest --collect-only -q > /dev/null || true
 	@touch $@
 
 # uv.txt is synced too, or uv would remove itself.
