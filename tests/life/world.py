@@ -36,7 +36,8 @@ class World:
 
     Attributes:
         namespaces: as above.
-        most_at_once: how many requests at one moment are a hot loop, which ends the simulation.
+        most_at_once: how many requests of a process at one moment are a hot loop, which ends the
+            simulation.
         loop: the operator runs in it.
         api: the cluster.
         connection: the operator's connection to it.
@@ -225,6 +226,7 @@ class World:
         logger.setLevel(level)
 
     def _start(self) -> None:
+        self._at_once = 0  # processes that follow each other are not a loop
         self.process = Process(
             self.connection,
             self.endpoint,

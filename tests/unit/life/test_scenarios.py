@@ -159,3 +159,12 @@ def test_ready_is_false_after_the_expiry(simulation: Simulation) -> None:
 
     (resource,) = simulation.world.oracle.resources()
     assert resource.conditions["Ready"]["reason"] == "TokenExpired"
+
+
+def test_restarts_at_one_moment_are_not_a_hot_loop(simulation: Simulation) -> None:
+    sent = simulation.world.connection.requests
+    before = len(sent)
+    for _ in range(simulation.world.most_at_once):
+        simulation.restart()
+        simulation.promises_hold()
+    assert len(sent) - before >= simulation.world.most_at_once
