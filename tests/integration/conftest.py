@@ -20,6 +20,7 @@ from tests.support.crd import cluster_with_crd
 from tests.support.documented import GROUP, PLURAL, VERSION
 from tests.support.leaks import find_leaks
 from tests.support.operator_process import Operator, OperatorError, StartOperator
+from tests.support.restored import restored
 from tests.support.token_endpoint import TokenEndpoint
 
 EVERYWHERE = "*"
@@ -56,6 +57,20 @@ def namespace(kube: Kube) -> Iterator[str]:
     kube.create("/api/v1/namespaces", {"metadata": {"name": name}})
     yield name
     kube.remove_namespace(name)
+
+
+@pytest.fixture(scope="module")
+def reused_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Return the cluster that `empty_cluster` empties again."""
+    with Cluster(tmp_path_factory.mktemp("cluster"), audit=False) as running:
+        yield running
+
+
+@pytest.fixture
+def empty_cluster(reused_cluster: Cluster) -> Iterator[Cluster]:
+    """Return a cluster without the CRD and controllers, to which a test may do what it likes."""
+    with Kube(reused_cluster) as kube, restored(kube):
+        yield reused_cluster
 
 
 @pytest.fixture

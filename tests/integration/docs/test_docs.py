@@ -15,14 +15,12 @@ from pathlib import Path
 import pytest
 
 from pinecone_token_operator.telemetry.metrics import Metrics
-from tests.support.api import Kube
 from tests.support.chart import CHART, SCHEMA, template
 from tests.support.cluster import Cluster
 from tests.support.control_plane import binaries
 from tests.support.documents import DOCS, README, anchors, blocks, links, script
 from tests.support.operator_process import Operator
 from tests.support.repository import ROOT
-from tests.support.restored import restored
 from tests.support.token_endpoint import TokenEndpoint
 
 pytestmark = pytest.mark.programs("helm", *Cluster.PROGRAMS, Cluster.CONTROLLERS)
@@ -103,27 +101,19 @@ class Reader:
         return done.stdout
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with Cluster(tmp_path_factory.mktemp("cluster"), audit=False) as cluster:
-        yield cluster
-
-
 @pytest.fixture
-def empty_cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cluster]:
+def page_cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cluster]:
     # One page shows the user roles, which the controller manager aggregates.
     if request.getfixturevalue("document").stem == "installation":
         with Cluster(tmp_path / "cluster", controller_manager=True, audit=False) as cluster:
             yield cluster
     else:
-        cluster = request.getfixturevalue("shared")
-        with Kube(cluster) as kube, restored(kube):
-            yield cluster
+        yield request.getfixturevalue("empty_cluster")
 
 
 @pytest.fixture
-def reader(document: Path, empty_cluster: Cluster, tmp_path: Path) -> Iterator[Reader]:
-    name, cluster = document.stem, empty_cluster
+def reader(document: Path, page_cluster: Cluster, tmp_path: Path) -> Iterator[Reader]:
+    name, cluster = document.stem, page_cluster
     shell = Reader(cluster, tmp_path / "checkout")
     if name in INSTALLED:
         shell.run(INSTALL, "installation")

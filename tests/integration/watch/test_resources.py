@@ -24,7 +24,6 @@ from tests.support.cluster import Cluster
 from tests.support.crd import install_crd
 from tests.support.documented import GROUP, PLURAL, VERSION
 from tests.support.repository import CRD
-from tests.support.restored import restored
 from tests.support.watching import DEADLINE, Account, until
 
 pytestmark = pytest.mark.programs(*Cluster.PROGRAMS)
@@ -339,21 +338,8 @@ async def test_failure_of_one_namespace_does_not_disturb_the_others(
     assert "ended" not in caplog.text
 
 
-@pytest.fixture(scope="module")
-def without_crd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with Cluster(tmp_path_factory.mktemp("cluster"), audit=False) as running:
-        yield running
-
-
-@pytest.fixture
-def own(without_crd: Cluster) -> Iterator[Cluster]:
-    """Return a cluster without the CRD, to which a test may do what it likes."""
-    with Kube(without_crd) as kube, restored(kube):
-        yield without_crd
-
-
 async def test_watch_waits_for_its_crd_and_survives_its_deletion(
-    own: Cluster, caplog: pytest.LogCaptureFixture
+    empty_cluster: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
 
@@ -361,36 +347,36 @@ async def test_watch_waits_for_its_crd_and_survives_its_deletion(
         return sum(part in each for each in caplog.messages)
 
     fed = Fed()
-    async with watching(own.kubeconfig, fed) as (watch, _):
+    async with watching(empty_cluster.kubeconfig, fed) as (watch, _):
         await until(lambda: logged("install its"), lambda: caplog.text)
         assert watch.begun.is_set()
         assert set(watch.unserved) == {None}
-        await asyncio.to_thread(install_crd, own)
+        await asyncio.to_thread(install_crd, empty_cluster)
         # More than once, where the API server is slow to get ready for the kind.
         await until(lambda: fed.missed_in, lambda: caplog.text)
-        await asyncio.to_thread(apply, own, "default", "first")
+        await asyncio.to_thread(apply, empty_cluster, "default", "first")
         await fed.until(("ADDED", "default", "first"))
         await until(lambda: not watch.unserved, lambda: caplog.text)
 
         before = logged("install its")
-        await asyncio.to_thread(own.kubectl, "delete", "-f", str(CRD))
+        await asyncio.to_thread(empty_cluster.kubectl, "delete", "-f", str(CRD))
         await until(lambda: logged("install its") > before, lambda: caplog.text)
         missed = len(fed.missed_in)
-        await asyncio.to_thread(install_crd, own)
+        await asyncio.to_thread(install_crd, empty_cluster)
         await until(lambda: len(fed.missed_in) > missed, lambda: caplog.text)
-        with Kube(own) as kube:
+        with Kube(empty_cluster) as kube:
             await until_forwarded(kube, fed, "default")
     assert ("DELETED", "default", "first") in fed.events
     assert logged("ended") == 0
 
 
 async def test_watch_names_the_versions_that_are_served_instead(
-    own: Cluster, caplog: pytest.LogCaptureFixture
+    empty_cluster: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
     crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
     fed = Fed()
-    with Kube(own) as kube:
-        install_crd(own)
+    with Kube(empty_cluster) as kube:
+        install_crd(empty_cluster)
         path = f"{crds}/{PLURAL}.{GROUP}"
         crd = kube.get(path)
         assert crd is not None
@@ -399,38 +385,40 @@ async def test_watch_names_the_versions_that_are_served_instead(
         kube.patch(path, {"spec": {"versions": [{**version, "served": False}, newer]}})
         # Discovery lags behind: a watch that is established before would go on for minutes.
         eventually(lambda: kube.get(f"/apis/{GROUP}/{VERSION}") is None, "it is not served")
-        async with watching(own.kubeconfig, fed) as (watch, _):
+        async with watching(empty_cluster.kubeconfig, fed) as (watch, _):
             await until(
                 lambda: "serves v1beta1 instead" in str(watch.unserved), lambda: caplog.text
             )
             await asyncio.to_thread(kube.patch, path, {"spec": {"versions": [version, newer]}})
             await until(lambda: fed.missed_in, lambda: caplog.text)
-            await asyncio.to_thread(apply, own, "default", "first")
+            await asyncio.to_thread(apply, empty_cluster, "default", "first")
             await fed.until(("ADDED", "default", "first"))
 
 
-async def test_watch_restarts_when_the_store_is_restored(own: Cluster, tmp_path: Path) -> None:
+async def test_watch_restarts_when_the_store_is_restored(
+    empty_cluster: Cluster, tmp_path: Path
+) -> None:
     """Its versions are of the past, so a watch from the latest known one would carry nothing."""
     backup = tmp_path / "backup"
     fed = Fed()
 
     def change(name: str, times: int) -> None:
-        with Kube(own) as kube:
+        with Kube(empty_cluster) as kube:
             kube.create_token("default", name)
             for number in range(times):
                 patch = {"metadata": {"labels": {"n": f"{number}"}}}
                 kube.patch(token_path("default", name), patch)
 
-    install_crd(own)
-    await asyncio.to_thread(own.back_up_store, backup)
-    async with watching(own.kubeconfig, fed, "default") as (watch, _):
+    install_crd(empty_cluster)
+    await asyncio.to_thread(empty_cluster.back_up_store, backup)
+    async with watching(empty_cluster.kubeconfig, fed, "default") as (watch, _):
         await until(lambda: fed.missed_in, lambda: watch.unserved, 40)
         await asyncio.to_thread(change, "lost", 200)
         await fed.until(("ADDED", "default", "lost"))
         missed = len(fed.missed_in)
-        await asyncio.to_thread(own.restore_store, backup)
+        await asyncio.to_thread(empty_cluster.restore_store, backup)
         await until(lambda: len(fed.missed_in) > missed, lambda: watch.unserved, 60)
-        with Kube(own) as kube:
+        with Kube(empty_cluster) as kube:
             await until_forwarded(kube, fed, "default", seconds=30)
 
 
