@@ -73,6 +73,7 @@ def test_release_is_the_same_when_built_again_without_buildah(
 
     assert done.returncode == 0, done.stderr
     assert "No image archive: buildah is not installed; " in done.stdout.splitlines()[-1]
+    assert "SHA256SUMS" in done.stdout
     assert {path.name: digest(path) for path in again.iterdir()} == {
         path.name: digest(path) for path in release.iterdir()
     }
