@@ -125,14 +125,14 @@ class SmallApi:
 
     def snapshot(self) -> Snapshot:
         """Return everything that is stored, for `restore`."""
-        return Snapshot(self._version, json_copy(self._objects))
+        return Snapshot(self._version, dict(self._objects))
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go back to a snapshot, as etcd does from a backup: resourceVersions go back too.
 
         Watches do not learn of it; whoever watches has to list again.
         """
-        self._version, self._objects = snapshot.version, json_copy(snapshot.objects)
+        self._version, self._objects = snapshot.version, dict(snapshot.objects)
         for changes in self.changes.values():
             changes[:] = [change for change in changes if change.version <= self._version]
 
