@@ -23,5 +23,5 @@ def missing() -> str:
         return "it needs root, to make namespaces and control groups"
     absent = [package for name, package in _PROGRAMS.items() if shutil.which(name) is None]
     if absent:
-        return f"these packages are not installed: {', '.join(absent)}"
+        return f"programs are missing; on Debian: apt-get install {' '.join(absent)}"
     return ""

@@ -28,7 +28,10 @@ TIME = 1764201600
 HAS_BASE = any((cache_base() / "e2e").glob(f"debian-{base_image.DEBIAN}-*.tar"))
 
 pytestmark = [
-    pytest.mark.skipif(shutil.which("buildah") is None, reason="buildah is not installed"),
+    pytest.mark.skipif(
+        shutil.which("buildah") is None,
+        reason="buildah is missing; on Debian: apt-get install buildah",
+    ),
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can build the base image"),
     pytest.mark.skipif(not HAS_BASE, reason="make e2e has not built the base image yet"),
 ]
