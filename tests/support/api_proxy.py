@@ -21,7 +21,7 @@ from yarl import URL
 from tests.support.certificates import make_certificates
 from tests.support.documented import PLURAL
 from tests.support.kubeconfig import write_kubeconfig
-from tests.support.loop_thread import LoopServer
+from tests.support.loop_thread import LoopServer, close_server
 
 _POLL_SECONDS = 0.05
 # Hop-by-hop headers (RFC 9110 section 7.6.1), and headers that aiohttp sets itself.
@@ -178,7 +178,7 @@ class ApiProxy(LoopServer):
 
     async def _close(self) -> None:
         for listener in self._listeners:
-            listener.close()
+            await close_server(listener)
         for name, server in self._servers.items():
             await self._cut(name)
             await server.shutdown(timeout=0.1)

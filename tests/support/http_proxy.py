@@ -7,7 +7,7 @@ import ssl
 from pathlib import Path
 
 from tests.support.certificates import make_certificates
-from tests.support.loop_thread import LoopServer
+from tests.support.loop_thread import LoopServer, close_server
 
 
 class HttpProxy(LoopServer):
@@ -66,7 +66,7 @@ class HttpProxy(LoopServer):
 
     async def _close(self) -> None:
         assert self._server is not None
-        self._server.close()
+        await close_server(self._server)
         await self._cut()
 
     async def _cut(self) -> None:

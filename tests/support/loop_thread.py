@@ -65,6 +65,18 @@ class LoopServer(ABC):
     async def _close(self) -> None: ...
 
 
+async def close_server(server: asyncio.Server) -> None:
+    """Close a server of the running loop; what it has accepted by now becomes a connection first.
+
+    In Python 3.11 a connection that is accepted at the very moment of `server.close()` gets a
+    transport that nobody knows and only the garbage collector closes.
+    """
+    for listener in server.sockets:
+        asyncio.get_running_loop().remove_reader(listener)
+    await asyncio.sleep(0)  # starts the tasks that make transports
+    server.close()
+
+
 async def _cancel_others() -> None:
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     for task in tasks:

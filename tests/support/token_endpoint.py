@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 from tests.support.certificates import make_certificates
-from tests.support.loop_thread import LoopThread
+from tests.support.loop_thread import LoopThread, close_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -196,13 +196,13 @@ class TokenEndpoint:
         return context
 
     async def _close(self, *, control: bool) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        if control and self._control is not None and self._elsewhere is not None:
-            self._control.close()
-            self._elsewhere.close()
+        servers, self._server = [self._server], None
+        if control:
+            servers += [self._control, self._elsewhere]
             self._control = self._elsewhere = None
+        for server in servers:
+            if server is not None:
+                await close_server(server)
         tasks = [task for task in self._connections if task is not asyncio.current_task()]
         for task in tasks:
             self._connections[task].transport.abort()

@@ -14,6 +14,7 @@ from pinecone_token_operator.errors import ExchangeError, ExchangeFailure
 from pinecone_token_operator.issuing.credentials import Credentials
 from tests.integration.issuing.conftest import MakeClient
 from tests.support.certificates import make_certificates
+from tests.support.loop_thread import close_server
 
 CREDENTIALS = Credentials("client-1", "s3cret-of-client-1")
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -24,7 +25,10 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 @asynccontextmanager
 async def serving(serve: Serve, certificates: Path | None) -> AsyncIterator[str]:
+    answers: dict[asyncio.Task[None] | None, asyncio.StreamWriter] = {}
+
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answers[asyncio.current_task()] = writer
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             await serve(reader, writer)
         writer.close()
@@ -36,8 +40,14 @@ async def serving(serve: Serve, certificates: Path | None) -> AsyncIterator[str]
         make_certificates(certificates)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificates / "leaf.pem", certificates / "leaf.key")
-    async with await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context) as server:
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
+    try:
         yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/oauth/token"
+    finally:
+        await close_server(server)
+        for writer in answers.values():
+            writer.transport.abort()
+    await asyncio.gather(*(task for task in answers if task))
 
 
 def replying(reply: bytes) -> Serve:

@@ -24,6 +24,7 @@ from pinecone_token_operator.kube import client
 from pinecone_token_operator.kube.timing import Timing
 from tests.support.certificates import make_certificates
 from tests.support.cluster import Cluster
+from tests.support.loop_thread import close_server
 
 SECRETS = "/api/v1/namespaces/default/secrets"
 SOON = timedelta(seconds=0.3)
@@ -105,14 +106,16 @@ async def serving(
 
     server = await asyncio.start_server(answer, "127.0.0.1", ssl=tls)
     port = server.sockets[0].getsockname()[1]
-    async with server:
-        url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
-        kubeconfig = write_kubeconfig(path / "kubeconfig", url, user, trust)
+    url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
+    kubeconfig = write_kubeconfig(path / "kubeconfig", url, user, trust)
+    try:
         api = await client.connect(kubeconfig, None, observe_date, timing or Timing())
         async with contextlib.aclosing(api) as connected:
             yield connected
-        # An answer that outlives its test would fail another one, with a warning.
-        await asyncio.wait_for(asyncio.gather(*(task for task in answering if task)), 2)
+    finally:
+        await close_server(server)
+    # An answer that outlives its test would fail another one, with a warning.
+    await asyncio.wait_for(asyncio.gather(*(task for task in answering if task)), 2)
 
 
 async def head(reader: asyncio.StreamReader) -> dict[str, str]:

@@ -6,10 +6,14 @@ import socket
 import ssl
 import threading
 import warnings
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from tests.support.certificates import make_certificates
-from tests.support.loop_thread import LoopThread
+from tests.support.loop_thread import LoopThread, close_server
 
 
 def test_connections_are_closed_when_the_peer_does_not_answer(tmp_path: Path) -> None:
@@ -31,15 +35,36 @@ def test_connections_are_closed_when_the_peer_does_not_answer(tmp_path: Path) ->
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = threading.Thread(target=serve, args=(listener,))
         server.start()
-        loop = LoopThread("test")
-        loop.start()
-        loop.call(connect_and_close(listener.getsockname()[1]))
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            loop.stop()
-            del loop
-            gc.collect()
+        left = warnings_after(connect_and_close(listener.getsockname()[1]))
         ended.set()
         server.join()
 
-    assert [str(each.message) for each in caught] == []
+    assert left == []
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_connections_are_closed_when_they_are_just_accepted(turns: int) -> None:
+    """After so many turns of the loop; from none, not accepted yet, to all, established."""
+
+    async def connect_and_close() -> None:
+        server = await asyncio.start_server(lambda _, __: None, "127.0.0.1", 0)
+        with socket.create_connection(server.sockets[0].getsockname()):
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await close_server(server)
+
+    assert warnings_after(connect_and_close()) == []
+
+
+def warnings_after(coroutine: Coroutine[Any, Any, None]) -> list[str]:
+    """Return what Python warns of when a loop has run a coroutine and ended."""
+    gc.collect()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        loop = LoopThread("test")
+        loop.start()
+        loop.call(coroutine)
+        loop.stop()
+        del loop
+        gc.collect()
+    return [str(each.message) for each in caught]

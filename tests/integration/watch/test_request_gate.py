@@ -15,6 +15,7 @@ from pinecone_token_operator.errors import ApiError
 from pinecone_token_operator.kube.paths import ApiResource
 from pinecone_token_operator.watch.health import Namespace
 from pinecone_token_operator.watch.request_gate import ESTABLISHED, FLOOD, RequestGate
+from tests.support.loop_thread import close_server
 from tests.support.watching import DEADLINE, until
 
 RESOURCE = ApiResource("example.dev", "v1", "tokens")
@@ -90,7 +91,7 @@ async def world() -> AsyncIterator[World]:
     async with aiohttp.ClientSession(middlewares=(world.gate.send,), trust_env=False) as session:
         world.gate.session = session
         yield world
-    listener.close()
+    await close_server(listener)
     await server.shutdown(timeout=1)
 
 
