@@ -4,8 +4,7 @@ import asyncio
 import contextlib
 import os
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -14,40 +13,31 @@ from pinecone_token_operator.errors import ExchangeError, ExchangeFailure
 from pinecone_token_operator.issuing.credentials import Credentials
 from tests.integration.issuing.conftest import MakeClient
 from tests.support.certificates import make_certificates
-from tests.support.loop_thread import close_server
+from tests.support.stream_server import Serve, stream_server
 
 CREDENTIALS = Credentials("client-1", "s3cret-of-client-1")
 OK = b"HTTP/1.1 200 OK\r\n"
 UNAVAILABLE, INVALID = ExchangeFailure.UNAVAILABLE, ExchangeFailure.INVALID
 
-Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
-
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def serving(serve: Serve, certificates: Path | None) -> AsyncIterator[str]:
-    answers: dict[asyncio.Task[None] | None, asyncio.StreamWriter] = {}
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        answers[asyncio.current_task()] = writer
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            await serve(reader, writer)
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
-
     context = None
     if certificates:
         make_certificates(certificates)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificates / "leaf.pem", certificates / "leaf.key")
-    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
-    try:
-        yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/oauth/token"
-    finally:
-        await close_server(server)
-        for writer in answers.values():
+    writers = []
+
+    async def noted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        with contextlib.suppress(OSError):
+            await serve(reader, writer)
+
+    async with stream_server(noted, context) as port:
+        yield f"https://127.0.0.1:{port}/oauth/token"
+        for writer in writers:  # the clients keep their connections
             writer.transport.abort()
-    await asyncio.gather(*(task for task in answers if task))
 
 
 def replying(reply: bytes) -> Serve:

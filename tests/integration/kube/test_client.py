@@ -24,15 +24,13 @@ from pinecone_token_operator.kube import client
 from pinecone_token_operator.kube.timing import Timing
 from tests.support.certificates import make_certificates
 from tests.support.cluster import Cluster
-from tests.support.loop_thread import close_server
+from tests.support.stream_server import Serve, stream_server
 
 SECRETS = "/api/v1/namespaces/default/secrets"
 SOON = timedelta(seconds=0.3)
 LONG = timedelta(seconds=10)
 RELOAD_EACH_TIME = Timing(reload_every=timedelta(0))
 RELOAD_ON_401 = Timing(reload_refused=timedelta(0))
-
-Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @pytest.fixture
@@ -94,28 +92,12 @@ async def serving(
 ) -> AsyncIterator[client.Api]:
     """An API whose server answers each request, its head already read, with `serve`."""
 
-    answering = set()
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        answering.add(asyncio.current_task())
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            await serve(reader, writer)
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
-
-    server = await asyncio.start_server(answer, "127.0.0.1", ssl=tls)
-    port = server.sockets[0].getsockname()[1]
-    url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
-    kubeconfig = write_kubeconfig(path / "kubeconfig", url, user, trust)
-    try:
+    async with stream_server(serve, tls) as port:
+        url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
+        kubeconfig = write_kubeconfig(path / "kubeconfig", url, user, trust)
         api = await client.connect(kubeconfig, None, observe_date, timing or Timing())
         async with contextlib.aclosing(api) as connected:
             yield connected
-    finally:
-        await close_server(server)
-    # An answer that outlives its test would fail another one, with a warning.
-    await asyncio.wait_for(asyncio.gather(*(task for task in answering if task)), 2)
 
 
 async def head(reader: asyncio.StreamReader) -> dict[str, str]:
